@@ -1,0 +1,1 @@
+"""What happened, and how to prove it: words, entries, proofs, signatures, bundles, verifier."""

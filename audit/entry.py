@@ -1,0 +1,187 @@
+"""The exact bytes of an entry: canonical form, profile, DSSE encoding, body and envelope (RECORD 1)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from audit.vocabulary.registry import KEYS_STREAM_PREFIXES
+
+SUITE = 1
+ENTRY_TYPE = "application/vnd.countersign.entry.v1+json"
+PROOF_TYPE = "application/vnd.countersign.proof.v1+json"
+LARGEST_ENTRY = 65_535
+LARGEST_INTEGER = 2**53 - 1
+OUTER = frozenset({"body", "kid", "seq", "sig", "stream", "stream_seq", "ts"})
+BODY_ALWAYS = frozenset(
+    {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
+)
+BODY_SOMETIMES = frozenset({"reason", "trial", "on_behalf_of", "caused_by", "manifest", "assertion", "proofs"})
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class MalformedEntry(ValueError):
+    """Bytes that are not an entry of this suite; the text says which rule they break."""
+
+
+def check_profile(value: Any, where: str = "entry") -> None:
+    """The restricted profile of RECORD 1. Raises MalformedEntry naming the place."""
+    if isinstance(value, str):
+        _check_text(value, where)
+    elif isinstance(value, bool):
+        return
+    elif isinstance(value, int):
+        if abs(value) > LARGEST_INTEGER:
+            raise MalformedEntry(f"{where}: a whole number beyond 2^53 - 1.")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str) or not _NAME.match(key):
+                raise MalformedEntry(f"{where}: member name {key!r} is not [a-z][a-z0-9_]*.")
+            check_profile(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            check_profile(item, f"{where}[{index}]")
+    else:
+        raise MalformedEntry(f"{where}: {type(value).__name__} has no place in an entry.")
+
+
+def _check_text(text: str, where: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    if not unicodedata.is_normalized("NFC", text):
+        raise MalformedEntry(f"{where}: text is not in Unicode form NFC.")
+    for sign in text:
+        category = unicodedata.category(sign)
+        if category in ("Cc", "Cs", "Cn") and sign != "\n" or sign in _BIDI:
+            raise MalformedEntry(f"{where}: character U+{ord(sign):04X} is not allowed.")
+
+
+def canonical(value: Any, where: str = "entry") -> bytes:
+    """RFC 8785 bytes of a value in the profile (byte-equal to rfc8785 there: research/ledger.md 0.2)."""
+    check_profile(value, where)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE v1 pre-authentication encoding: what an Ed25519 key signs."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def base64_text(raw: bytes) -> str:
+    """RFC 4648 section 4, padded."""
+    return base64.b64encode(raw).decode()
+
+
+def from_base64(text: str) -> bytes:
+    """Strict reverse of base64_text: padding and spare bits are checked. Raises MalformedEntry."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedEntry("base64 text is damaged.") from error
+    if base64_text(raw) != text:
+        raise MalformedEntry("base64 text has stray bits.")
+    return raw
+
+
+def kid_of(public_key: bytes) -> str:
+    """Lower-case hex SHA-256 of the 32 raw public-key bytes."""
+    return hashlib.sha256(public_key).hexdigest()
+
+
+def stream_of(action: str, trial: str | None) -> str:
+    """Which stream an entry belongs to; the verifier recomputes it."""
+    if action.startswith(KEYS_STREAM_PREFIXES):
+        return "keys"
+    return f"trial/{trial}" if trial else "house"
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """RFC 6962, 2.1: SHA-256(0x00 ‖ entry)."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def body_to_sign(body: Mapping[str, Any]) -> bytes:
+    """The bytes the actor's key signs."""
+    return pae(ENTRY_TYPE, canonical(body, "body"))
+
+
+def body_to_prove(body: Mapping[str, Any]) -> bytes:
+    """The bytes a further key signs for `proofs`: the body without proofs and assertion."""
+    bare = {key: value for key, value in body.items() if key not in ("proofs", "assertion")}
+    return pae(PROOF_TYPE, canonical(bare, "body"))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBody:
+    """A body with its signature, not yet in the ledger."""
+
+    body: dict[str, Any]
+    kid: str
+    sig: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored entry, parsed."""
+
+    raw: bytes
+    body: dict[str, Any]
+    kid: str
+    seq: int
+    sig: str
+    stream: str
+    stream_seq: int
+    ts: int
+
+    @property
+    def leaf(self) -> bytes:
+        return leaf_hash(self.raw)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Entry:
+        """Read stored bytes and check them against their own canonical form. Raises MalformedEntry."""
+        if len(raw) > LARGEST_ENTRY:
+            raise MalformedEntry(f"an entry of {len(raw)} bytes exceeds {LARGEST_ENTRY}.")
+        try:
+            outer = orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            raise MalformedEntry("not JSON.") from error
+        if not isinstance(outer, dict) or set(outer) != OUTER or not isinstance(outer["body"], dict):
+            raise MalformedEntry("the outer members are not exactly those of an entry.")
+        if canonical(outer) != raw:
+            raise MalformedEntry("the bytes are not their own canonical form.")
+        check_members(outer["body"])
+        return cls(raw=raw, **outer)
+
+
+def check_members(body: Mapping[str, Any]) -> None:
+    """The member set of a body. Raises MalformedEntry."""
+    members = set(body)
+    if missing := BODY_ALWAYS - members:
+        raise MalformedEntry(f"body lacks {sorted(missing)}.")
+    if extra := members - BODY_ALWAYS - BODY_SOMETIMES:
+        raise MalformedEntry(f"body has foreign members {sorted(extra)}.")
+
+
+def entry_bytes(signed: SignedBody, *, seq: int, stream: str, stream_seq: int, ts: int) -> bytes:
+    """The stored bytes. Raises MalformedEntry when the result is too large."""
+    raw = orjson.dumps(
+        {
+            "body": signed.body, "kid": signed.kid, "seq": seq, "sig": signed.sig,
+            "stream": stream, "stream_seq": stream_seq, "ts": ts,
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+    if len(raw) > LARGEST_ENTRY:
+        raise MalformedEntry(f"an entry of {len(raw)} bytes exceeds {LARGEST_ENTRY}; keep big things as objects.")
+    return raw

@@ -1,0 +1,93 @@
+"""append(): the one place where an entry is written. Its one caller is core/work.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from audit import store
+from audit.entry import Entry, SignedBody, canonical, check_members, entry_bytes, stream_of
+from audit.proofs import Checkpoint
+
+
+
+class IdTaken(ValueError):
+    """The same id with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the one who acted gets: where the entry stands, and the note that covers it."""
+
+    seq: int
+    id: str
+    action: str
+    leaf: bytes
+    ts: int
+    note: str
+
+
+SignCheckpoint = Callable[[int, Sequence[bytes]], str]
+
+
+def append(
+    session: Connection, signed: Sequence[SignedBody], *, now: Callable[[], int]
+) -> tuple[list[Entry], list[Entry]]:
+    """Write signed bodies in order, inside the caller's transaction, which ends with `close`.
+
+    The caller holds the sequencer's lock. Returns the entry of each body, and of these the ones that are new; a body
+    already recorded with the same bytes gives its first entry again (RECORD 2).
+
+    Raises:
+        IdTaken: an id is recorded with another body.
+        MalformedEntry: a body breaks the profile or grows too large.
+    """
+    size, last_ts = store.head(session)
+    made: list[Entry] = []
+    given: list[Entry] = []
+    next_in_stream: dict[str, int] = {}
+    for one in signed:
+        earlier = store.entry_by_id(session, one.body["id"])
+        if earlier is not None:
+            if canonical(earlier.body) != canonical(one.body):
+                raise IdTaken(f"id {one.body['id']} is already recorded with another body.")
+            given.append(earlier)
+            continue
+        check_members(one.body)
+        canonical(one.body, "body")
+        stream = stream_of(one.body["action"], one.body.get("trial"))
+        number = next_in_stream.get(stream)
+        if number is None:
+            number = store.next_in_stream(session, stream)
+        last_ts = max(now(), last_ts + 1)
+        entry = Entry.parse(entry_bytes(one, seq=size + len(made), stream=stream, stream_seq=number, ts=last_ts))
+        store.add_entry(session, entry)
+        next_in_stream[stream] = number + 1
+        made.append(entry)
+        given.append(entry)
+    return given, made
+
+
+def close(session: Connection, sign_checkpoint: SignCheckpoint) -> str | None:
+    """Cover everything appended since the last checkpoint by full tiles and one note; None where nothing was."""
+    last = store.last_checkpoint(session)
+    covered = last.size if last else 0
+    size, _ = store.head(session)
+    if size == covered:
+        return None
+    leaves = store.tile_row(session, 0, covered, size - covered)
+    store.add_full_tiles(session, covered, size)
+    note = sign_checkpoint(covered, leaves)
+    store.add_checkpoint(session, Checkpoint.parse(note))
+    return note
+
+
+def receipt_for(session: Connection, entry: Entry) -> Receipt:
+    """The receipt of a recorded entry: the oldest note that covers it."""
+    row = session.execute(
+        select(store.checkpoints.c.note).where(store.checkpoints.c.size > entry.seq)
+        .order_by(store.checkpoints.c.size).limit(1)
+    ).one()
+    return Receipt(entry.seq, entry.body["id"], entry.body["action"], entry.leaf, entry.ts, str(row.note))

@@ -1,0 +1,135 @@
+"""Words about the record itself: its founding, keys, rules, refusals, exports and clock."""
+
+from __future__ import annotations
+
+from audit.vocabulary.registry import event, piece
+
+
+@event(
+    "ledger.founded", signed_by="root", clause="RECORD 1; 21 CFR 11.10(e)",
+    sentence="The ledger was founded by {holder}; its first key is {public_key}",
+)
+class LedgerFounded:
+    """Sequence number 0: enrols the root key that signs it."""
+
+    holder: str
+    public_key: str
+    klass: str = "root"
+
+
+@event(
+    "key.enrolled", signed_by=("root", "person"), clause="RECORD 4; 21 CFR 11.100",
+    sentence="A {class} key of {holder} was enrolled: {public_key}",
+)
+class KeyEnrolled:
+    """A public key and whose it is. `identity` names how the person's identity was checked."""
+
+    klass: str
+    holder: str
+    public_key: str
+    printed_name: str | None = None
+    local_offset: str | None = None
+    certificate_sha256: str | None = None
+    identity: str | None = None
+    at_init: bool | None = None
+
+
+@event(
+    "key.rotated", signed_by=("person", "service", "root"), clause="RECORD 4",
+    sentence="{holder} replaced the {class} key {kid} by {public_key}",
+)
+class KeyRotated:
+    """Signed by the old key; the new one gives its proof."""
+
+    kid: str
+    klass: str
+    holder: str
+    public_key: str
+
+
+@event(
+    "key.revoked", signed_by=("root", "person"), clause="RECORD 4; 21 CFR 11.300(c)",
+    sentence="{actor} revoked key {kid}: {because}",
+)
+class KeyRevoked:
+    """Counts from its own sequence number; `suspect_from` marks earlier entries."""
+
+    kid: str
+    because: str
+    suspect_from: int | None = None
+
+
+@piece
+class DeclaredWord:
+    """One word as the verifier needs it."""
+
+    name: str
+    version: int
+    signed_by: tuple[str, ...]
+    sentence: str
+
+
+@event(
+    "vocabulary.adopted", signed_by=("root", "person"), clause="RECORD 4; 21 CFR 11.10(k)",
+    sentence="{actor} adopted the vocabulary with digest {digest}",
+)
+class VocabularyAdopted:
+    """Which words exist from here on and which class of key may sign each."""
+
+    digest: str
+    words: tuple[DeclaredWord, ...]
+
+
+@event(
+    "policy.adopted", signed_by=("root", "person"), clause="21 CFR 11.10(g)",
+    sentence="{actor} adopted the policy table with digest {digest}, {rules} rules",
+)
+class PolicyAdopted:
+    """The digest of the printed policy table in force from here on."""
+
+    digest: str
+    rules: int
+    release: str
+
+
+@event(
+    "action.refused", signed_by="service", clause="21 CFR 11.10(g); 11.300(d)",
+    sentence="{on_behalf_of} was refused {asked}: {because}",
+)
+class ActionRefused:
+    """An attempt is evidence; coalesced per actor, rule and minute (RECORD 2)."""
+
+    asked: str
+    because: str
+    about: str | None = None
+
+
+@piece
+class StreamEnd:
+    """A stream and its next number at the time of an export."""
+
+    stream: str
+    next: int
+
+
+@event(
+    "export.made", signed_by="service", clause="RECORD 7; 21 CFR 11.10(b)",
+    sentence="{on_behalf_of} exported {scope}, {size} entries known",
+)
+class ExportMade:
+    """The last entry of every bundle."""
+
+    scope: str
+    streams: tuple[StreamEnd, ...]
+    size: int
+
+
+@event(
+    "clock.stepped", signed_by="service", clause="RECORD 2; 21 CFR 11.10(e)",
+    sentence="{on_behalf_of} confirmed the clock after it moved by {microseconds} microseconds",
+)
+class ClockStepped:
+    """An operator vouched for the clock; order is the sequence number as ever."""
+
+    microseconds: int
+    because: str

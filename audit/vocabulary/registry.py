@@ -1,0 +1,207 @@
+"""How a word of the ledger is declared, and the one list of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, dataclass_transform
+
+import orjson
+
+E = TypeVar("E", bound=type)
+
+CLASSES = ("root", "log", "person", "service", "witness")
+KEYS_STREAM_PREFIXES = ("key.", "policy.", "vocabulary.", "ledger.")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The declaration of one event type."""
+
+    name: str
+    version: int
+    signed_by: tuple[str, ...]
+    clause: str
+    sentence: str
+    cls: type
+
+
+# `class` is a reserved word in Python; the member of the entry keeps the record's name.
+_RENAMED = {"klass": "class"}
+_ATTRIBUTE = {"class": "klass"}
+
+REGISTRY: dict[tuple[str, int], Word] = {}
+
+
+class VocabularyError(TypeError):
+    """A word is declared wrongly, twice, or unknown."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def piece(cls: E) -> E:
+    """A frozen group of fields inside an event; the same types are allowed as in an event."""
+    made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    return made
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def event(
+    name: str, *, version: int = 1, signed_by: str | tuple[str, ...], clause: str, sentence: str
+) -> Callable[[E], E]:
+    """Declare a word `noun.participle`. `sentence` may name fields and {actor}, {trial}, {reason}, {on_behalf_of}."""
+
+    def declare(cls: E) -> E:
+        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+        classes = (signed_by,) if isinstance(signed_by, str) else signed_by
+        if (name, version) in REGISTRY:
+            raise VocabularyError(f"{name} version {version} is declared twice.")
+        if not set(classes) <= set(CLASSES):
+            raise VocabularyError(f"{name}: signed_by must be among {CLASSES}.")
+        for field, hint in typing.get_type_hints(made).items():
+            _check_type(hint, f"{name}.{field}")
+        REGISTRY[name, version] = Word(name, version, tuple(classes), clause, sentence, made)
+        made.WORD = REGISTRY[name, version]  # type: ignore[attr-defined]
+        return made
+
+    return declare
+
+
+def _check_type(hint: Any, where: str) -> None:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in (str, int, bool):
+        return
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in arguments if a is not type(None)]
+        if len(inner) == 1 and len(arguments) == 2:
+            return _check_type(inner[0], where)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _check_type(arguments[0], where)
+    if dataclasses.is_dataclass(hint):
+        for field, inner_hint in typing.get_type_hints(hint).items():
+            _check_type(inner_hint, f"{where}.{field}")
+        return
+    raise VocabularyError(f"{where}: {hint} is not text, whole number, yes/no, a group or a tuple of them.")
+
+
+def word_of(event_object: object) -> Word:
+    """The declaration behind an event."""
+    return typing.cast(Word, type(event_object).WORD)  # type: ignore[attr-defined]
+
+
+def fields_of(thing: object) -> dict[str, Any]:
+    """The canonical fields: absent instead of null, arrays for tuples, objects for pieces."""
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(thing):  # type: ignore[arg-type]
+        value = getattr(thing, field.name)
+        if value is not None:
+            out[_RENAMED.get(field.name, field.name)] = _plain(value)
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return fields_of(value)
+    return value
+
+
+def event_from(name: str, version: int, fields: Mapping[str, Any]) -> Any:
+    """Read an event back from its fields. Raises VocabularyError where word or fields do not fit."""
+    word = REGISTRY.get((name, version))
+    if word is None:
+        raise VocabularyError(f"No word {name} version {version} is declared.")
+    return _read(word.cls, fields, name)
+
+
+def _read(cls: type, fields: Mapping[str, Any], where: str) -> Any:
+    hints = _hints(cls)
+    fields = {_ATTRIBUTE.get(key, key): value for key, value in fields.items()}
+    unknown = set(fields) - set(hints)
+    if unknown:
+        raise VocabularyError(f"{where}: unknown fields {sorted(unknown)}.")
+    try:
+        return cls(**{key: _read_value(hints[key], value, f"{where}.{key}") for key, value in fields.items()})
+    except TypeError as error:
+        raise VocabularyError(f"{where}: {error}") from error
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    if cls not in _HINTS:
+        _HINTS[cls] = {key: hint for key, hint in typing.get_type_hints(cls).items() if key != "WORD"}
+    return _HINTS[cls]
+
+
+def _read_value(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _read_value(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise VocabularyError(f"{where}: an array is needed.")
+        return tuple(_read_value(arguments[0], item, where) for item in value)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise VocabularyError(f"{where}: an object is needed.")
+        return _read(typing.cast(type, hint), value, where)
+    if type(value) is not hint:
+        raise VocabularyError(f"{where}: {hint.__name__} is needed, not {type(value).__name__}.")
+    return value
+
+
+class _Gaps(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "—"
+
+
+def sentence(name: str, version: int, fields: Mapping[str, Any], envelope: Mapping[str, Any]) -> str:
+    """One plain sentence about an entry. `envelope` gives actor, trial, reason, on_behalf_of."""
+    word = REGISTRY.get((name, version))
+    if word is None:
+        return f"{envelope.get('actor', '—')}: {name}"
+    shown = {key: _shown(value) for key, value in fields.items()}
+    return word.sentence.format_map(_Gaps({**envelope, **shown}))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(str(_shown(item)) for item in value)
+    if isinstance(value, dict):
+        return value.get("sha256", "")[:12] + "…" if "sha256" in value else ", ".join(f"{k} {v}" for k, v in value.items())
+    return value
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every declared word, as `vocabulary.adopted` carries it, ordered by name and version."""
+    return [
+        {"name": word.name, "version": word.version, "signed_by": list(word.signed_by), "sentence": word.sentence}
+        for _, word in sorted(REGISTRY.items())
+    ]
+
+
+def catalogue_digest() -> str:
+    """SHA-256 of the catalogue with clauses and field types; changes when any declaration changes."""
+    full = [
+        {
+            "name": word.name, "version": word.version, "signed_by": list(word.signed_by), "sentence": word.sentence,
+            "clause": word.clause, "fields": {key: str(hint) for key, hint in _hints(word.cls).items()},
+        }
+        for _, word in sorted(REGISTRY.items())
+    ]
+    return hashlib.sha256(orjson.dumps(full, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@piece
+class ObjectRef:
+    """A big thing kept outside the ledger, named by the digest of its stored bytes (RECORD 1)."""
+
+    sha256: str
+    bytes: int
+    media: str

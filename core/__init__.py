@@ -1,0 +1,1 @@
+"""What every trial has: policy, work, access, trials, arrival, reads, cohort, gates."""

@@ -1,0 +1,21 @@
+"""Identifiers: time-ordered UUIDs (RFC 9562, version 7) and derived ones."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+
+
+def uuid7(now_us: int, *, random: bytes | None = None) -> str:
+    """A version 7 UUID for an instant in microseconds since 1970 (RFC 9562, 5.7)."""
+    noise = int.from_bytes(random if random is not None else secrets.token_bytes(10), "big")
+    milliseconds = (now_us // 1000) & ((1 << 48) - 1)
+    value = milliseconds << 80 | 0x7 << 76 | (noise >> 64 & 0xFFF) << 64 | 0b10 << 62 | (noise & ((1 << 62) - 1))
+    return str(uuid.UUID(int=value))
+
+
+def derived_uid(*parts: str) -> str:
+    """A DICOM UID under 2.25 derived from text parts; the same parts give the same UID (PS3.5 B.2)."""
+    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"

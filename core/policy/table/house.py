@@ -1,0 +1,17 @@
+"""Rows about the record and the house itself (F-0n, P-0n)."""
+
+from core.policy.state import HouseState, Rule, allow, forbid, unrelated
+
+EITHER = frozenset(HouseState)
+
+ROWS: tuple[Rule, ...] = (
+    forbid("F-01", "*", "This account is not active: it is locked, revoked or not yet enrolled.",
+           when=lambda actor, facts: "inactive" in facts.relations),
+    allow("P-01", "ledger.read ledger.export ledger.verify",
+           "qa_auditor trial_lead validation_lead inspector regulatory system_owner data_manager monitor",
+           "You may read the record of what you are granted.", house=EITHER),
+    allow("P-02", "clock.confirm ledger.export ledger.rebuild backup.make", "system_owner qa_auditor",
+           "You look after this installation.", house=EITHER),
+    allow("P-03", "*", "service", "A service of the house carries out what the rules let it.",
+           when=unrelated("needs_person"), house=EITHER),
+)

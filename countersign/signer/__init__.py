@@ -1,0 +1,1 @@
+"""The far side of the signing port: where private keys live."""

@@ -1,0 +1,202 @@
+"""The signer inside this process: for a single user and for tests. It reads committed rows by itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyotp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+
+from audit import proofs, store
+from audit.entry import base64_text, from_base64, kid_of
+from audit.signatures import NewKey, Proof, Signature
+from core.clock import Clock, in_words
+from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
+from countersign.signer.certificates import Authority
+from countersign.signer.keyfiles import KeyFolder, PasswordCost
+
+SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
+FAILURES_BEFORE_LOCK = 5
+LOCK_MINUTES = 15
+SHORTEST_PASSWORD = 12
+STEP_SECONDS = 30
+LOOK_AHEAD = 10
+
+
+class LocalSigner:
+    """Implements audit.signatures.Signer with key files in one folder."""
+
+    def __init__(self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost) -> None:
+        self.origin = origin
+        self._engine = engine
+        self._clock = clock
+        self._keys = KeyFolder(folder, cost)
+        self._authority = Authority(self._keys, clock)
+        self._frontier: proofs.Frontier | None = None
+        self._private: dict[str, Ed25519PrivateKey] = {}
+        self._guard = threading.RLock()
+
+    # Keys of the house -----------------------------------------------------------------------------------
+
+    def found(self) -> None:
+        """Make root, log and service keys. Raises AlreadyDone where they exist."""
+        if self._keys.path("house", "root").exists():
+            raise AlreadyDone("This signer already holds the keys of an installation.")
+        for holder in ("root", "log", *SERVICES):
+            self._new_house_key(holder)
+        self._authority.found(self.origin)
+
+    def _new_house_key(self, holder: str) -> None:
+        private = Ed25519PrivateKey.generate()
+        public = private.public_key().public_bytes_raw()
+        sealed = self._keys.seal(f"house/{holder}", private.private_bytes_raw())
+        self._keys.write("house", holder, {"public_key": base64_text(public), "private": sealed})
+
+    def _house_key(self, holder: str) -> Ed25519PrivateKey:
+        if holder not in self._private:
+            record = self._keys.read("house", holder)
+            raw = self._keys.unseal(f"house/{holder}", record["private"])
+            self._private[holder] = Ed25519PrivateKey.from_private_bytes(raw)
+        return self._private[holder]
+
+    def public_key(self, holder: str) -> bytes:
+        return from_base64(self._keys.read("house", holder)["public_key"])
+
+    def attest(self, holder: str, message: bytes) -> Signature:
+        key = self._house_key(holder)
+        return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
+
+    # The tree --------------------------------------------------------------------------------------------
+
+    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes]) -> str:
+        with self._guard:
+            frontier = self._committed_frontier()
+            if frontier.size != old_size:
+                raise RecordDamaged(
+                    f"A checkpoint over {old_size} entries was asked for, but {frontier.size} are committed."
+                )
+            grown = frontier.copy()
+            for leaf in leaves:
+                grown.add(leaf)
+            text = proofs.note_text(self.origin, grown.size, grown.root())
+            key = self._house_key("log")
+            return proofs.signed_note(text, self.origin, key.public_key().public_bytes_raw(), key.sign(text.encode()))
+
+    def _committed_frontier(self) -> proofs.Frontier:
+        """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker."""
+        with self._engine.connect() as session, session.begin():
+            last = store.last_checkpoint(session)
+            size = last.size if last else 0
+            kept = self._frontier
+            if kept is None or kept.size > size:
+                frontier = proofs.frontier_at(store.StoredNodes(session), size)
+            else:
+                frontier = kept.copy()
+                for leaf in store.tile_row(session, 0, kept.size, size - kept.size) if size > kept.size else ():
+                    frontier.add(leaf)
+            if last is not None and frontier.root() != last.root:
+                raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
+        self._frontier = frontier
+        return frontier
+
+    # Persons ---------------------------------------------------------------------------------------------
+
+    def new_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str = "time") -> NewKey:
+        if self._keys.path("person", user).exists():
+            raise AlreadyDone(f"{user} already has a personal key.", next_step="Rotate it, or recover it by two persons.")
+        if len(password) < SHORTEST_PASSWORD:
+            raise UnusableInput(f"A signing password has at least {SHORTEST_PASSWORD} characters.")
+        if one_time_kind not in ("time", "counter"):
+            raise UnusableInput("One-time codes are of kind `time` (RFC 6238) or `counter` (RFC 4226).")
+        private = Ed25519PrivateKey.generate()
+        public = private.public_key().public_bytes_raw()
+        salt, cost = os.urandom(16), self._keys.new_cost()
+        stretched = self._keys.stretch(password, salt, cost)
+        one_time = pyotp.random_base32()
+        certificate, certificate_key = self._authority.issue(user, printed_name)
+        self._keys.write("person", user, {
+            "public_key": base64_text(public), "salt": base64_text(salt), "cost": cost,
+            "private": self._keys.seal(f"person/{user}", private.private_bytes_raw(), stretched),
+            "certificate": certificate,
+            "certificate_key": self._keys.seal(f"certificate/{user}", certificate_key, stretched),
+            "one_time": self._keys.seal(f"one-time/{user}", one_time.encode()), "one_time_kind": one_time_kind,
+            "next_counter": 0, "failures": 0, "locked_until": 0, "enrolled_at": in_words(self._clock.now()),
+        })
+        digest = self._authority.digest(certificate)
+        return NewKey(user, public, kid_of(public), digest, one_time, one_time_kind)
+
+    def forget_unenrolled(self, user: str) -> None:
+        """Remove a key that never was enrolled, so that the enrolment can be tried again."""
+        self._keys.path("person", user).unlink(missing_ok=True)
+
+    def prove_new_person(self, user: str, password: str, message: bytes) -> Signature:
+        record = self._keys.read("person", user)
+        key, _ = self._unlock(user, record, password)
+        return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
+
+    def kid_of_person(self, user: str) -> str:
+        return kid_of(from_base64(self._keys.read("person", user)["public_key"]))
+
+    def factors_of(self, user: str) -> tuple[str, ...]:
+        kind = self._keys.read("person", user)["one_time_kind"]
+        return ("password", "totp" if kind == "time" else "hotp")
+
+    def certificate_of(self, user: str) -> str:
+        """The person's certificate, PEM."""
+        return str(self._keys.read("person", user)["certificate"])
+
+    def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
+        with self._guard:
+            key, _ = self.prove_person(user, proof)
+            kid = kid_of(key.public_key().public_bytes_raw())
+            return [Signature(kid, key.sign(message)) for message in messages]
+
+    def prove_person(self, user: str, proof: Proof) -> tuple[Ed25519PrivateKey, dict[str, Any]]:
+        """Check password and one-time code together; count failures; a code works once."""
+        try:
+            record = self._keys.read("person", user)
+        except NotFound as error:
+            raise NotAuthenticated("Unknown person or wrong password.") from error
+        now = self._clock.now()
+        if record["locked_until"] > now:
+            raise NotAuthenticated(
+                f"The account is locked until {in_words(record['locked_until'])} after repeated failures."
+            )
+        try:
+            counter = self._code_position(user, record, proof.code, now)
+            key, stretched = self._unlock(user, record, proof.password)
+        except NotAuthenticated:
+            record["failures"] += 1
+            if record["failures"] >= FAILURES_BEFORE_LOCK:
+                record["locked_until"] = now + LOCK_MINUTES * 60_000_000
+                record["failures"] = 0
+            self._keys.write("person", user, record)
+            raise
+        record["next_counter"], record["failures"] = counter + 1, 0
+        self._keys.write("person", user, record)
+        return key, record | {"stretched": stretched}
+
+    def _unlock(self, user: str, record: dict[str, Any], password: str) -> tuple[Ed25519PrivateKey, bytes]:
+        stretched = self._keys.stretch(password, from_base64(record["salt"]), record["cost"])
+        raw = self._keys.unseal(f"person/{user}", record["private"], stretched)
+        return Ed25519PrivateKey.from_private_bytes(raw), stretched
+
+    def _code_position(self, user: str, record: dict[str, Any], code: str, now: int) -> int:
+        secret = self._keys.unseal(f"one-time/{user}", record["one_time"]).decode()
+        first = record["next_counter"]
+        if record["one_time_kind"] == "time":
+            step = now // (STEP_SECONDS * 1_000_000)
+            window = range(max(step - 1, first), step + 2)
+        else:
+            window = range(first, first + LOOK_AHEAD)
+        generator = pyotp.HOTP(secret)
+        for position in window:
+            if secrets.compare_digest(generator.at(position), code.strip()):
+                return position
+        raise NotAuthenticated("The one-time code is wrong or was already used.")

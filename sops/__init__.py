@@ -1,0 +1,1 @@
+"""How people work, and who is trained: controlled documents and read-and-understood."""

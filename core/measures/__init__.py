@@ -1,0 +1,24 @@
+"""Measurement operators and their results: pure, with stated rules and phantom truth."""
+
+from core.measures.operators import (
+    Axes,
+    lesion_axes,
+    lesion_count,
+    long_axis_mm,
+    short_axis_mm,
+    volume_mm3,
+)
+from core.measures.result import GeometryUnusable, Measure, Measured, NotMeasured
+
+__all__ = [
+    "Axes",
+    "GeometryUnusable",
+    "Measure",
+    "Measured",
+    "NotMeasured",
+    "lesion_axes",
+    "lesion_count",
+    "long_axis_mm",
+    "short_axis_mm",
+    "volume_mm3",
+]

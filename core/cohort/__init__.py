@@ -1,0 +1,1 @@
+"""From an AI candidate flag to a coordinator's signed selection."""

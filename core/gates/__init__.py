@@ -1,0 +1,1 @@
+"""What AI may be used for in a trial today, and who signed for it."""

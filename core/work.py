@@ -328,13 +328,16 @@ class Desk:
             body["proofs"] = [{"kid": kid, "sig": base64_text(signature.sig)} for kid, signature in given]
         return body
 
-    def record_as_root(self, drafts: Sequence[tuple[Any, tuple[str, ...]]], *, rule: str = "founding") -> list[Receipt]:
+    def record_as_root(
+        self, drafts: Sequence[tuple[Any, tuple[str, ...]]], *, rule: str = "founding", trial: str | None = None
+    ) -> list[Receipt]:
         """Entries by the root key, only for `init`; each may ask further keys of the signer for proofs by holder."""
         with self.writing() as session:
             work = Work(self, session, HOUSE)
             for event, provers in drafts:
                 body = self.body(
-                    session, event, actor="installation", role="service", rule=rule, occasion=self.occasion()
+                    session, event, actor="installation", role="service", rule=rule, occasion=self.occasion(),
+                    trial=trial,
                 )
                 if provers:
                     given = [self.signer.attest(holder, body_to_prove(body)) for holder in provers]

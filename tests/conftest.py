@@ -1,14 +1,20 @@
 """What every test may lean on: real data, the profiles of random testing, and the promise that no mark is invented."""
 
+from __future__ import annotations
+
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.house import HouseUnderTest
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA_DEFAULT = ROOT.parent / "shared" / "data"
@@ -111,3 +117,12 @@ def data() -> Path:
     folder = data_folder()
     assert folder is not None
     return folder
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[HouseUnderTest]:
+    """A whole installation in a temporary folder; on its way out it verifies the ledger and its rebuilt tables."""
+    from tests.house import a_house
+
+    with a_house(tmp_path) as made:
+        yield made

@@ -1,0 +1,1 @@
+"""The API of one outside system each; no decisions."""

@@ -1,0 +1,67 @@
+"""Engines for both stores, and the schema: Alembic's steps, then the read-models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+
+from core import projection
+from core.errors import OutsideUnavailable
+
+
+def connect(url: str) -> Engine:
+    """An engine with the promises of RECORD 8: WAL, FULL, and a write that begins IMMEDIATE on SQLite."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": 60, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "secure_delete=ON",
+        "trusted_schema=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("countersign_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest step, then make the read-models that do not exist yet.
+
+    Read-models are not migrated: a changed one is dropped and folded again from entry 0.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.connect().execution_options(countersign_write=True) as session, session.begin():
+        config.attributes["connection"] = session
+        command.upgrade(config, "head")
+    with engine.connect().execution_options(countersign_write=True) as session, session.begin():
+        projection.metadata.create_all(session)
+
+
+def is_founded(engine: Engine) -> bool:
+    """Whether the tables of the record exist. Raises OutsideUnavailable where the database does not answer."""
+    try:
+        return inspect(engine).has_table("entry")
+    except Exception as error:
+        raise OutsideUnavailable(
+            f"The database does not answer: {type(error).__name__}.",
+            next_step="Start it, or correct COUNTERSIGN_DATABASE_URL.",
+        ) from error

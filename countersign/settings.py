@@ -1,0 +1,71 @@
+"""Every setting, typed, read once: from the home's countersign.toml and the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UnusableInput
+
+FILE = "countersign.toml"
+HOME_VARIABLE, DATABASE_VARIABLE = "COUNTERSIGN_HOME", "COUNTERSIGN_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where this installation lives and how it is set."""
+
+    home: Path
+    origin: str
+    database_url: str
+    password_memory_kib: int = 65_536
+    password_passes: int = 3
+    password_lanes: int = 4
+
+    @property
+    def config_file(self) -> Path:
+        return self.home / FILE
+
+
+def home_folder(given: str | None = None) -> Path:
+    """--home, else COUNTERSIGN_HOME, else ./countersign-home."""
+    return Path(given or os.environ.get(HOME_VARIABLE) or "countersign-home").absolute()
+
+
+def read_settings(home: Path) -> Settings:
+    """The settings of an existing home. Raises UnusableInput where there is none or the file is broken."""
+    path = home / FILE
+    if not path.exists():
+        raise UnusableInput(
+            f"{home} is no home of Countersign.", next_step="Make one with `countersign init --home DIR`."
+        )
+    try:
+        given = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise UnusableInput(f"{path} is not TOML: {error}.", next_step="Correct the file; nothing was changed.") from error
+    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes"}
+    if unknown := set(given) - known:
+        raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
+    if not isinstance(given.get("origin"), str):
+        raise UnusableInput(f"{path} lacks `origin`.")
+    url = os.environ.get(DATABASE_VARIABLE) or given.pop("database_url", None) or sqlite_url(home)
+    given.pop("database_url", None)
+    return Settings(home=home, database_url=url, **given)
+
+
+def write_settings(settings: Settings) -> None:
+    """Write the file of a new home; the database's address is kept only where it is not the default."""
+    lines = [f'origin = "{settings.origin}"']
+    if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
+        lines.append(f'database_url = "{settings.database_url}"')
+    for name in ("password_memory_kib", "password_passes", "password_lanes"):
+        lines.append(f"{name} = {getattr(settings, name)}")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.config_file.write_text("\n".join(lines) + "\n")
+
+
+def sqlite_url(home: Path) -> str:
+    """The embedded default."""
+    return f"sqlite:///{home / 'ledger.db'}"

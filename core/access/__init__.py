@@ -1,0 +1,1 @@
+"""People, keys, roles, founding: who somebody is and what they were granted."""

@@ -1,0 +1,181 @@
+"""The life of a controlled document, who may move it, and whose training counts. Pure.
+
+A version goes draft -> in_review -> approved -> effective -> superseded -> retired. Every step is a word of
+the ledger; the date alone changes nothing: `sop.effective` is an entry, made on or after the effective date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from core.errors import UnusableInput
+
+MAX_REVIEW_MONTHS = 24
+MAX_WINDOW_DAYS = 180
+
+
+class State(StrEnum):
+    """Where one version of a document stands."""
+
+    DRAFT = "draft"
+    IN_REVIEW = "in_review"
+    APPROVED = "approved"
+    EFFECTIVE = "effective"
+    SUPERSEDED = "superseded"
+    RETIRED = "retired"
+
+
+# The reviewer's signature carries a draft into review. A text never changes under its number: a returned version is
+# retired with the reason on record, and the corrected text is drafted as the next one.
+LIFECYCLE: Mapping[tuple[State | None, str], State] = {
+    (None, "sop.drafted"): State.DRAFT,
+    (State.DRAFT, "sop.reviewed"): State.IN_REVIEW,
+    (State.DRAFT, "sop.returned"): State.RETIRED,
+    (State.IN_REVIEW, "sop.returned"): State.RETIRED,
+    (State.IN_REVIEW, "sop.approved"): State.APPROVED,
+    (State.APPROVED, "sop.effective"): State.EFFECTIVE,
+    (State.APPROVED, "sop.retired"): State.RETIRED,
+    (State.EFFECTIVE, "sop.superseded"): State.SUPERSEDED,
+    (State.EFFECTIVE, "sop.retired"): State.RETIRED,
+    (State.SUPERSEDED, "sop.retired"): State.RETIRED,
+}
+
+TRAINABLE = frozenset({State.APPROVED, State.EFFECTIVE})
+
+
+def next_state(state: State | None, word: str) -> State | None:
+    """The state after `word`, or None where the table has no such step."""
+    return LIFECYCLE.get((state, word))
+
+
+def step_refusal(document: str, state: State | None, word: str) -> str | None:
+    """Why `word` cannot happen to a document in `state`; None when it can."""
+    if next_state(state, word) is not None:
+        return None
+    wanted = sorted({before.value if before else "not yet drafted" for before, each in LIFECYCLE if each == word})
+    stands = state.value if state else "not yet drafted"
+    return f"{document} is {stands}; this step needs it to be {' or '.join(wanted)}."
+
+
+# -- three pairs of eyes -----------------------------------------------------------------------------------------
+
+
+def hands_refusal(word: str, person: str, *, author: str, reviewer: str | None = None) -> str | None:
+    """Why this person may not take this step because of an earlier one: author, reviewer, approver differ.
+
+    Source: 21 CFR 11.10(k); TRIAL 1 (segregation).
+    """
+    if word in ("sop.reviewed", "sop.returned") and person == author:
+        return "You wrote this version; another person reviews it."
+    if word == "sop.approved":
+        if person == author:
+            return "You wrote this version; another person approves it."
+        if reviewer is not None and person == reviewer:
+            return "You reviewed this version; another person approves it."
+    return None
+
+
+# -- dates -------------------------------------------------------------------------------------------------------
+
+
+def effective_date(approved_on: date, window_days: int) -> date:
+    """First day on which the version may become effective: approval plus its training window (0 days allowed)."""
+    if not 0 <= window_days <= MAX_WINDOW_DAYS:
+        raise UnusableInput(f"A training window of {window_days} days is outside 0 to {MAX_WINDOW_DAYS} days.")
+    return approved_on + timedelta(days=window_days)
+
+
+def review_due(effective_on: date, review_months: int) -> date:
+    """The day the periodic review is due; a month without that day ends on its last day."""
+    if not 1 <= review_months <= MAX_REVIEW_MONTHS:
+        raise UnusableInput(f"A review period of {review_months} months is outside 1 to {MAX_REVIEW_MONTHS} months.")
+    months = effective_on.year * 12 + effective_on.month - 1 + review_months
+    year, month = divmod(months, 12)
+    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
+    return min(date(year, month + 1, 1) + timedelta(days=effective_on.day - 1), following - timedelta(days=1))
+
+
+# -- training ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Version:
+    """What training needs to know of one version of a document."""
+
+    sop: str
+    version: int
+    state: State
+    governs: tuple[str, ...]
+    applies_to: tuple[str, ...] = ()
+
+
+def governs(patterns: Iterable[str], action: str) -> bool:
+    """Whether one of the patterns (`read.*`, `quality.dispose`) covers the action."""
+    return any(fnmatchcase(action, pattern) for pattern in patterns)
+
+
+def applies(version: Version, *, role: str, action: str | None = None) -> bool:
+    """Whether a version binds somebody in this role (for this act, when one is named)."""
+    if version.applies_to and role not in version.applies_to:
+        return False
+    return action is None or governs(version.governs, action)
+
+
+def missing_training(
+    versions: Iterable[Version], trained: Iterable[tuple[str, int]], *, role: str, action: str | None = None
+) -> tuple[Version, ...]:
+    """The effective versions that bind this role and act and on which the person has no read-and-understood.
+
+    An approved version binds nobody yet, so a new version lapses nobody before its effective date, and then
+    only for the acts that it governs (TRIAL 1).
+    """
+    done = set(trained)
+    return tuple(
+        version
+        for version in sorted(versions, key=lambda each: (each.sop, each.version))
+        if version.state is State.EFFECTIVE
+        and applies(version, role=role, action=action)
+        and (version.sop, version.version) not in done
+    )
+
+
+def training_refusal(version: Version) -> str | None:
+    """Why read-and-understood cannot be signed on this version; None when it can."""
+    if version.state in TRAINABLE:
+        return None
+    return (
+        f"{version.sop} version {version.version} is {version.state.value}; "
+        "read-and-understood is signed on an approved or effective version."
+    )
+
+
+def wrong_answers(expected: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, ...]:
+    """The questions of a document answered wrongly or not at all, in their order."""
+    return tuple(
+        question
+        for question, answer in expected.items()
+        if " ".join(given.get(question, "").casefold().split()) != " ".join(answer.casefold().split())
+    )
+
+
+# -- names -------------------------------------------------------------------------------------------------------
+
+SOP_ID = re.compile(r"[A-Z]{2,6}-[0-9]{2,4}")
+ACTION_PATTERN = re.compile(r"[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
+
+
+def id_refusal(sop: str) -> str | None:
+    """Why this text is no document number; None when it is one."""
+    return None if SOP_ID.fullmatch(sop) else f"`{sop}` is no document number; one looks like SOP-07."
+
+
+def pattern_refusal(pattern: str) -> str | None:
+    """Why this text is no action pattern; None when it is one. A bare `*` is none: nobody could then act at all."""
+    if ACTION_PATTERN.fullmatch(pattern):
+        return None
+    return f"`{pattern}` is no action pattern; use noun.verb or noun.*, such as quality.dispose or read.*."

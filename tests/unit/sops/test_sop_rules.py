@@ -1,0 +1,134 @@
+"""Controlled documents: life of a version, three pairs of eyes, training that neither lapses early nor late."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UnusableInput
+from sops import rules
+from sops.rules import LIFECYCLE, State, Version
+from tests.req import req
+
+WORDS = sorted({word for _, word in LIFECYCLE})
+
+
+@req("SOP-01")
+@given(st.lists(st.sampled_from(WORDS), max_size=12))
+def test_no_history_makes_a_version_effective_without_review_and_approval(words):
+    """21 CFR 11.10(k)(1): whatever is tried in whatever order, the path to effective holds both signatures."""
+    state, taken = None, []
+    for word in words:
+        following = rules.next_state(state, word)
+        if following is None:
+            assert rules.step_refusal("SOP-07 version 1", state, word)
+            continue
+        state = following
+        taken.append(word)
+        if state is State.EFFECTIVE:
+            assert taken[:3] == ["sop.drafted", "sop.reviewed", "sop.approved"]
+
+
+@req("SOP-01")
+def test_a_retired_version_never_returns():
+    assert not [word for before, word in LIFECYCLE if before is State.RETIRED]
+
+
+@req("SOP-01")
+def test_a_refused_step_says_where_the_document_stands_and_what_the_step_needs():
+    said = rules.step_refusal("SOP-07 version 1", State.DRAFT, "sop.approved")
+
+    assert said == "SOP-07 version 1 is draft; this step needs it to be in_review."
+
+
+@req("SOP-01", "ACC-03")
+@given(st.lists(st.sampled_from(["ann", "ben", "cem"]), min_size=3, max_size=3))
+def test_author_reviewer_and_approver_are_three_people(hands):
+    author, reviewer, approver = hands
+    refused = (
+        rules.hands_refusal("sop.reviewed", reviewer, author=author)
+        or rules.hands_refusal("sop.approved", approver, author=author, reviewer=reviewer)
+    )
+
+    assert (refused is None) == (len(set(hands)) == 3)
+
+
+@req("SOP-03")
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 4), st.sampled_from(list(State)),
+                  st.sampled_from([("read.*",), ("quality.dispose",)])),
+        max_size=6, unique_by=lambda each: each[0],
+    ),
+    st.sets(st.integers(1, 4)),
+    st.sampled_from(["read.seal", "quality.dispose", "gate.open"]),
+)
+def test_only_effective_versions_that_govern_the_act_can_be_missing(rows, trained, action):
+    """TRIAL 1: a new version lapses nobody until its effective date, then only the acts it governs."""
+    versions = [Version("SOP-07", number, state, patterns) for number, state, patterns in rows]
+    missing = rules.missing_training(versions, {("SOP-07", number) for number in trained}, role="reader", action=action)
+
+    for version in versions:
+        binds = version.state is State.EFFECTIVE and rules.governs(version.governs, action)
+        assert (version in missing) == (binds and version.version not in trained)
+
+
+@req("SOP-03")
+def test_training_on_the_approved_version_counts_from_its_effective_day():
+    old = Version("SOP-07", 1, State.EFFECTIVE, ("read.*",))
+    new = Version("SOP-07", 2, State.APPROVED, ("read.*",))
+
+    before = rules.missing_training([old, new], {("SOP-07", 1)}, role="reader", action="read.seal")
+    after = rules.missing_training(
+        [Version("SOP-07", 1, State.SUPERSEDED, ("read.*",)), Version("SOP-07", 2, State.EFFECTIVE, ("read.*",))],
+        {("SOP-07", 1), ("SOP-07", 2)}, role="reader", action="read.seal")
+
+    assert before == ()
+    assert after == ()
+    assert rules.training_refusal(new) is None
+    assert "draft" in (rules.training_refusal(Version("SOP-07", 3, State.DRAFT, ("read.*",))) or "")
+
+
+@req("SOP-03")
+def test_a_document_for_other_roles_binds_nobody_else():
+    version = Version("SOP-06", 1, State.EFFECTIVE, ("quality.*",), applies_to=("qc_technologist",))
+
+    assert rules.missing_training([version], (), role="reader", action="quality.dispose") == ()
+    assert rules.missing_training([version], (), role="qc_technologist", action="quality.dispose") == (version,)
+
+
+@req("SOP-01")
+@given(st.dates(date(2020, 1, 1), date(2060, 1, 1)), st.integers(0, rules.MAX_WINDOW_DAYS))
+def test_a_version_is_effective_only_after_its_training_window(approved_on, window_days):
+    assert rules.effective_date(approved_on, window_days) - approved_on == timedelta(days=window_days)
+
+
+@pytest.mark.parametrize("window_days", [-1, rules.MAX_WINDOW_DAYS + 1])
+def test_a_window_outside_its_limits_is_refused(window_days):
+    with pytest.raises(UnusableInput, match="outside 0 to"):
+        rules.effective_date(date(2026, 1, 1), window_days)
+
+
+@req("VAL-15")
+@given(st.dates(date(2020, 1, 1), date(2060, 1, 1)), st.integers(1, 24))
+def test_review_is_due_after_whole_months(effective_on, months):
+    due = rules.review_due(effective_on, months)
+
+    assert (due.year - effective_on.year) * 12 + due.month - effective_on.month == months
+    assert due.day <= effective_on.day
+
+
+def test_a_review_period_beyond_two_years_is_refused():
+    with pytest.raises(UnusableInput):
+        rules.review_due(date(2026, 1, 1), 25)
+
+
+@pytest.mark.parametrize("pattern", ["*", "*.*", "read", "Read.*", "read.*.x", ""])
+def test_a_pattern_that_would_govern_everything_or_nothing_is_refused(pattern):
+    assert rules.pattern_refusal(pattern)
+
+
+def test_answers_are_compared_without_case_and_spacing():
+    assert rules.wrong_answers({"q1": "Never", "q2": "QA"}, {"q1": " never ", "q2": "reader"}) == ("q2",)
+    assert rules.wrong_answers({"q1": "Never"}, {}) == ("q1",)

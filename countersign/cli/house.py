@@ -1,0 +1,59 @@
+"""`countersign doctor`, `work` and `backup`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+
+doctor_app, work_app, backup_app = (typer.Typer(invoke_without_command=True) for _ in range(3))
+APPS = {"doctor": doctor_app, "work": work_app, "backup": backup_app}
+
+
+@doctor_app.callback(invoke_without_command=True)
+@told
+def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Say in words what is wrong or missing, and what to do. Ends with 2 where the record disagrees."""
+    from countersign.doctor import examine
+
+    opened = house(home)
+    findings = examine(opened)
+    lines = [f"{'ok ' if one.fine else 'ATTENTION'}  {one.what}" + ("" if one.fine else f"\n    → {one.remedy}")
+             for one in findings]
+    answer([one.as_data() for one in findings], as_json=as_json, words="\n".join(lines))
+    if any(one.damaged for one in findings):
+        raise typer.Exit(2)
+    if not all(one.fine for one in findings):
+        raise typer.Exit(1)
+
+
+@work_app.callback(invoke_without_command=True)
+@told
+def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop when nothing is due.")] = True) -> None:
+    """Carry out what the outbox holds."""
+    import time
+
+    from core.outbox import drain
+
+    opened = house(home)
+    done = drain(opened.desk)
+    typer.echo(f"{done} jobs carried out.")
+    while not once:
+        time.sleep(1)
+        drain(opened.desk)
+
+
+@backup_app.callback(invoke_without_command=True)
+@told
+def backup(
+    to: Annotated[str, typer.Argument(help="An empty or new folder.")], home: HomeOption = None
+) -> None:
+    """Copy database, objects, signer and settings consistently while the home is in use; then verify the copy."""
+    from pathlib import Path
+
+    from countersign.backup import make_backup
+
+    opened = house(home)
+    typer.echo(make_backup(opened, Path(to)))

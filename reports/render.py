@@ -1,0 +1,220 @@
+"""From page model to PDF/A-3u: Jinja2 page, SVG figures, attached data, pressed in a child process.
+
+Bytes are equal on machines with equal versions of WeasyPrint and Pango; what is promised across machines is the
+content digest (research/stack.md 2.2). "Built as PDF/A-3u" is what the file says of itself; no validator certified it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from core.errors import UnusableInput
+from reports import figures
+from reports.model import Cell, Paper, Row, Table, cells_of, content_bytes, content_digest, table_csv
+
+HERE = Path(__file__).parent
+CONTENT_NAME, BUNDLE_NAME = "content.json", "record.zip"
+# The cost of one table grows with the pages it spans: longer ones are set in pieces (research/stack.md 2.3).
+ROWS_IN_A_PIECE = 300
+# Signs in the widest row above which a table is turned to landscape.
+WIDE_FROM = 96
+SHORT_ROWS = 8
+DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
+DEMONSTRATION = "demonstration"
+TIMEOUT_S = 1_800
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file inside the PDF; `relationship` is the AFRelationship of PDF/A-3 (Data, Supplement, …)."""
+
+    name: str
+    data: bytes
+    description: str
+    relationship: str = "Data"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A table as the template wants it: rows in pieces of groups, and the widths when there are several pieces."""
+
+    id: str
+    title: str
+    columns: tuple[Any, ...]
+    rows: tuple[Row, ...]
+    note: str
+    empty: str
+    clause: str
+    pieces: list[list[list[Row]]]
+    shares: list[int]
+
+
+def attached_data(paper: Paper, bundle: bytes | None) -> list[Attached]:
+    """The data that travel with the paper: content, one CSV a table, the record it was drawn from."""
+    files = [Attached(CONTENT_NAME, content_bytes(paper),
+                      "Every printed cell with its rule and entries; canonical JSON, its SHA-256 is the content digest")]
+    files += [
+        Attached(f"table-{table.id.lower()}.csv", table_csv(table), f"Table {table.id}, {table.title}")
+        for table in paper.tables if table.rows
+    ]
+    if bundle is not None:
+        files.append(Attached(BUNDLE_NAME, bundle, "The record this paper was drawn from, with proofs and verifier",
+                              "Supplement"))
+    return files
+
+
+def render(paper: Paper, *, bundle: bytes | None = None, evidence_url: str = DEFAULT_EVIDENCE_URL) -> bytes:
+    """The paper as PDF bytes.
+
+    Raises:
+        UnusableInput: the renderer failed, or ran longer than half an hour; nothing was written.
+    """
+    for table in paper.tables:
+        list(cells_of(table))
+    files = attached_data(paper, bundle)
+    with tempfile.TemporaryDirectory(prefix="countersign-paper-") as name:
+        folder = Path(name)
+        (folder / "page.html").write_text(page(paper, files, evidence_url))
+        for figure in paper.figures:
+            (folder / f"{figure.id}.svg").write_bytes(figures.draw(figure))
+        for source in (HERE / "report.css", HERE / "templates" / "paper.css", HERE / "templates" / "mark-line.svg"):
+            (folder / source.name).write_bytes(source.read_bytes())
+        (folder / "attached").mkdir()
+        for item in files:
+            (folder / "attached" / item.name).write_bytes(item.data)
+        (folder / "job.json").write_text(json.dumps({
+            "created": _iso(paper.cover.range.last_entry_at), "styles": ["report.css", "paper.css"],
+            "attachments": [{"file": f"attached/{f.name}", "name": f.name, "description": f.description,
+                             "relationship": f.relationship} for f in files],
+        }))
+        _run_press(folder)
+        return (folder / "paper.pdf").read_bytes()
+
+
+def _run_press(folder: Path) -> None:
+    cache_dir = folder / "cache"
+    cache_dir.mkdir()
+    environment = {
+        "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "HOME": str(folder), "XDG_CACHE_HOME": str(cache_dir),
+        "FONTCONFIG_FILE": str(HERE / "fonts" / "fonts.conf"), "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]),
+        "PYTHONHASHSEED": "0",
+    }
+    command = [sys.executable, "-m", "reports.press", str(folder)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise UnusableInput(f"The paper was not finished within {TIMEOUT_S} s.", next_step="Nothing was kept.") from late
+    if done.returncode != 0 or not (folder / "paper.pdf").is_file():
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        because = lines[-1] if lines else f"exit code {done.returncode}"
+        raise UnusableInput(f"The PDF renderer failed: {because}", next_step="Nothing was kept. Run `countersign doctor`.")
+
+
+def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAULT_EVIDENCE_URL) -> str:
+    """The paper as one HTML page for the renderer."""
+    listings = [_listing(table) for table in paper.tables]
+    return _environment().get_template("paper.html").render(
+        cover=paper.cover, tables=listings, figures=paper.figures, signings=paper.signings, attachments=files,
+        digest=content_digest(paper), created=_iso(paper.cover.range.last_entry_at), evidence_url=evidence_url,
+        demonstration=paper.cover.evidence_class.startswith(DEMONSTRATION), example=_example(paper),
+        wide={table.id for table in paper.tables if _width(table) > WIDE_FROM}, flow=_flowing(paper), classes=_CLASSES,
+        drawn={figure.after for figure in paper.figures},
+        signature_note=_signature_note(paper),
+    )
+
+
+_CLASSES = {
+    "text": "", "number": Markup(' class="n"'), "category": Markup(' class="c"'), "id": Markup(' class="id"'),
+    "code": Markup(' class="code"'),
+}
+
+
+def _signature_note(paper: Paper) -> str:
+    if not paper.signings:
+        return "This is an unsigned copy: nobody has put a name to it."
+    if all(signing.entry is not None for signing in paper.signings):
+        return "These electronic signatures were made under re-authentication and are bound to the content digest above."
+    return "A dashed frame is a signature still needed; until then this paper is a draft."
+
+
+def _iso(in_words: str) -> str:
+    """"2026-11-24 14:05:32 UTC" as ISO 8601."""
+    return in_words.replace(" UTC", "+00:00").replace(" ", "T")
+
+
+def shown_text(cell: Cell) -> str:
+    """A cell exactly as its text stands on the page: the text, then the code without "EV-"."""
+    return cell.text + cell.code.removeprefix("EV-")
+
+
+def _widths(table: Table) -> list[int]:
+    """Signs each column needs; what may wrap counts for half beyond 14 signs."""
+    widths = []
+    for n, column in enumerate(table.columns):
+        longest = max([len(column.title), *(len(shown_text(row.cells[n])) for row in table.rows)])
+        firm = column.kind in ("number", "id", "category")
+        widths.append(longest if firm or longest <= 14 else 14 + (min(longest, 60) - 14) // 3)
+    return widths
+
+
+def _width(table: Table) -> int:
+    return sum(_widths(table)) + 2 * len(table.columns) if table.rows else 0
+
+
+def _flowing(paper: Paper) -> set[str]:
+    """Short tables that follow their forerunner on the same page; the first one and long ones begin a page."""
+    flow: set[str] = set()
+    for before, table in zip(paper.tables, paper.tables[1:], strict=False):
+        if len(table.rows) <= SHORT_ROWS and len(before.rows) <= 3 * SHORT_ROWS and _width(before) <= WIDE_FROM:
+            flow.add(table.id)
+    return flow
+
+
+def _listing(table: Table) -> _Listing:
+    groups: list[list[Row]] = []
+    for row in table.rows:
+        if groups and row.group and row.group == groups[-1][0].group:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    pieces: list[list[list[Row]]] = []
+    filled = 0
+    for group in groups:
+        if not pieces or filled + len(group) > ROWS_IN_A_PIECE:
+            pieces.append([])
+            filled = 0
+        pieces[-1].append(group)
+        filled += len(group)
+    widths = _widths(table)
+    whole = sum(widths) or 1
+    return _Listing(table.id, table.title, table.columns, table.rows, table.note, table.empty, table.clause, pieces,
+                    [100 * width // whole for width in widths])
+
+
+def _example(paper: Paper) -> dict[str, Any] | None:
+    """The first number with an evidence code, best one of the reads (A7)."""
+    for table in sorted(paper.tables, key=lambda t: t.id != "A7"):
+        for row, column, cell in cells_of(table):
+            if cell.code and cell.basis and column.kind == "number":
+                seqs = cell.basis.entries
+                words = f"entry {seqs[0]}" if len(seqs) == 1 else f"{len(seqs)} entries, the deciding one is {seqs[0]}"
+                return {"table": table.id, "row": row.key, "column": column.title, "code": cell.code,
+                        "text": cell.text, "unit": cell.unit, "rule": cell.basis.rule, "entries": words}
+    return None
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)

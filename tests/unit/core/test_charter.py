@@ -43,7 +43,7 @@ def test_the_demonstration_charter_is_read_whole() -> None:
     assert charter.limit("run_in_sensitivity_lower") == Decimal("0.15")
     assert charter.planned(4) is not None
     with pytest.raises((ValidationError, FrozenInstanceError)):
-        charter.trial = "OTHER"  # type: ignore[misc]
+        charter.trial = "OTHER"
 
 
 @req("VAL-14")

@@ -1,0 +1,191 @@
+"""How trial, site, subject and time point live: `(state, word) -> state`, and which time points are expected when.
+
+Pure: no session, no clock. A pair that a table lacks is a word out of order (TRIAL 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from core.errors import Refused
+from core.trials.charter import Charter, TimePoint
+
+Lifecycle = Mapping[tuple[str | None, str], str]
+
+TRIAL: Lifecycle = {
+    (None, "trial.created"): "set_up",
+    ("set_up", "charter.signed"): "set_up",
+    ("set_up", "trial.activated"): "live",
+    ("live", "database.locked"): "locked",
+    ("locked", "database.unlocked"): "live",
+    ("locked", "trial.closed"): "closed",
+}
+
+SITE: Lifecycle = {
+    (None, "site.selected"): "selected",
+    ("selected", "site.trained"): "trained",
+    ("trained", "scanner.qualified"): "equipment_qualified",
+    ("equipment_qualified", "scanner.qualified"): "equipment_qualified",
+    ("equipment_qualified", "site.activated"): "activated",
+    ("activated", "scanner.qualified"): "activated",
+    # Activation is per protocol version; a later version activates again (TRIAL 3).
+    ("activated", "site.activated"): "activated",
+    **{(state, "site.closed"): "closed" for state in ("selected", "trained", "equipment_qualified", "activated")},
+}
+
+_ENDINGS = {"subject.withdrawn": "withdrawn", "subject.lost": "lost", "subject.died": "died"}
+
+SUBJECT: Lifecycle = {
+    (None, "subject.pre_screened"): "pre_screened",
+    (None, "subject.screened"): "screened",
+    ("pre_screened", "subject.screened"): "screened",
+    ("pre_screened", "subject.screen_failed"): "screen_failed",
+    ("screened", "subject.screen_failed"): "screen_failed",
+    ("screened", "subject.enrolled"): "enrolled",
+    ("enrolled", "subject.started"): "on_study",
+    ("on_study", "subject.off_treatment"): "off_treatment",
+    ("on_study", "subject.completed"): "completed",
+    ("off_treatment", "subject.completed"): "completed",
+    **{(state, word): end for state in ("screened", "enrolled", "on_study", "off_treatment")
+       for word, end in _ENDINGS.items()},
+}
+ENDED = frozenset({"screen_failed", "completed", "withdrawn", "lost", "died"})
+
+# `due` and `overdue` are what `expected` looks like on a date (`expectation_on`); no word makes them.
+_OPEN = ("expected", "received", "in_qc", "ready", "in_read")
+TIME_POINT: Lifecycle = {
+    (None, "time_point.expected"): "expected",
+    (None, "time_point.unscheduled"): "received",
+    ("expected", "time_point.received"): "received",
+    **{(state, "time_point.received"): state for state in ("received", "in_qc", "ready", "in_read")},
+    ("received", "time_point.checked"): "in_qc",
+    ("received", "time_point.ready"): "ready",
+    ("in_qc", "time_point.ready"): "ready",
+    ("ready", "time_point.read_opened"): "in_read",
+    ("in_read", "time_point.read"): "read",
+    ("read", "time_point.adjudicated"): "adjudicated",
+    ("read", "time_point.frozen"): "frozen",
+    ("adjudicated", "time_point.frozen"): "frozen",
+    **{(state, "time_point.missed"): "missed" for state in ("expected",)},
+    **{(state, "time_point.not_evaluable"): "not_evaluable" for state in _OPEN},
+    **{(state, "time_point.superseded"): "superseded" for state in (*_OPEN, "read", "adjudicated", "missed")},
+    # A late scan of a time point once declared missed is received; the signed reason stays on record.
+    ("missed", "time_point.received"): "received",
+    ("not_evaluable", "time_point.received"): "received",
+}
+
+LIFECYCLES = {"trial": TRIAL, "site": SITE, "subject": SUBJECT, "time point": TIME_POINT}
+
+
+def next_state(lifecycle: Lifecycle, state: str | None, word: str) -> str | None:
+    """The state after a word; None when the word does not fit here."""
+    return lifecycle.get((state, word))
+
+
+def follow(kind: str, name: str, state: str | None, word: str) -> str:
+    """The state after a word.
+
+    Raises:
+        Refused: the word does not fit this state; the sentence says which would.
+    """
+    lifecycle = LIFECYCLES[kind]
+    after = lifecycle.get((state, word))
+    if after is None:
+        fitting = sorted(one for (before, one) in lifecycle if before == state)
+        where = f"is {state.replace('_', ' ')}" if state else "does not exist"
+        possible = f" Possible now: {', '.join(fitting)}." if fitting else " Nothing follows from here."
+        raise Refused(f"{kind.capitalize()} {name} {where}; {word} does not follow.{possible}", rule="F-201")
+    return after
+
+
+Expectation = Literal["expected", "due", "overdue"]
+
+
+@dataclass(frozen=True)
+class ExpectedTimePoint:
+    """One expected imaging date of a subject and the days on which it counts as in window."""
+
+    id: str
+    label: str
+    target: date
+    earliest: date
+    latest: date
+
+    def holds(self, day: date) -> bool:
+        """True when an acquisition on `day` lies in the window; both ends belong to it."""
+        return self.earliest <= day <= self.latest
+
+
+def expected_time_points(
+    schedule: Sequence[TimePoint], anchors: Mapping[str, date]
+) -> tuple[ExpectedTimePoint, ...]:
+    """What is expected of one subject, in order of dates.
+
+    Args:
+        schedule: the charter's time points.
+        anchors: dates of this subject by anchor name (`enrolment`, `randomisation`, `first_treatment`, `baseline`);
+            a time point whose anchor is not yet known is not yet expected.
+    """
+    expected = []
+    for point in schedule:
+        anchor = anchors.get(point.anchor)
+        if anchor is None:
+            continue
+        target = anchor + timedelta(days=point.day)
+        expected.append(ExpectedTimePoint(
+            point.id, point.label, target,
+            target - timedelta(days=point.window_before), target + timedelta(days=point.window_after),
+        ))
+    return tuple(sorted(expected, key=lambda one: (one.target, one.id)))
+
+
+def expectation_on(point: ExpectedTimePoint, today: date) -> Expectation:
+    """`due` from the first day of the window, `overdue` after its last, while nothing was received."""
+    if today < point.earliest:
+        return "expected"
+    return "due" if today <= point.latest else "overdue"
+
+
+def time_point_of(expected: Sequence[ExpectedTimePoint], acquired: date) -> ExpectedTimePoint | None:
+    """The expected time point whose window holds an acquisition date; None for an unscheduled one.
+
+    Windows of one anchor never overlap (the charter check refuses it). Where windows of different anchors do,
+    the nearer target wins, the earlier one of equals.
+    """
+    fitting = [point for point in expected if point.holds(acquired)]
+    return min(fitting, key=lambda point: (abs((point.target - acquired).days), point.target), default=None)
+
+
+def consent_gap(
+    consents: Sequence[tuple[date, frozenset[str], str]], withdrawn_as_of: date | None, acquired: date, scope: str
+) -> str | None:
+    """Why an image acquired on a date is not covered by consent; None where it is (TRIAL 3).
+
+    Args:
+        consents: (given on, scopes, version), oldest first.
+        withdrawn_as_of: images acquired on or after this day are refused; earlier ones stay.
+        acquired: the day of acquisition.
+        scope: `images`, `ai` or `future_use`.
+    """
+    if withdrawn_as_of is not None and acquired >= withdrawn_as_of:
+        return f"Consent was withdrawn as of {withdrawn_as_of.isoformat()}."
+    given = [one for one in consents if one[0] <= acquired]
+    if not given:
+        return f"No consent was given by {acquired.isoformat()}."
+    _, scopes, version = max(given, key=lambda one: one[0])
+    return None if scope in scopes else f"Consent version {version} does not cover {scope.replace('_', ' ')}."
+
+
+def missing_for_go_live(charter: Charter | None, tested_by: Sequence[str], active_sites: Sequence[str]) -> list[str]:
+    """What still lacks before a trial may be live; empty when nothing does (TRIAL 3, trial go-live)."""
+    gaps = []
+    if charter is None:
+        gaps.append("the charter is not signed")
+    if not tested_by:
+        gaps.append("nobody has signed the test of the configuration with dummy subjects")
+    if not active_sites:
+        gaps.append("no site is activated")
+    return gaps

@@ -1,0 +1,1271 @@
+#!/usr/bin/env python3
+"""Checks a bundle of a Countersign ledger without trusting whoever made it.
+
+    python verify.py BUNDLE.zip [--trust CARD.json] [--require-trust] [--jobs N] [--json]
+
+One file, the standard library and `cryptography`; it imports nothing of Countersign. The rules are those of the
+record format (suite 1). Each step has its number at the line that does it.
+
+     1  Container    a whole ZIP, known members only, each once; bundle.json says which entries it holds
+     2  Checkpoint   the note is well formed, of this origin, and names a size and a root
+     3  Form         each entry: size, parse, re-encoded byte for byte, profile, exact members, base64, text
+     4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice
+     5  Words        each action is a word of the newest vocabulary adopted before it
+     6  Keys         enrolled before use, in force, of a class the word allows, held by the actor
+     7  Signatures   Ed25519 over the body, and every further proof
+     8  Heads        what each signer had seen is a root of this very tree; signing time near to the ledger's
+     9  Tree         leaves, leaves.bin and proofs lead to the root of the checkpoint
+    10  Log key      the checkpoint is signed by a log key in force
+    11  Completeness export.made counts what the bundle must hold; what is withheld is proven to exist
+    12  Objects      every object has the digest it is named by
+    13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses
+
+Verdicts: VERIFIED (with a trust card), SELF-CONSISTENT, ORIGIN NOT VERIFIED (without), WRONG.
+Exit: 0 verified or self-consistent; 2 wrong, or no card under --require-trust; 1 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import unicodedata
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+ENTRY_TYPE = b"application/vnd.countersign.entry.v1+json"
+PROOF_TYPE = b"application/vnd.countersign.proof.v1+json"
+BUNDLE_FORMAT = "countersign-bundle/1"
+MAX_ENTRY_BYTES = 65_535
+MAX_LAG = 65_536
+MAX_SKEW_US = 15 * 60 * 1_000_000
+MAX_NOTE_LINES, MAX_NOTE_BYTES = 16, 64_000
+MAX_JSON_BYTES = 4_000_000
+
+OUTER = {"body", "kid", "seq", "sig", "stream", "stream_seq", "ts"}
+BODY_ALWAYS = {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
+BODY_SOMETIMES = {"reason", "trial", "on_behalf_of", "caused_by", "manifest", "assertion", "proofs"}
+CLASSES = {"root", "log", "person", "service", "witness"}
+KEY_NOUNS = {"key", "policy", "vocabulary", "ledger"}
+# Before a vocabulary exists only the root key speaks, and only these words.
+FOUNDING_WORDS = {"ledger.founded", "key.enrolled", "vocabulary.adopted", "policy.adopted"}
+FIXED_MEMBERS = {"bundle.json", "entries.jsonl", "checkpoint.txt", "leaves.bin", "withheld.jsonl", "index.html",
+                 "verify.py"}
+STEP_NAMES = {1: "Container", 2: "Checkpoint", 3: "Form", 4: "Order", 5: "Words", 6: "Keys", 7: "Signatures",
+              8: "Heads", 9: "Tree", 10: "Log key", 11: "Completeness", 12: "Objects", 13: "Origin"}
+
+VERIFIED = "VERIFIED"
+SELF_CONSISTENT = "SELF-CONSISTENT, ORIGIN NOT VERIFIED"
+WRONG = "WRONG"
+
+
+class Wrong(Exception):  # noqa: N818
+    """One thing that is not as the rules demand: the step that saw it, the entry if there is one, plain words."""
+
+    def __init__(self, step: int, reason: str, seq: int | None = None) -> None:
+        super().__init__(reason)
+        self.step, self.reason, self.seq = step, reason, seq
+
+
+class WrongUse(Exception):  # noqa: N818
+    """The verifier was called with something that is no bundle or card at all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A `Wrong` as it stands in the report."""
+
+    step: int
+    seq: int | None
+    reason: str
+
+    def in_words(self) -> str:
+        where = f"entry {self.seq}" if self.seq is not None else "bundle"
+        return f"{where}: {self.reason} (step {self.step}, {STEP_NAMES[self.step]})"
+
+
+@dataclass
+class Report:
+    """What was found, and what could not be looked at."""
+
+    verdict: str = WRONG
+    origin: str = ""
+    size: int = 0
+    root: str = ""
+    genesis_leaf: str = ""
+    root_key: str = ""
+    scope: str = ""
+    entries: int = 0
+    withheld: int = 0
+    signatures: int = 0
+    keys: int = 0
+    objects: int = 0
+    cosignatures: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict != WRONG
+
+    @property
+    def first_bad(self) -> Finding | None:
+        """The finding with the lowest entry number; one about the whole bundle only when no entry is named."""
+        named = [finding for finding in self.findings if finding.seq is not None]
+        return min(named, key=lambda finding: finding.seq or 0) if named else next(iter(self.findings), None)
+
+    def as_json(self) -> dict[str, Any]:
+        first = self.first_bad
+        return {**asdict(self), "first_bad": asdict(first) if first else None}
+
+    def in_words(self) -> str:
+        lines = [self.verdict]
+        if self.size:
+            lines.append(f"{self.entries} entries ({self.scope}) of a ledger of {self.size}, origin {self.origin}")
+            lines.append(f"root {self.root}")
+            lines.append(f"first entry's leaf {self.genesis_leaf or 'unknown'}")
+        if self.ok:
+            lines.append(f"{self.signatures} signatures and proofs by {self.keys} keys are good; "
+                         f"{self.withheld} entries withheld, {self.objects} objects compared")
+        first = self.first_bad
+        if first:
+            lines.append(f"First bad: {first.in_words()}")
+            lines += [f"also: {finding.in_words()}" for finding in self.findings if finding is not first][:20]
+        lines += [f"note: {text}" for text in self.remarks]
+        lines += [f"not checked: {text}" for text in self.not_checked]
+        return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- bytes and text
+
+
+def decode_b64(text: object, size: int | None = None) -> bytes:
+    """RFC 4648 section 4, padded, spare bits zero; ValueError otherwise."""
+    if not isinstance(text, str):
+        raise ValueError("is not text")
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as problem:
+        raise ValueError("is not base64") from problem
+    # The decoder ignores spare bits: two spellings of one signature would be two leaves.
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("is base64 with spare bits or padding that RFC 4648 does not allow")
+    if size is not None and len(raw) != size:
+        raise ValueError(f"has {len(raw)} bytes instead of {size}")
+    return raw
+
+
+def pae(kind: bytes, payload: bytes) -> bytes:
+    """DSSEv1 pre-authentication encoding: the type is signed with the bytes."""
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def canonical(value: object) -> bytes:
+    """RFC 8785 for values of the profile: member names are ASCII and numbers whole, so sorted keys suffice."""
+    return _encode(value).encode("utf-8")
+
+
+def _no_float(text: str) -> None:
+    raise ValueError(f"{text[:40]!r} is not a whole number; decimals travel as text")
+
+
+_decode = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_known_names: set[str] = set()
+
+
+def _check_text(text: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    for char in text:
+        kind = unicodedata.category(char)
+        if (kind == "Cc" and char != "\n") or kind in ("Cs", "Cn") or char in _BIDI:
+            raise ValueError(f"text holds U+{ord(char):04X}, which the profile does not allow")
+    if not unicodedata.is_normalized("NFC", text):
+        raise ValueError(f"text {text[:40]!r} is not in normal form C")
+
+
+def _check_profile(value: object) -> None:
+    kind = type(value)
+    if kind is str:
+        _check_text(value)  # type: ignore[arg-type]
+    elif kind is dict:
+        for name, inner in value.items():  # type: ignore[attr-defined]
+            if name not in _known_names:
+                if not _NAME.match(name):
+                    raise ValueError(f"member name {name[:40]!r} is not of the form a-z, 0-9, _")
+                if len(_known_names) < 4096:
+                    _known_names.add(name)
+            _check_profile(inner)
+    elif kind is int:
+        if not -(2**53) < value < 2**53:  # type: ignore[operator]
+            raise ValueError("a number is beyond 2^53")
+    elif kind is list:
+        for inner in value:  # type: ignore[attr-defined]
+            _check_profile(inner)
+    elif kind is not bool:
+        raise ValueError("null is not allowed; what is absent is left out")
+
+
+def parse_canonical(raw: bytes) -> dict[str, Any]:
+    """An object whose stored bytes are the canonical ones; ValueError says what is not."""
+    try:
+        text = raw.decode("utf-8")
+        value = _decode(text)
+        _check_profile(value)
+        again = canonical(value)
+    except UnicodeError as problem:
+        raise ValueError("is not UTF-8 text") from problem
+    except RecursionError as problem:
+        raise ValueError("is nested too deeply") from problem
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"is not JSON: {problem.msg} at character {problem.pos}") from problem
+    if not isinstance(value, dict):
+        raise ValueError("is not an object")
+    if again != raw:
+        raise ValueError("its bytes are not the canonical form of what they say")
+    return value
+
+
+def micros(at: object) -> int:
+    """`2026-11-24T10:00:00.000000Z` as microseconds since 1970."""
+    if not isinstance(at, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", at, re.ASCII):
+        raise ValueError("is not a UTC time with six decimals and Z")
+    return (datetime.fromisoformat(at[:-1] + "+00:00") - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# ---------------------------------------------------------------- tree (RFC 6962)
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+class Tree:
+    """Grows by leaves; remembers the roots of the last 65,537 sizes, which is as far back as a head may look."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._stack: list[tuple[int, bytes]] = []
+        self._recent = bytearray((MAX_LAG + 1) * 32)
+        self._recent[:32] = EMPTY_ROOT
+
+    def append(self, leaf: bytes) -> None:
+        width, node = 1, leaf
+        while self._stack and self._stack[-1][0] == width:
+            node = node_hash(self._stack.pop()[1], node)
+            width *= 2
+        self._stack.append((width, node))
+        self.size += 1
+        spot = self.size % (MAX_LAG + 1) * 32
+        self._recent[spot:spot + 32] = self.root()
+
+    def root(self) -> bytes:
+        if not self._stack:
+            return EMPTY_ROOT
+        node = self._stack[-1][1]
+        for _, left in reversed(self._stack[:-1]):
+            node = node_hash(left, node)
+        return node
+
+    def root_at(self, size: int) -> bytes:
+        """Root of the first `size` leaves; the caller has checked 0 <= self.size - size <= 65,536."""
+        spot = size % (MAX_LAG + 1) * 32
+        return bytes(self._recent[spot:spot + 32])
+
+
+def root_of_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
+    """Root that an inclusion path leads to (RFC 9162, 2.1.3.2); ValueError when the path cannot be one."""
+    if not 0 <= index < size:
+        raise ValueError("index lies outside the tree")
+    here, last, node = index, size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            raise ValueError("path is too long")
+        if here & 1 or here == last:
+            node = node_hash(sibling, node)
+            while not here & 1 and here:
+                here, last = here >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        here, last = here >> 1, last >> 1
+    if last != 0:
+        raise ValueError("path is too short")
+    return node
+
+
+# ---------------------------------------------------------------- notes (C2SP signed-note, tlog-checkpoint)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A checkpoint: `text` is what is signed, `lines` are (name, key id with signature)."""
+
+    text: str
+    origin: str
+    size: int
+    root: bytes
+    lines: tuple[tuple[str, bytes], ...]
+
+
+def parse_note(raw: bytes) -> Note:
+    """ValueError says what the note lacks. No extension lines: nobody reads what they would claim."""
+    if len(raw) > MAX_NOTE_BYTES:
+        raise ValueError("is larger than 64 kB")
+    try:
+        whole = raw.decode("utf-8")
+    except UnicodeError as problem:
+        raise ValueError("is not UTF-8") from problem
+    head, gap, tail = whole.partition("\n\n")
+    if not gap or not tail.endswith("\n") or "\r" in whole:
+        raise ValueError("is not a signed note")
+    parts = head.split("\n")
+    if len(parts) != 3:
+        raise ValueError("does not have the three lines origin, size, root")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,17}", parts[1], re.ASCII):
+        raise ValueError("its size is not a decimal number")
+    root = decode_b64(parts[2], 32)
+    lines: list[tuple[str, bytes]] = []
+    for line in tail[:-1].split("\n"):
+        mark, _, rest = line.partition(" ")
+        name, _, blob = rest.partition(" ")
+        if mark != "—" or not name or "+" in name or not blob:
+            raise ValueError("has a line that is no signature")
+        signature = decode_b64(blob)
+        if len(signature) < 5:
+            raise ValueError("has a signature line that is too short")
+        lines.append((name, signature))
+    if not lines or len(lines) > MAX_NOTE_LINES:
+        raise ValueError(f"has {len(lines)} signature lines; 1 to {MAX_NOTE_LINES} are allowed")
+    return Note(head + "\n", parts[0], int(parts[1]), root, tuple(lines))
+
+
+def note_key_id(name: str, public: bytes, kind: int = 1) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + public).digest()[:4]
+
+
+def note_signed_by(note: Note, name: str, public: bytes) -> bool:
+    """Whether the note carries a good Ed25519 line of this key under this name."""
+    wanted = note_key_id(name, public)
+    for line_name, blob in note.lines:
+        if line_name == name and blob[:4] == wanted and good_signature(public, blob[4:], note.text.encode()):
+            return True
+    return False
+
+
+def note_cosigned_by(note: Note, name: str, public: bytes) -> int | None:
+    """Time (seconds since 1970) of a good cosignature/v1 line of this witness."""
+    wanted = note_key_id(name, public, 4)
+    for line_name, blob in note.lines:
+        if line_name == name and blob[:4] == wanted and len(blob) == 4 + 8 + 64:
+            stamp = int.from_bytes(blob[4:12], "big")
+            if good_signature(public, blob[12:], f"cosignature/v1\ntime {stamp}\n{note.text}".encode()):
+                return stamp
+    return None
+
+
+def parse_proof(raw: bytes) -> tuple[int, list[bytes], Note]:
+    """A c2sp.org/tlog-proof@v1 file: index, path, checkpoint. Its `extra` line is unauthenticated and ignored."""
+    if len(raw) > 2 * MAX_NOTE_BYTES:
+        raise ValueError("is too large")
+    head, gap, note = raw.partition(b"\n\n")
+    if not gap:
+        raise ValueError("holds no checkpoint")
+    lines = head.decode("ascii", "replace").split("\n")
+    if lines[0] != "c2sp.org/tlog-proof@v1":
+        raise ValueError("is not a tlog-proof of version 1")
+    rest = lines[2:] if len(lines) > 1 and lines[1].startswith("extra ") else lines[1:]
+    if not rest or not re.fullmatch(r"index (0|[1-9][0-9]{0,17})", rest[0], re.ASCII):
+        raise ValueError("does not name its index")
+    return int(rest[0][6:]), [decode_b64(line, 32) for line in rest[1:]], parse_note(note)
+
+
+# ---------------------------------------------------------------- signatures
+
+
+_public_keys: dict[bytes, Ed25519PublicKey] = {}
+
+
+def good_signature(public: bytes, signature: bytes, message: bytes) -> bool:
+    key = _public_keys.get(public)
+    try:
+        if key is None:
+            key = Ed25519PublicKey.from_public_bytes(public)
+            if len(_public_keys) < 4096:
+                _public_keys[public] = key
+        key.verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+Claim = tuple[int, str, bytes, bytes, bytes]  # seq, words, public key, signature, message
+
+
+def _failed(claims: list[Claim]) -> tuple[int, str] | None:
+    for seq, words, public, signature, message in claims:
+        if not good_signature(public, signature, message):
+            return seq, words
+    return None
+
+
+class Signatures:
+    """Checks claims at once, or in batches on other cores; keeps the failure with the lowest seq."""
+
+    def __init__(self, jobs: int) -> None:
+        self.count = 0
+        self.first: tuple[int, str] | None = None
+        self._pool = ProcessPoolExecutor(jobs) if jobs > 1 else None
+        self._limit = 4 * jobs
+        self._batch: list[Claim] = []
+        self._waiting: deque[Future[tuple[int, str] | None]] = deque()
+
+    def take(self, claim: Claim) -> None:
+        self.count += 1
+        if self._pool is None:
+            self._note(_failed([claim]))
+            return
+        self._batch.append(claim)
+        if len(self._batch) >= 512:
+            self._send()
+            while len(self._waiting) > self._limit:  # keeps memory flat when the cores are behind
+                self._note(self._waiting.popleft().result())
+
+    def finish(self) -> None:
+        if self._pool is not None:
+            self._send()
+            while self._waiting:
+                self._note(self._waiting.popleft().result())
+            self._pool.shutdown()
+
+    def _send(self) -> None:
+        if self._batch and self._pool is not None:
+            self._waiting.append(self._pool.submit(_failed, self._batch))
+            self._batch = []
+
+    def _note(self, failure: tuple[int, str] | None) -> None:
+        if failure and (self.first is None or failure[0] < self.first[0]):
+            self.first = failure
+
+
+class Ids:
+    """Finds an id that occurs twice, in memory that does not grow with the ledger: buckets spill to a file.
+
+    The bucket is the id's last byte: the first ones of a UUID 7 are time and would all fall together.
+    """
+
+    BUCKETS, SPILL, WIDTH = 256, 170, 24
+
+    def __init__(self) -> None:
+        self._buckets = [bytearray() for _ in range(self.BUCKETS)]
+        self._spilled: list[list[tuple[int, int]]] = [[] for _ in range(self.BUCKETS)]
+        self._file: IO[bytes] | None = None
+
+    def add(self, identity: bytes, seq: int) -> None:
+        bucket = self._buckets[identity[-1]]
+        bucket += identity + seq.to_bytes(8, "big")
+        if len(bucket) >= self.SPILL * self.WIDTH:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the check
+            offset = self._file.seek(0, os.SEEK_END)
+            self._file.write(bucket)
+            self._spilled[identity[-1]].append((offset, len(bucket)))
+            bucket.clear()
+
+    def first_repeat(self) -> tuple[int, int] | None:
+        """(seq of the repetition, seq of the first use) with the lowest repetition."""
+        best: tuple[int, int] | None = None
+        for number, bucket in enumerate(self._buckets):
+            seen: dict[bytes, int] = {}
+            for offset, length in [*self._spilled[number], (-1, len(bucket))]:
+                raw = bytes(bucket)
+                if offset >= 0 and self._file is not None:
+                    self._file.seek(offset)
+                    raw = self._file.read(length)
+                for start in range(0, length, self.WIDTH):
+                    identity, seq = raw[start:start + 16], int.from_bytes(raw[start + 16:start + 24], "big")
+                    earlier = seen.setdefault(identity, seq)
+                    if earlier != seq and (best is None or seq < best[0]):
+                        best = (seq, earlier)
+        if self._file is not None:
+            self._file.close()
+        return best
+
+
+# ---------------------------------------------------------------- keys and words
+
+
+@dataclass
+class Key:
+    """One enrolled key. `ended` is the seq of its rotation or revocation: later entries by it do not count."""
+
+    kid: str
+    klass: str
+    holder: str
+    public: bytes
+    enrolled: int
+    ended: int | None = None
+    ended_how: str = ""
+    suspect_from: int | None = None
+
+
+class Registry:
+    """Keys and vocabulary as the entries themselves make them, from the first on."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Key] = {}
+        self.words: dict[tuple[str, int], frozenset[str]] | None = None
+        self.enrolled_by_root_alone: list[int] = []
+
+    def log_key_of(self, note: Note) -> Key | None:
+        """The log key in force after all entries so far that signed this note."""
+        for key in self.keys.values():
+            if key.klass == "log" and key.ended is None and note_signed_by(note, note.origin, key.public):
+                return key
+        return None
+
+    def check_word(self, body: dict[str, Any], key: Key) -> None:
+        action, version, seq_class = body["action"], body["version"], key.klass
+        if self.words is None:
+            if action not in FOUNDING_WORDS:
+                raise Wrong(5, f"no vocabulary was adopted before the word {action}")
+            allowed = frozenset({"root"})
+        else:
+            declared = self.words.get((action, version))
+            if declared is None:
+                raise Wrong(5, f"the vocabulary in force does not declare {action} version {version}")
+            allowed = declared
+        if seq_class not in allowed:
+            raise Wrong(6, f"{action} is signed by a {seq_class} key; the word allows {', '.join(sorted(allowed))}")
+
+    def signer(self, kid: str, seq: int, what: str) -> Key:
+        key = self.keys.get(kid)
+        if key is None:
+            raise Wrong(6, f"{what} key {kid[:16]}… was not enrolled before this entry")
+        if key.ended is not None and seq > key.ended:
+            raise Wrong(6, f"{what} key {kid[:16]}… of {key.holder} was {key.ended_how} by entry {key.ended}")
+        return key
+
+    def new_key(self, fields: dict[str, Any], seq: int) -> Key:
+        """The key that an enrolment or rotation brings; not yet in force."""
+        try:
+            public = decode_b64(fields.get("public_key"), 32)
+        except ValueError as problem:
+            raise Wrong(6, f"public_key {problem}") from problem
+        klass, holder = fields.get("class"), fields.get("holder")
+        if klass not in CLASSES or not isinstance(holder, str) or not holder:
+            raise Wrong(6, "the new key lacks a class (root, log, person, service, witness) or a holder")
+        kid = hashlib.sha256(public).hexdigest()
+        if kid in self.keys:
+            raise Wrong(6, f"key {kid[:16]}… was enrolled before, by entry {self.keys[kid].enrolled}")
+        return Key(kid, str(klass), holder, public, seq)
+
+    def apply(self, body: dict[str, Any], kid: str, seq: int, fresh: Key | None, proofs: set[str]) -> None:
+        """What this entry changes for the entries after it."""
+        action, fields = body["action"], body["fields"]
+        if action == "ledger.founded" and fresh:
+            self.keys[fresh.kid] = fresh
+        elif action == "key.enrolled" and fresh:
+            if fresh.klass == "root":
+                raise Wrong(6, "a second root key can only come by rotation of the first")
+            if fresh.kid not in proofs:
+                raise Wrong(6, "the enrolment carries no proof by the new key itself")
+            persons = {self.keys[other].holder for other in proofs | {kid}
+                       if other in self.keys and self.keys[other].klass == "person"}
+            if fresh.klass == "person" and len(persons - {fresh.holder}) < 2:
+                self.enrolled_by_root_alone.append(seq)
+            self.keys[fresh.kid] = fresh
+        elif action == "key.rotated" and fresh:
+            old = self.keys[kid]
+            named = fields.get("kid", fields.get("replaces"))
+            if named != kid:
+                raise Wrong(6, "a rotation is signed by the key that it replaces")
+            if (fresh.klass, fresh.holder) != (old.klass, old.holder):
+                raise Wrong(6, "a rotation keeps class and holder of the key")
+            if fresh.kid not in proofs:
+                raise Wrong(6, "the rotation carries no proof by the new key itself")
+            old.ended, old.ended_how = seq, "replaced"
+            self.keys[fresh.kid] = fresh
+        elif action == "key.revoked":
+            target, since = self.keys.get(str(fields.get("kid"))), fields.get("suspect_from")
+            if target is None:
+                raise Wrong(6, "it revokes a key that was never enrolled")
+            if since is not None and (type(since) is not int or not 0 <= since <= seq):
+                raise Wrong(6, "suspect_from is not the number of an earlier entry")
+            if target.ended is None:
+                target.ended, target.ended_how = seq, "revoked"
+            target.suspect_from = since
+        elif action == "vocabulary.adopted":
+            self.words = read_words(fields)
+
+
+def read_words(fields: dict[str, Any]) -> dict[tuple[str, int], frozenset[str]]:
+    """(name, version) -> classes of keys that may sign it."""
+    words: dict[tuple[str, int], frozenset[str]] = {}
+    declared = fields.get("words")
+    if not isinstance(declared, list) or not declared:
+        raise Wrong(5, "the vocabulary declares no words")
+    for word in declared:
+        if not isinstance(word, dict):
+            raise Wrong(5, "a declared word is not an object")
+        name, version, signed_by = word.get("name"), word.get("version"), word.get("signed_by")
+        if not isinstance(name, str) or type(version) is not int or not isinstance(signed_by, list):
+            raise Wrong(5, "a declared word lacks name, version or signed_by")
+        if not signed_by or not set(signed_by) <= CLASSES or (name, version) in words:
+            raise Wrong(5, f"the declaration of {name} version {version} is empty, unknown or double")
+        words[name, version] = frozenset(signed_by)
+    return words
+
+
+def stream_of(body: dict[str, Any]) -> str:
+    """The stream that follows from the body."""
+    if body["action"].split(".", 1)[0] in KEY_NOUNS:
+        return "keys"
+    return f"trial/{body['trial']}" if "trial" in body else "house"
+
+
+# ---------------------------------------------------------------- entries
+
+
+_ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
+
+
+def check_members(entry: dict[str, Any]) -> None:
+    """Exact member sets and their types; ValueError names the member."""
+    if entry.keys() != OUTER:
+        raise ValueError(f"its members are {', '.join(sorted(entry))}")
+    body = entry["body"]
+    if not isinstance(body, dict):
+        raise ValueError("body is not an object")
+    missing, extra = BODY_ALWAYS - body.keys(), body.keys() - BODY_ALWAYS - BODY_SOMETIMES
+    if missing or extra:
+        raise ValueError(f"body lacks {sorted(missing)}" if missing else f"body has unknown members {sorted(extra)}")
+    for name in ("actor", "role", "rule", "log", "trial", "on_behalf_of", "reason"):
+        if name in body and (type(body[name]) is not str or not body[name]):
+            raise ValueError(f"{name} is not text")
+    for name in ("fields", "manifest", "assertion", "head"):
+        if name in body and type(body[name]) is not dict:
+            raise ValueError(f"{name} is not an object")
+    if type(body["action"]) is not str or not _ACTION.match(body["action"]):
+        raise ValueError("action is not of the form noun.participle")
+    if type(body["version"]) is not int or body["version"] < 1:
+        raise ValueError("version is not a whole number from 1")
+    if type(body["type"]) is not int or body["type"] != 1:
+        raise ValueError("type is not 1, the only suite that this verifier knows")
+    if type(body["id"]) is not str or not _UUID7.match(body["id"]):
+        raise ValueError("id is not a UUID of version 7")
+    if body["head"].keys() != {"root", "size"} or type(body["head"]["size"]) is not int or body["head"]["size"] < 0:
+        raise ValueError("head is not {size, root}")
+    decode_b64(body["head"]["root"], 32)
+    micros(body["at"])
+    if type(entry["kid"]) is not str or not _HEX64.match(entry["kid"]):
+        raise ValueError("kid is not a lower-case hex SHA-256")
+    for name in ("seq", "stream_seq", "ts"):
+        if type(entry[name]) is not int or entry[name] < 0:
+            raise ValueError(f"{name} is not a whole number from 0")
+    if "proofs" in body:
+        proofs = body["proofs"]
+        if type(proofs) is not list or not proofs:
+            raise ValueError("proofs is not a filled list")
+        for proof in proofs:
+            if type(proof) is not dict or proof.keys() != {"kid", "sig"} or type(proof["kid"]) is not str:
+                raise ValueError("a proof is not {kid, sig}")
+            decode_b64(proof["sig"], 64)
+        if len({proof["kid"] for proof in proofs}) != len(proofs):
+            raise ValueError("two proofs are by one key")
+
+
+class Checker:
+    """Takes entries in order of seq and raises `Wrong` at the first that breaks a rule.
+
+    Also used on a live ledger, row by row; it knows nothing of files. `tree` must hold the leaves before an entry
+    when its head is judged: the caller appends each leaf, or `catch_up(seq)` does for entries that are not there.
+    `heads` is False when these leaves are not to be had, `gaps` True when entries were chosen one by one.
+    """
+
+    def __init__(self, origin: str, jobs: int = 1, *, heads: bool = True, gaps: bool = False,
+                 catch_up: Callable[[int], None] | None = None) -> None:
+        self.origin, self.heads, self.gaps, self.catch_up = origin, heads, gaps, catch_up
+        self.tree = Tree()
+        self.registry = Registry()
+        self.signatures = Signatures(jobs)
+        self.ids = Ids()
+        self.count = self.assertions = 0
+        self.next_of: dict[str, int] = {}
+        self.genesis_leaf = b""
+        self.genesis_key: Key | None = None
+        self._last_seq, self._last_ts = -1, -1
+        self._head_of: dict[str, int] = {}
+
+    def take(self, raw: bytes) -> tuple[dict[str, Any], bytes]:
+        """Check one entry; returns it parsed, and its leaf."""
+        expected = self._last_seq + 1
+        try:
+            return self._take(raw)
+        except Wrong as wrong:
+            if wrong.seq is None and self.catch_up is None:
+                wrong.seq = expected
+            raise
+
+    def skip(self, seq: int, stream: str, stream_seq: int) -> None:
+        """Count an entry that is withheld; its stream must go on without a gap all the same."""
+        if stream == "keys":
+            raise Wrong(11, "an entry of the stream keys is withheld; then no signature can be judged", seq)
+        if seq <= self._last_seq:
+            raise Wrong(4, f"seq {seq} follows seq {self._last_seq}", seq)
+        self._in_stream(seq, stream, stream_seq)
+        self._last_seq = seq
+
+    def _in_stream(self, seq: int, stream: str, stream_seq: int, alone: bool = False) -> None:
+        expected = self.next_of.get(stream, 0)
+        if self.gaps and stream != "keys":
+            if stream_seq < expected:
+                raise Wrong(4, f"stream_seq {stream_seq} of {stream} follows {expected - 1}", seq)
+        elif stream_seq != expected and not (alone and expected == 0):
+            raise Wrong(4, f"stream_seq of {stream} is {stream_seq} where {expected} is due: "
+                           "an entry is missing, doubled or moved", seq)
+        self.next_of[stream] = stream_seq + 1
+
+    def _take(self, raw: bytes) -> tuple[dict[str, Any], bytes]:
+        # 3 Form
+        if len(raw) > MAX_ENTRY_BYTES:
+            raise Wrong(3, f"the entry has {len(raw)} bytes; {MAX_ENTRY_BYTES} are allowed")
+        try:
+            entry = parse_canonical(raw)
+            check_members(entry)
+            signature = decode_b64(entry["sig"], 64)
+        except ValueError as problem:
+            raise Wrong(3, str(problem)) from problem
+        body, kid, seq, ts = entry["body"], entry["kid"], entry["seq"], entry["ts"]
+        action, fields, head = body["action"], body["fields"], body["head"]
+
+        # 4 Order
+        if self.catch_up is not None:
+            self.catch_up(seq)
+        if seq <= self._last_seq or (self.catch_up is None and seq != self._last_seq + 1):
+            raise Wrong(4, f"the entry says seq {seq} where {self._last_seq + 1} is due")
+        if ts <= self._last_ts:
+            raise Wrong(4, "its time is not after the time of the entry before", seq)
+        if body["log"] != self.origin:
+            raise Wrong(4, f"it was signed for the ledger {body['log']!r}, not for {self.origin!r}", seq)
+        stream = stream_of(body)
+        if entry["stream"] != stream:
+            raise Wrong(4, f"it stands in the stream {entry['stream']!r}; its body belongs to {stream!r}", seq)
+        self._in_stream(seq, stream, entry["stream_seq"], alone=action == "export.made")
+
+        # 6 Keys: who may speak
+        fresh: Key | None = None
+        try:
+            if (action == "ledger.founded") != (seq == 0):
+                raise Wrong(6, "ledger.founded is the first entry and nothing else is")
+            if action in ("ledger.founded", "key.enrolled", "key.rotated"):
+                fresh = self.registry.new_key(fields, seq)
+            if seq == 0 and fresh is not None:
+                if fresh.klass != "root" or fresh.kid != kid:
+                    raise Wrong(6, "the first entry is not signed by the root key that it founds")
+                key = self.genesis_key = fresh
+            else:
+                key = self.registry.signer(kid, seq, "the signing")
+            # 5 Words
+            self.registry.check_word(body, key)
+            if key.klass == "person" and key.holder != body["actor"]:
+                raise Wrong(6, f"the key belongs to {key.holder}, but {body['actor']} is named as the actor")
+
+            # 7 Signatures
+            sealed = body if "proofs" not in body and "assertion" not in body else {
+                name: value for name, value in body.items() if name not in ("proofs", "assertion")}
+            self.signatures.take((seq, f"the signature of {body['actor']} ({kid[:16]}…) is not of these bytes",
+                                  key.public, signature, pae(ENTRY_TYPE, canonical(body))))
+            proofs: set[str] = set()
+            for proof in body.get("proofs", ()):
+                other = fresh if fresh is not None and proof["kid"] == fresh.kid else self.registry.signer(
+                    proof["kid"], seq, "a proving")
+                proofs.add(other.kid)
+                self.signatures.take((seq, f"the proof by {other.holder} ({other.kid[:16]}…) is not of these bytes",
+                                      other.public, decode_b64(proof["sig"], 64),
+                                      pae(PROOF_TYPE, canonical(sealed))))
+            self.registry.apply(body, kid, seq, fresh, proofs)
+        except Wrong as wrong:
+            wrong.seq = seq
+            raise
+        if self.signatures.first:
+            raise Wrong(7, self.signatures.first[1], self.signatures.first[0])
+        self.assertions += "assertion" in body
+
+        # 8 Heads
+        self._check_head(seq, kid, head, ts - micros(body["at"]), body.get("reason", ""))
+
+        self.ids.add(bytes.fromhex(body["id"].replace("-", "")), seq)
+        self._last_seq, self._last_ts = seq, ts
+        self.count += 1
+        leaf = leaf_hash(raw)
+        if seq == 0:
+            self.genesis_leaf = leaf
+        return entry, leaf
+
+    def _check_head(self, seq: int, kid: str, head: dict[str, Any], skew: int, reason: str) -> None:
+        size = head["size"]
+        if size > seq:
+            raise Wrong(8, f"its signer claims to have seen {size} entries before entry {seq} existed", seq)
+        if seq - size > MAX_LAG:
+            raise Wrong(8, f"its signer had seen {size} entries only; more than {MAX_LAG} have come since", seq)
+        if size < self._head_of.get(kid, 0):
+            raise Wrong(8, f"this key had already seen {self._head_of[kid]} entries, now it says {size}", seq)
+        if self.heads and decode_b64(head["root"]) != self.tree.root_at(size):
+            raise Wrong(8, f"the head that its signer saw ({size} entries) is not a root of this ledger", seq)
+        if size == 0 and decode_b64(head["root"]) != EMPTY_ROOT:
+            raise Wrong(8, "a head of size 0 must be the root of the empty tree", seq)
+        self._head_of[kid] = size
+        if abs(skew) > MAX_SKEW_US and reason.split("-")[0].split(".")[0] != "late":
+            raise Wrong(8, f"signed {abs(skew) // 1_000_000} s away from the time it was recorded, "
+                           "and not marked as late", seq)
+
+    def finish(self) -> None:
+        """What is known only at the end: outstanding signatures, ids used twice."""
+        self.signatures.finish()
+        if self.signatures.first:
+            raise Wrong(7, self.signatures.first[1], self.signatures.first[0])
+        repeat = self.ids.first_repeat()
+        if repeat:
+            raise Wrong(4, f"it repeats the id of entry {repeat[1]}", repeat[0])
+
+
+# ---------------------------------------------------------------- the bundle
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What bundle.json says the bundle holds."""
+
+    kind: str  # whole | streams | entries
+    streams: dict[str, int]
+    first: int
+    last: int
+    export: int
+
+    def in_words(self) -> str:
+        if self.kind == "whole":
+            return "the whole ledger"
+        return "streams " + ", ".join(self.streams) if self.kind == "streams" else "chosen entries"
+
+
+class Bundle:
+    """The members of a ZIP, read as streams."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        names = [info.filename for info in archive.infolist()]
+        self.names = set(names)
+        if len(self.names) != len(names):
+            raise Wrong(1, "two members of the ZIP have one name")
+        # A file no rule names could be shown to people as evidence that nobody checked.
+        for name in sorted(self.names - FIXED_MEMBERS):
+            if not (re.fullmatch(r"proofs/(0|[1-9][0-9]*)\.tlog-proof", name, re.ASCII)
+                    or re.fullmatch(r"objects/[0-9a-f]{64}", name) or re.fullmatch(r"anchors/[0-9a-z._-]+", name)):
+                raise Wrong(1, f"no rule names the member {name[:80]!r}")
+        for name in ("bundle.json", "entries.jsonl", "checkpoint.txt"):
+            if name not in self.names:
+                raise Wrong(1, f"{name} is missing")
+
+    def small(self, name: str, step: int, limit: int = MAX_JSON_BYTES) -> bytes:
+        with self.archive.open(name) as source:
+            raw = source.read(limit + 1)
+        if len(raw) > limit:
+            raise Wrong(step, f"{name} is larger than {limit} bytes")
+        return raw
+
+    def lines(self, name: str, step: int) -> Iterator[bytes]:
+        with self.archive.open(name) as source:
+            while line := source.readline(MAX_ENTRY_BYTES + 2):
+                if not line.endswith(b"\n"):
+                    raise Wrong(step, f"a line of {name} is too long or its end is missing")
+                yield line[:-1]
+
+    def objects(self) -> Iterator[str]:
+        return (name for name in sorted(self.names) if name.startswith("objects/"))
+
+
+def read_scope(bundle: Bundle) -> tuple[str, Scope]:
+    """Origin and scope out of bundle.json."""
+    try:
+        said = parse_canonical(bundle.small("bundle.json", 1).removesuffix(b"\n"))
+    except ValueError as problem:
+        raise Wrong(1, f"bundle.json {problem}") from problem
+    if said.get("format") != BUNDLE_FORMAT:
+        raise Wrong(1, f"bundle.json is of format {said.get('format')!r}; this verifier knows {BUNDLE_FORMAT}")
+    if said.keys() != {"format", "origin", "scope", "first", "last", "export"}:
+        raise Wrong(1, f"bundle.json has the members {', '.join(sorted(said))}")
+    scope, origin = said["scope"], said["origin"]
+    numbers = [said[name] for name in ("first", "last", "export")]
+    if not isinstance(origin, str) or not origin or any(type(n) is not int or n < 0 for n in numbers):
+        raise Wrong(1, "bundle.json does not name origin, first, last and export")
+    if not isinstance(scope, dict) or scope.keys() != {"kind", "streams"} or scope["kind"] not in (
+            "whole", "streams", "entries") or not isinstance(scope["streams"], list):
+        raise Wrong(1, "bundle.json does not say its scope")
+    streams: dict[str, int] = {}
+    for item in scope["streams"]:
+        if not isinstance(item, dict) or item.keys() != {"stream", "next"} or type(item["next"]) is not int:
+            raise Wrong(1, "a stream in bundle.json is not {stream, next}")
+        streams[str(item["stream"])] = item["next"]
+    if "keys" not in streams:
+        raise Wrong(1, "the bundle does not claim the stream keys; then no signature can be judged")
+    return origin, Scope(scope["kind"], streams, *numbers)
+
+
+class Walk:
+    """One pass over entries, withheld entries and leaves, side by side."""
+
+    def __init__(self, bundle: Bundle, scope: Scope, note: Note, jobs: int) -> None:
+        self.bundle, self.scope, self.note = bundle, scope, note
+        self.leaves: IO[bytes] | None = None
+        self.export: dict[str, Any] | None = None
+        self.export_stream = ""
+        self.withheld = 0
+        self.proven = 0
+        has_leaves = "leaves.bin" in bundle.names
+        if has_leaves:
+            self.leaves = bundle.archive.open("leaves.bin")
+        whole = scope.kind == "whole"
+        self.checker = Checker(note.origin, jobs, heads=whole or has_leaves, gaps=scope.kind == "entries",
+                               catch_up=None if whole else self._catch_up)
+        self._withheld_lines = bundle.lines("withheld.jsonl", 11) if "withheld.jsonl" in bundle.names else iter(())
+        if whole and "withheld.jsonl" in bundle.names:
+            raise Wrong(11, "a bundle of the whole ledger withholds nothing")
+        self._next_withheld = self._read_withheld()
+
+    def run(self) -> None:
+        line_number = 0
+        for line_number, raw in enumerate(self.bundle.lines("entries.jsonl", 3), 1):
+            try:
+                entry, leaf = self.checker.take(raw)
+            except Wrong as wrong:
+                if wrong.seq is None:
+                    wrong.reason = f"line {line_number} of entries.jsonl: {wrong.reason}"
+                raise
+            if self.export is not None:
+                raise Wrong(11, "an entry stands after export.made, which is the last of a bundle", entry["seq"])
+            seq = entry["seq"]
+            self._grow(seq, leaf)
+            if entry["body"]["action"] == "export.made" and seq == self.scope.export:
+                self.export, self.export_stream = entry["body"]["fields"], entry["stream"]
+        self._catch_up(self.note.size)
+        self.checker.finish()
+        if self.scope.kind == "whole" and self.checker.tree.size != self.note.size:
+            raise Wrong(9, f"the checkpoint counts {self.note.size} entries, the bundle holds {self.checker.tree.size}")
+        # 9 Tree
+        if self.checker.heads and self.checker.tree.root() != self.note.root:
+            raise Wrong(9, "the entries do not lead to the root of the checkpoint: some were changed, or it was")
+        if self.leaves is not None and self.leaves.read(1):
+            raise Wrong(9, "leaves.bin holds more leaves than the checkpoint counts")
+
+    def _grow(self, seq: int, leaf: bytes) -> None:
+        """9 Tree: put this leaf in its place, by leaves.bin, by its own proof, or as the next."""
+        if self.leaves is not None:
+            stored = self._read_leaf(seq)
+            if stored != leaf:
+                raise Wrong(9, "leaves.bin holds another leaf than this entry has", seq)
+            self.checker.tree.append(stored)
+        elif self.scope.kind == "whole":
+            self.checker.tree.append(leaf)
+        name = f"proofs/{seq}.tlog-proof"
+        if name in self.bundle.names:
+            self._check_proof(name, seq, leaf)
+        elif self.leaves is None and self.scope.kind != "whole":
+            raise Wrong(9, "neither leaves.bin nor a proof shows that it is in the ledger", seq)
+
+    def _read_leaf(self, seq: int) -> bytes:
+        assert self.leaves is not None
+        leaf = self.leaves.read(32)
+        if len(leaf) != 32:
+            raise Wrong(9, f"leaves.bin ends before the leaf of entry {seq}", seq)
+        return leaf
+
+    def _check_proof(self, name: str, seq: int, leaf: bytes) -> None:
+        try:
+            index, path, note = parse_proof(self.bundle.small(name, 9, 2 * MAX_NOTE_BYTES))
+            if index != seq:
+                raise ValueError(f"is of entry {index}")
+            if note.text != self.note.text:
+                raise ValueError("leads to another checkpoint than the bundle's")
+            if root_of_path(index, note.size, leaf, path) != note.root:
+                raise ValueError("does not lead from this entry to the root")
+        except ValueError as problem:
+            raise Wrong(9, f"{name} {problem}", seq) from problem
+        self.proven += 1
+
+    def _catch_up(self, seq: int) -> None:
+        """Account for everything before `seq` that is not among the entries."""
+        tree = self.checker.tree
+        while self._next_withheld is not None and self._next_withheld[0] < seq:
+            number, stream, stream_seq, leaf = self._next_withheld
+            self.checker.skip(number, stream, stream_seq)
+            self._fill(number)
+            self._grow(number, leaf)
+            self.withheld += 1
+            self._next_withheld = self._read_withheld()
+        if self.leaves is not None and seq > tree.size:
+            self._fill(min(seq, self.note.size))
+
+    def _fill(self, seq: int) -> None:
+        while self.leaves is not None and self.checker.tree.size < seq:
+            self.checker.tree.append(self._read_leaf(self.checker.tree.size))
+
+    def _read_withheld(self) -> tuple[int, str, int, bytes] | None:
+        raw = next(self._withheld_lines, None)
+        if raw is None:
+            return None
+        try:
+            said = parse_canonical(raw)
+            if said.keys() != {"seq", "stream", "stream_seq", "leaf", "rule"} or type(said["seq"]) is not int or type(
+                    said["stream_seq"]) is not int or not _HEX64.match(str(said["leaf"])):
+                raise ValueError("is not {seq, stream, stream_seq, leaf, rule}")
+        except ValueError as problem:
+            raise Wrong(11, f"a line of withheld.jsonl {problem}") from problem
+        return said["seq"], str(said["stream"]), said["stream_seq"], bytes.fromhex(said["leaf"])
+
+    def check_complete(self) -> None:
+        """11 Completeness: what the signed export.made counts is here."""
+        if self.export is None:
+            raise Wrong(11, f"entry {self.scope.export}, the export.made of this bundle, is not in it")
+        declared = {str(item["stream"]): item["next"] for item in self.export.get("streams", ())
+                    if isinstance(item, dict) and item.keys() == {"stream", "next"}}
+        if declared != self.scope.streams:
+            raise Wrong(11, "bundle.json claims other streams than its export.made", self.scope.export)
+        size = self.export.get("size")
+        if type(size) is not int or size > self.scope.export:
+            raise Wrong(11, "export.made claims to know entries that came after it", self.scope.export)
+        for stream, due in declared.items():
+            held = self.checker.next_of.get(stream, 0)
+            if held < due and (self.scope.kind != "entries" or stream == "keys"):
+                raise Wrong(11, f"of stream {stream} {due} entries were exported, the bundle ends after {held}")
+        for stream in self.checker.next_of:
+            if self.scope.kind == "streams" and stream not in declared and stream != self.export_stream:
+                raise Wrong(11, f"the bundle holds entries of {stream}, which was not exported")
+        if (self.scope.kind == "whole" and self.scope.first != 0) or self.scope.last != self.scope.export:
+            raise Wrong(1, "bundle.json misstates the range of its entries")
+
+
+# ---------------------------------------------------------------- trust
+
+
+@dataclass(frozen=True)
+class Card:
+    """What somebody outside knows of the ledger."""
+
+    origin: str
+    genesis_leaf: str
+    root_key: str
+    witnesses: tuple[tuple[str, bytes], ...]
+
+
+def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | None:
+    """A trust card from its file or its content. Raises WrongUse."""
+    if source is None:
+        return None
+    try:
+        card = source if isinstance(source, dict) else json.loads(Path(source).read_text(encoding="utf-8"))
+        if not isinstance(card, dict) or card.get("countersign_trust_card") != 1:
+            raise ValueError("is not a trust card of version 1")
+        witnesses = tuple((str(one["name"]), decode_b64(one["public_key"], 32)) for one in card.get("witnesses", []))
+        decode_b64(card["root_key"], 32)
+        if not _HEX64.match(str(card["genesis_leaf"])) or not isinstance(card["origin"], str):
+            raise ValueError("names no origin or no first leaf")
+        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses)
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise WrongUse(f"The trust card cannot be used: {problem}") from problem
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def verify_bundle(path: str | os.PathLike[str], trust: str | os.PathLike[str] | dict[str, Any] | None = None,
+                  jobs: int = 1) -> Report:
+    """Check the bundle at `path`, against a trust card where one is given.
+
+    Raises:
+        WrongUse: there is no such file, or the card is none. Whatever is wrong with a bundle is in the report.
+    """
+    card = read_card(trust)
+    report = Report()
+    if not Path(path).is_file():
+        raise WrongUse(f"There is no file {os.fspath(path)}.")
+    try:
+        # 1 Container
+        with zipfile.ZipFile(path) as archive:
+            _verify(Bundle(archive), card, jobs, report)
+    except Wrong as wrong:
+        report.findings.append(Finding(wrong.step, wrong.seq, wrong.reason))
+    except Exception as problem:  # noqa: BLE001  whatever foreign bytes do to a reader is a verdict on them, no crash
+        report.findings.append(Finding(1, None, f"the file cannot be read to its end as a bundle: "
+                                                f"{type(problem).__name__}: {problem}"))
+    if not report.findings:
+        report.verdict = VERIFIED if card else SELF_CONSISTENT
+    return report
+
+
+def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> None:
+    origin, scope = read_scope(bundle)
+    report.scope = scope.in_words()
+    # 2 Checkpoint
+    try:
+        note = parse_note(bundle.small("checkpoint.txt", 2, MAX_NOTE_BYTES))
+    except ValueError as problem:
+        raise Wrong(2, f"checkpoint.txt {problem}") from problem
+    if note.origin != origin:
+        raise Wrong(2, f"the checkpoint is of {note.origin!r}, the bundle claims {origin!r}")
+    if note.size <= scope.last:
+        raise Wrong(2, f"the checkpoint covers {note.size} entries; the bundle goes to entry {scope.last}")
+    report.origin, report.size, report.root = origin, note.size, note.root.hex()
+
+    walk = Walk(bundle, scope, note, jobs)  # 3 to 9
+    checker = walk.checker
+    try:
+        walk.run()
+        walk.check_complete()  # 11
+        # 10 Log key
+        if checker.registry.log_key_of(note) is None:
+            raise Wrong(10, "no log key in force signed this checkpoint")
+    finally:
+        report.entries, report.withheld, report.keys = checker.count, walk.withheld, len(checker.registry.keys)
+        report.signatures, report.genesis_leaf = checker.signatures.count, checker.genesis_leaf.hex()
+        if checker.genesis_key:
+            report.root_key = base64.b64encode(checker.genesis_key.public).decode()
+    _check_objects(bundle, report)
+    _check_origin(card, note, report)
+    _say_what_stays_open(bundle, walk, card, report)
+
+
+def _check_objects(bundle: Bundle, report: Report) -> None:
+    """12 Objects."""
+    for name in bundle.objects():
+        digest = hashlib.sha256()
+        with bundle.archive.open(name) as source:
+            while piece := source.read(1 << 20):
+                digest.update(piece)
+        if digest.hexdigest() != name.removeprefix("objects/"):
+            raise Wrong(12, f"{name} does not have the content it is named by")
+        report.objects += 1
+
+
+def _check_origin(card: Card | None, note: Note, report: Report) -> None:
+    """13 Origin."""
+    if card is None:
+        return
+    if card.origin != report.origin:
+        raise Wrong(13, f"the trust card is of {card.origin!r}, the bundle of {report.origin!r}")
+    if card.genesis_leaf != report.genesis_leaf or card.root_key != report.root_key:
+        raise Wrong(13, "the first entry or the root key differs from the trust card: this is another ledger", 0)
+    for name, public in card.witnesses:
+        stamp = note_cosigned_by(note, name, public)
+        if stamp is not None:
+            report.cosignatures.append(f"{name} at {datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: Report) -> None:
+    """What a good verdict does not cover; a reader must not take silence for a check."""
+    registry = walk.checker.registry
+    tell, skip = report.remarks.append, report.not_checked.append
+    if card is None:
+        skip("the origin. Without a trust card whoever made the bundle could have made the whole ledger; "
+             "compare the first entry's leaf with the card in the validation report")
+    if not report.cosignatures:
+        skip("loss of the newest entries, rollback, and a fork by a holder of all keys: "
+             "no cosignature of a known witness is on the checkpoint, so these would not show")
+    anchors = sum(name.startswith("anchors/") for name in bundle.names)
+    if anchors:
+        skip(f"{anchors} outside time stamps in anchors/; check them against the note with openssl ts -verify")
+    if not walk.checker.heads:
+        skip("heads: without leaves.bin the roots that the signers saw cannot be recomputed")
+    if report.withheld:
+        skip(f"the content of {report.withheld} withheld entries; that they exist is proven")
+    if walk.scope.kind != "whole":
+        skip(f"{report.size - report.entries - report.withheld} entries of the ledger that are not part of this bundle")
+    if walk.scope.kind == "entries":
+        skip("whether entries beside the chosen ones bear on them")
+    if walk.checker.assertions:
+        skip(f"passkey assertions of {walk.checker.assertions} entries; their Ed25519 signatures were checked")
+    if "index.html" in bundle.names:
+        skip("index.html, which is for reading only")
+    if registry.enrolled_by_root_alone:
+        tell(f"personal keys enrolled without two other persons' proofs: entries "
+             f"{_list(registry.enrolled_by_root_alone)}")
+    suspects = {key.kid: key for key in registry.keys.values() if key.suspect_from is not None}
+    if suspects:
+        _list_suspects(bundle, suspects, report)
+
+
+def _list_suspects(bundle: Bundle, suspects: dict[str, Key], report: Report) -> None:
+    """A second pass, as a revocation marks entries that were read before it."""
+    marked: dict[str, list[int]] = {kid: [] for kid in suspects}
+    for raw in bundle.lines("entries.jsonl", 3):
+        entry = json.loads(raw)
+        key = suspects.get(entry["kid"])
+        if key and key.suspect_from is not None and entry["seq"] >= key.suspect_from:
+            marked[key.kid].append(entry["seq"])
+    for kid, seqs in marked.items():
+        report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was revoked as suspect from entry "
+                              f"{suspects[kid].suspect_from} on; it signed entries {_list(seqs)}")
+
+
+def _list(numbers: list[int]) -> str:
+    shown = ", ".join(str(number) for number in numbers[:20])
+    return (shown or "none") + (f" and {len(numbers) - 20} more" if len(numbers) > 20 else "")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="verify.py", description="Check a Countersign bundle, offline.")
+    parser.add_argument("bundle", help="the ZIP file")
+    parser.add_argument("--trust", metavar="CARD", help="trust card (JSON) that you obtained outside the bundle")
+    parser.add_argument("--require-trust", action="store_true", help="exit 2 when no trust card was given")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="check signatures on N cores")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    try:
+        options = parser.parse_args(argv)
+        report = verify_bundle(options.bundle, options.trust, max(1, options.jobs))
+    except WrongUse as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    except SystemExit as leaving:  # argparse says 2 for wrong use; here 2 means that the record disagrees
+        return 1 if leaving.code else 0
+    said = json.dumps(report.as_json(), indent=2, ensure_ascii=False) if options.json else report.in_words()
+    sys.stdout.write(said + "\n")
+    if options.require_trust and not options.trust:
+        sys.stderr.write("No trust card was given, and --require-trust demands one.\n")
+        return 2
+    return 0 if report.ok else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

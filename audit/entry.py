@@ -61,7 +61,7 @@ def _check_text(text: str, where: str) -> None:
         raise MalformedEntry(f"{where}: text is not in Unicode form NFC.")
     for sign in text:
         category = unicodedata.category(sign)
-        if category in ("Cc", "Cs", "Cn") and sign != "\n" or sign in _BIDI:
+        if (category in ("Cc", "Cs", "Cn") and sign != "\n") or sign in _BIDI:
             raise MalformedEntry(f"{where}: character U+{ord(sign):04X} is not allowed.")
 
 

@@ -12,7 +12,6 @@ from audit.entry import Entry, SignedBody, canonical, check_members, entry_bytes
 from audit.proofs import Checkpoint
 
 
-
 class IdTaken(ValueError):
     """The same id with another body."""
 

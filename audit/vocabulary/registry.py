@@ -44,8 +44,7 @@ class VocabularyError(TypeError):
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def piece(cls: E) -> E:
     """A frozen group of fields inside an event; the same types are allowed as in an event."""
-    made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
-    return made
+    return typing.cast(E, dataclass(frozen=True, slots=True, kw_only=True)(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -55,7 +54,7 @@ def event(
     """Declare a word `noun.participle`. `sentence` may name fields and {actor}, {trial}, {reason}, {on_behalf_of}."""
 
     def declare(cls: E) -> E:
-        made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+        made: Any = dataclass(frozen=True, slots=True, kw_only=True)(cls)
         classes = (signed_by,) if isinstance(signed_by, str) else signed_by
         if (name, version) in REGISTRY:
             raise VocabularyError(f"{name} version {version} is declared twice.")
@@ -64,8 +63,8 @@ def event(
         for field, hint in typing.get_type_hints(made).items():
             _check_type(hint, f"{name}.{field}")
         REGISTRY[name, version] = Word(name, version, tuple(classes), clause, sentence, made)
-        made.WORD = REGISTRY[name, version]  # type: ignore[attr-defined]
-        return made
+        made.WORD = REGISTRY[name, version]
+        return typing.cast(E, made)
 
     return declare
 
@@ -73,7 +72,7 @@ def event(
 def _check_type(hint: Any, where: str) -> None:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in (str, int, bool):
-        return
+        return None
     if origin in (typing.Union, types.UnionType):
         inner = [a for a in arguments if a is not type(None)]
         if len(inner) == 1 and len(arguments) == 2:
@@ -83,7 +82,7 @@ def _check_type(hint: Any, where: str) -> None:
     if dataclasses.is_dataclass(hint):
         for field, inner_hint in typing.get_type_hints(hint).items():
             _check_type(inner_hint, f"{where}.{field}")
-        return
+        return None
     raise VocabularyError(f"{where}: {hint} is not text, whole number, yes/no, a group or a tuple of them.")
 
 
@@ -174,7 +173,9 @@ def _shown(value: Any) -> Any:
     if isinstance(value, list):
         return ", ".join(str(_shown(item)) for item in value)
     if isinstance(value, dict):
-        return value.get("sha256", "")[:12] + "…" if "sha256" in value else ", ".join(f"{k} {v}" for k, v in value.items())
+        if "sha256" in value:
+            return f"{value['sha256'][:12]}…"
+        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
     return value
 
 

@@ -122,7 +122,7 @@ class Rule:
 
     def fits(self, actor: Actor, action: str, facts: Facts) -> bool:
         return (
-            any(action == one or one == "*" or one.endswith(".*") and action.startswith(one[:-1]) for one in self.actions)
+            any(action == one or one == "*" or (one.endswith(".*") and action.startswith(one[:-1])) for one in self.actions)
             and facts.house in self.house
             and facts.stage in self.stages
             and ("*" in self.roles or bool(self.roles & held(actor, facts)))

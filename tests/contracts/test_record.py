@@ -202,9 +202,10 @@ def test_a_failed_transaction_leaves_no_trace(house: HouseUnderTest) -> None:
 
 
 def _append_many(home: str, url: str, count: int, start: Any) -> None:
+    import os
+
     from audit.vocabulary.ledger import ClockStepped
     from countersign.house import open_house
-    import os
 
     os.environ["COUNTERSIGN_DATABASE_URL"] = url
     house = open_house(Path(home))

@@ -1,0 +1,122 @@
+"""What is wrong or missing in this installation, in words, with what to do."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from audit import proofs, store
+from core import outbox
+from core.clock import in_words
+from countersign.house import House
+
+LOW_DISK_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    fine: bool = True
+    remedy: str = ""
+    damaged: bool = False
+
+    def as_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(house: House) -> list[Finding]:
+    """Look at everything; nothing is changed."""
+    return [*_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house)]
+
+
+def _record(house: House) -> Iterator[Finding]:
+    with house.desk.reading() as session:
+        size, ts = store.head(session)
+        last = store.last_checkpoint(session)
+        if last is None or last.size != size:
+            yield Finding(
+                f"{size} entries, but the newest checkpoint covers {last.size if last else 0}.",
+                fine=False, damaged=True,
+                remedy="Stop writing, keep the disk as it is and run `countersign ledger verify`.",
+            )
+        elif proofs.root_at(store.StoredNodes(session), size) != last.root:
+            yield Finding(
+                "The stored leaves do not lead to the newest checkpoint.", fine=False, damaged=True,
+                remedy="Stop writing, keep the disk as it is and run `countersign ledger verify`.",
+            )
+        else:
+            yield Finding(f"{size} entries, the newest of {in_words(ts)}, all covered by one checkpoint")
+        behind = time.time_ns() // 1000 - ts
+        if behind < -2_000_000:
+            yield Finding(
+                f"The newest entry lies {-behind / 1e6:.0f} s in the future of this clock.", fine=False,
+                remedy="Set the clock by NTP; appending goes on from the newest entry's time.",
+            )
+        anchored = session.execute(select(func.max(store.anchors.c.size))).scalar()
+        witnessed = session.execute(select(func.max(store.cosignatures.c.size))).scalar()
+    if anchored is None and witnessed is None:
+        yield Finding(
+            "No witness and no time stamp holds a checkpoint of this record.", fine=False,
+            remedy="Loss of the newest entries and rollback stay invisible until one does; keep checkpoints of "
+            "`countersign ledger checkpoint` outside this machine meanwhile.",
+        )
+    difference = house.compare()
+    yield Finding(
+        difference.in_words(), fine=difference.none, damaged=not difference.none,
+        remedy="Run `countersign ledger rebuild`; the record itself is not touched by it.",
+    )
+
+
+def _protections(house: House) -> Iterator[Finding]:
+    name = house.engine.dialect.name
+    query = (
+        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'" if name == "sqlite"
+        else "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O'"
+    )
+    wanted = sum(statement.startswith("CREATE TRIGGER") for statement in store.protection(name))
+    with house.desk.reading() as session:
+        found = session.exec_driver_sql(query).scalar_one()
+    yield Finding(
+        f"{found} of {wanted} protections of the database are in place", fine=found == wanted, damaged=found != wanted,
+        remedy="Somebody with the owner's rights removed protections: find out who, verify the record, restore them.",
+    )
+
+
+def _keys(house: House) -> Iterator[Finding]:
+    yield Finding(
+        "The signer runs inside this process: whoever controls the process can ask it for signatures of the house. "
+        "Personal keys still need the person's password and code."
+    )
+    folder = house.home / "signer"
+    open_files = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    yield Finding(
+        f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
+        else f"{len(open_files)} key files can be read by others.",
+        fine=not open_files, remedy=f"chmod -R go= {folder}",
+    )
+
+
+def _work(house: House) -> Iterator[Finding]:
+    with house.desk.reading() as session:
+        counted = session.execute(select(outbox.jobs.c.state, func.count()).group_by(outbox.jobs.c.state))
+        rows: dict[str, int] = {state: count for state, count in counted}
+    failed, waiting = rows.get("failed", 0), rows.get("waiting", 0)
+    yield Finding(
+        f"{waiting} jobs wait, {failed} failed for good", fine=not failed,
+        remedy="Look at the column `problem` of table job, mend the cause and set the job to waiting again.",
+    )
+
+
+def _disk(house: House) -> Iterator[Finding]:
+    free = shutil.disk_usage(house.home).free
+    yield Finding(
+        f"{free / 1024**3:.1f} GiB free where the home lies", fine=free > LOW_DISK_BYTES,
+        remedy="Make room before the next arrival; a full disk refuses new entries and harms none.",
+    )

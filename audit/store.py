@@ -100,7 +100,7 @@ def _sqlite_protection() -> list[str]:
     )
     for table, key in (("checkpoint", "size = NEW.size"), ("tile", "level = NEW.level AND idx = NEW.idx")):
         out.append(
-            f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{table} is "
+            f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{table} is "  # noqa: S608  constants
             f"append-only') WHERE EXISTS (SELECT 1 FROM {table} WHERE {key}); END"
         )
     return out

@@ -106,7 +106,7 @@ def _keys(house: House) -> Iterator[Finding]:
 def _work(house: House) -> Iterator[Finding]:
     with house.desk.reading() as session:
         counted = session.execute(select(outbox.jobs.c.state, func.count()).group_by(outbox.jobs.c.state))
-        rows: dict[str, int] = {state: count for state, count in counted}
+        rows: dict[str, int] = dict(counted.tuples().all())
     failed, waiting = rows.get("failed", 0), rows.get("waiting", 0)
     yield Finding(
         f"{waiting} jobs wait, {failed} failed for good", fine=not failed,

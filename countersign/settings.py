@@ -44,7 +44,8 @@ def read_settings(home: Path) -> Settings:
     try:
         given = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
-        raise UnusableInput(f"{path} is not TOML: {error}.", next_step="Correct the file; nothing was changed.") from error
+        step = "Correct the file; nothing was changed."
+        raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
     known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes"}
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")

@@ -98,7 +98,7 @@ def unrelated(*names: str) -> Condition:
 
 
 def use_closed(*uses: str) -> Condition:
-    """True when none of the named AI uses ("qc", "cohort", "secondary:E2", …) is open; a bare use matches any endpoint."""
+    """True when none of the named AI uses ("qc", "secondary:E2", …) is open; a bare use matches any endpoint."""
 
     def closed(actor: Actor, facts: Facts) -> bool:
         return not any(open_use == use or open_use.split(":")[0] == use for open_use in facts.uses_open for use in uses)
@@ -122,7 +122,7 @@ class Rule:
 
     def fits(self, actor: Actor, action: str, facts: Facts) -> bool:
         return (
-            any(action == one or one == "*" or (one.endswith(".*") and action.startswith(one[:-1])) for one in self.actions)
+            any(one in (action, "*") or (one.endswith(".*") and action.startswith(one[:-1])) for one in self.actions)
             and facts.house in self.house
             and facts.stage in self.stages
             and ("*" in self.roles or bool(self.roles & held(actor, facts)))
@@ -136,16 +136,16 @@ def held(actor: Actor, facts: Facts) -> frozenset[str]:
 
 
 def allow(
-    id: str, actions: str, roles: str, because: str, *, stages: frozenset[Stage | None] = ANY_STAGE,
+    row: str, actions: str, roles: str, because: str, *, stages: frozenset[Stage | None] = ANY_STAGE,
     when: Condition = always, house: frozenset[HouseState] = frozenset({HouseState.OPENED}),
 ) -> Rule:
     """A row that allows; actions and roles are separated by spaces."""
-    return Rule(id, "permit", tuple(actions.split()), frozenset(roles.split()), because, stages, when, house)
+    return Rule(row, "permit", tuple(actions.split()), frozenset(roles.split()), because, stages, when, house)
 
 
 def forbid(
-    id: str, actions: str, because: str, *, roles: str = "*", stages: frozenset[Stage | None] = ANY_STAGE,
+    row: str, actions: str, because: str, *, roles: str = "*", stages: frozenset[Stage | None] = ANY_STAGE,
     when: Condition = always, house: frozenset[HouseState] = frozenset(HouseState),
 ) -> Rule:
     """A row that refuses, whatever else permits."""
-    return Rule(id, "forbid", tuple(actions.split()), frozenset(roles.split()), because, stages, when, house)
+    return Rule(row, "forbid", tuple(actions.split()), frozenset(roles.split()), because, stages, when, house)

@@ -109,7 +109,8 @@ class LocalSigner:
 
     def new_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str = "time") -> NewKey:
         if self._keys.path("person", user).exists():
-            raise AlreadyDone(f"{user} already has a personal key.", next_step="Rotate it, or recover it by two persons.")
+            step = "Rotate it, or recover it by two persons."
+            raise AlreadyDone(f"{user} already has a personal key.", next_step=step)
         if len(password) < SHORTEST_PASSWORD:
             raise UnusableInput(f"A signing password has at least {SHORTEST_PASSWORD} characters.")
         if one_time_kind not in ("time", "counter"):

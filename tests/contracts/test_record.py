@@ -1,4 +1,4 @@
-"""The record keeps its promises on both stores: what the database refuses, what two processes may do, what a retry gets."""
+"""The record keeps its promises on both stores: what the database refuses, two processes may do, a retry gets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def granting(because: str = "needed", user: str = "reader-1") -> Any:
 
     def propose(session: Any, occasion: Occasion) -> Draft:
         event = RoleGranted(user=user, role="reader", because=because)
-        return Draft(event, under=YES, meaning="approval", view=View("Grant", "grant", (("to", user), ("why", because))))
+        view = View("Grant", "grant", (("to", user), ("why", because)))
+        return Draft(event, under=YES, meaning="approval", view=view)
 
     return propose
 

@@ -14,4 +14,5 @@ def upgrade() -> None:
     store.metadata.create_all(connection)
     outbox.metadata.create_all(connection)
     for statement in store.protection(connection.dialect.name):
-        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement)
+        doubled = statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        connection.exec_driver_sql(doubled)

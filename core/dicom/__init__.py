@@ -1,0 +1,1 @@
+"""DICOM objects and their geometry: the only place that knows pydicom and highdicom."""

@@ -126,3 +126,18 @@ def house(tmp_path: Path) -> Iterator[HouseUnderTest]:
 
     with a_house(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """`golden("name.txt", text)`: compares with tests/golden/name.txt; `make golden` writes it anew."""
+
+    def compare(name: str, text: str) -> None:
+        path = ROOT / "tests" / "golden" / name
+        if os.environ.get("COUNTERSIGN_GOLDEN") == "write":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path.name} is not there yet; `make golden` writes it."
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare

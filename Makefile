@@ -1,0 +1,48 @@
+# The verbs of this house; `make` alone lists them.
+PY := .venv/bin/python
+CS := .venv/bin/countersign
+ARGS ?=
+
+.PHONY: help setup fast test journeys golden demo serve rebuild verify validate
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## make .venv from the hash locks (quick when nothing changed)
+	@python3 install.py
+
+fast: ## pure tests, lint, types, floors; before each commit
+	@python3 install.py --tests
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q -n 2 tests/architecture tests/unit tests/properties
+
+test: ## install, then all tests that need nothing outside this machine
+	@python3 install.py --tests
+	$(PY) -m pytest -n 2 -m "not journey" $(ARGS)
+
+journeys: ## browser, DICOM peers, whole demonstrations
+	@python3 install.py --tests
+	$(PY) -m pytest -m journey $(ARGS)
+
+golden: ## write the golden files anew; review the difference as code
+	COUNTERSIGN_GOLDEN=write $(PY) -m pytest -q -n0 -m "not journey" $(ARGS)
+
+demo: ## install, then a whole trial in a fresh home, to the signed appendix  (ARGS="--data DIR --home DIR")
+	@python3 install.py
+	$(CS) demo $(ARGS)
+
+serve: ## the pages and the API on this machine
+	@python3 install.py
+	$(CS) serve $(ARGS)
+
+rebuild: ## fold the record anew and compare with the live tables
+	$(CS) ledger rebuild $(ARGS)
+
+verify: ## check a bundle, report or SR offline: make verify FILE=...
+	@test -n "$(FILE)" || { echo "Name the file: make verify FILE=bundle.zip"; exit 1; }
+	$(CS) verify "$(FILE)" $(ARGS)
+
+validate: ## qualify this installation: IQ and OQ with evidence
+	@python3 install.py
+	$(CS) validate installation $(ARGS)

@@ -1,0 +1,168 @@
+"""Sets Countersign up in its own environment, `.venv` beside this file. Standard library only.
+
+    python3 install.py            to run it
+    python3 install.py --tests    to run its tests as well: other system packages are looked for
+
+1. System packages (packages/*.txt) are looked for in under a second; missing ones are named with the line to type,
+   or installed where this runs as root with apt.
+2. Every Python package is installed from a hash lock: only the very files that were tested are accepted.
+3. Torch comes first from torch-cpu.lock; only where no index offers that version, torch-any.lock is taken.
+4. `pip check` and `import torch` must pass. A stamp makes the next call quick.
+"""
+
+import argparse
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+LOCKS = ROOT / "requirements"
+STAMP = VENV / "countersign.stamp"
+LOCKED_FOR = (3, 11)
+
+
+def there(proof: str) -> bool:
+    """Whether `program:x`, `library:x` or `module:x` is on this machine."""
+    kind, _, name = proof.partition(":")
+    if kind == "program":
+        return shutil.which(name) is not None
+    if kind == "module":
+        return importlib.util.find_spec(name) is not None
+    if kind == "library":
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            return False
+        return True
+    raise SystemExit(f"packages/*.txt: {proof!r} is no proof; write program:, library: or module:.")
+
+
+def missing_packages(lists: list[str]) -> list[str]:
+    """Debian names from packages/<list> whose proof is not found, in the order of the lists."""
+    missing = []
+    for name in lists:
+        for line in (ROOT / "packages" / name).read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                package, proof = line.split()
+                if not there(proof):
+                    missing.append(package)
+    return missing
+
+
+def system_packages(lists: list[str]) -> None:
+    """Installs missing system packages as root with apt; else names the line to type and stops."""
+    missing = missing_packages(lists)
+    if not missing:
+        return
+    line = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise SystemExit(f"These system packages are missing: {' '.join(missing)}.\nAs root, type:\n\n    {line}\n")
+    print(f"Installing system packages: {' '.join(missing)}", flush=True)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=False, stdin=subprocess.DEVNULL)
+    if subprocess.run(line.split(), env=quiet, check=False, stdin=subprocess.DEVNULL).returncode:
+        raise SystemExit(f"apt could not install them. Try by hand:\n\n    {line}\n")
+    still = missing_packages(lists)
+    if still:
+        raise SystemExit(f"Installed, yet not found: {' '.join(still)}. See packages/ for what is looked for.")
+
+
+def right_python() -> str:
+    """The interpreter for which the locks were made: this one, or `python3.11` on the path.
+
+    Raises:
+        SystemExit: another version, or another kind of machine; the locks would refuse its files anyway.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise SystemExit(
+            f"The hash locks are made for Linux on x86-64; this is {platform.system()} on {platform.machine()}.\n"
+            "Use the Containerfile, or make locks for this machine with requirements/make_lock.py."
+        )
+    if sys.version_info[:2] == LOCKED_FOR:
+        return sys.executable
+    other = shutil.which("python3.11")
+    if other:
+        return other
+    raise SystemExit(
+        f"The hash locks are made for Python 3.11; this is {platform.python_version()} and no python3.11 is on the "
+        "path.\nInstall Python 3.11, use the Containerfile, or make locks with requirements/make_lock.py."
+    )
+
+
+def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs pip of the environment; its output is kept, to be shown where it failed."""
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+def must(what: str, done: subprocess.CompletedProcess[str]) -> None:
+    if done.returncode:
+        raise SystemExit(f"{done.stdout.strip()[-4000:]}\n\nStopped at: {what}.")
+
+
+def locked(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Installs one lock: exactly its lines, each file checked against its hash."""
+    return pip("install", "--quiet", "--no-deps", "--require-hashes", *options, "-r", str(LOCKS / name))
+
+
+def torch() -> None:
+    """The small torch where it is offered; a hash that differs or a broken network is never a reason for the large."""
+    done = locked("torch-cpu.lock")
+    if done.returncode and "No matching distribution found for torch==" in done.stdout:
+        print("No index here offers torch for the processor alone: downloading the large one, gigabytes.", flush=True)
+        done = locked("torch-any.lock")
+    must("torch", done)
+
+
+def fingerprint() -> str:
+    """Changes whenever the installation has to be made again."""
+    digest = hashlib.sha256(f"{platform.python_version()} {ROOT}".encode())
+    for path in [*sorted(LOCKS.glob("*.lock")), ROOT / "pyproject.toml"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Set Countersign up in .venv beside this file.")
+    parser.add_argument("--tests", action="store_true", help="also what the tests need")
+    tests = parser.parse_args().tests
+    system_packages(["run.txt", "test.txt"] if tests else ["run.txt"])
+    wanted = fingerprint()
+    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted and PYTHON.exists():
+        return
+
+    python = right_python()
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"[{time.monotonic() - began:5.0f} s] {what}", flush=True)
+
+    if not PYTHON.exists():
+        say("making .venv")
+        subprocess.run([python, "-m", "venv", str(VENV)], check=True)
+    STAMP.unlink(missing_ok=True)
+    say("build tools")
+    must("build tools", locked("build.lock"))
+    say("torch")
+    torch()
+    say("everything else, from requirements/common.lock")
+    must("common.lock", locked("common.lock", "--no-build-isolation"))
+    say("countersign itself")
+    must("countersign itself", pip("install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."))
+    must("pip check", pip("check"))
+    subprocess.run([str(PYTHON), "-c", "import torch"], check=True)
+    STAMP.write_text(wanted, encoding="utf-8")
+    say("ready")
+
+
+if __name__ == "__main__":
+    main()

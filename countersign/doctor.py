@@ -105,8 +105,8 @@ def _keys(house: House) -> Iterator[Finding]:
 
 def _work(house: House) -> Iterator[Finding]:
     with house.desk.reading() as session:
-        counted = session.execute(select(outbox.jobs.c.state, func.count()).group_by(outbox.jobs.c.state))
-        rows: dict[str, int] = dict(counted.tuples().all())
+        counted = session.execute(select(outbox.jobs.c.state, func.count().label("jobs")).group_by(outbox.jobs.c.state))
+        rows: dict[str, int] = {row.state: row.jobs for row in counted}
     failed, waiting = rows.get("failed", 0), rows.get("waiting", 0)
     yield Finding(
         f"{waiting} jobs wait, {failed} failed for good", fine=not failed,

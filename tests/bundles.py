@@ -137,8 +137,10 @@ class Ledger:
         size = self.size if size is None else size
         return {"size": size, "root": b64(tree_root(self.leaves[:size]))}
 
-    def body(self, action: str, fields: dict[str, Any], *, by: Pen, actor: str | None = None, proofs: Sequence[Pen] = (),
-             seen: int | None = None, at_us: int | None = None, **more: Any) -> dict[str, Any]:
+    def body(
+        self, action: str, fields: dict[str, Any], *, by: Pen, actor: str | None = None, proofs: Sequence[Pen] = (),
+        seen: int | None = None, at_us: int | None = None, **more: Any,
+    ) -> dict[str, Any]:
         noise = f"{self._ids.getrandbits(64):016x}"
         stamp = f"{self.now // 1000:012x}"
         body = {
@@ -230,7 +232,8 @@ class Ledger:
             members["withheld.jsonl"] = b"".join(jcs(one) + b"\n" for one in hidden)
         for seq in [*held, *withhold]:
             lines = "".join(b64(one) + "\n" for one in path_of(seq, self.leaves))
-            members[f"proofs/{seq}.tlog-proof"] = f"c2sp.org/tlog-proof@v1\nindex {seq}\n{lines}\n{self.note()}".encode()
+            proof = f"c2sp.org/tlog-proof@v1\nindex {seq}\n{lines}\n{self.note()}"
+            members[f"proofs/{seq}.tlog-proof"] = proof.encode()
         return members
 
 

@@ -11,9 +11,9 @@ from core.phantoms.body import SITES, lesion_at, random_lesion
 from core.phantoms.lesions import Lesion
 from core.phantoms.scanners import SCANNERS, Scanner
 from core.phantoms.study import DEFECTS, StudyHeader, write_study
-from core.phantoms.volume import Grid, LesionTruth, PhantomVolume, make_volume
+from core.phantoms.volume import Grid, LesionTruth, PhantomVolume, make_volume, reference_object
 
 __all__ = [
     "DEFECTS", "SCANNERS", "SITES", "Grid", "Lesion", "LesionTruth", "PhantomVolume", "Scanner", "StudyHeader",
-    "lesion_at", "make_volume", "random_lesion", "write_study",
+    "lesion_at", "make_volume", "random_lesion", "reference_object", "write_study",
 ]

@@ -73,7 +73,7 @@ class Lesion:
         return ball * (1 + 3 / 4 * self.bump**2 * wave)
 
     def axes_mm(self) -> tuple[float, float]:
-        """Long axis of the widest axial slice and the longest line perpendicular to it, in millimetres."""
+        """Long axis of the widest axial slice, and the longest line across its convex hull perpendicular to that."""
         dx, dy, _ = self.diameters_mm
         if not self.lobes:
             return max(dx, dy), min(dx, dy)
@@ -84,7 +84,7 @@ class Lesion:
         first, second = np.unravel_index(int(np.argmax((apart**2).sum(-1))), apart.shape[:2])
         along = apart[first, second]
         long_mm = float(np.hypot(*along))
-        return long_mm, _widest_across(rim, along / long_mm)
+        return long_mm, _widest_across(_hull(rim), along / long_mm)
 
     def distance_mm(self, x: Floats, y: Floats, z: Floats) -> Floats:
         """Approximate signed distance to the surface on broadcastable coordinates: negative inside, exact in sign."""
@@ -105,7 +105,7 @@ class Lesion:
 
 
 def _widest_across(rim: NDArray[np.float64], along: NDArray[np.float64]) -> float:
-    """The longest line across a closed rim, perpendicular to `along` (unit vector)."""
+    """The longest line across a closed convex rim, perpendicular to `along` (unit vector)."""
     s, t = rim @ along, rim @ np.array([-along[1], along[0]])
     closed_s, closed_t = np.append(s, s[0]), np.append(t, t[0])
     best = 0.0
@@ -116,3 +116,21 @@ def _widest_across(rim: NDArray[np.float64], along: NDArray[np.float64]) -> floa
         heights = closed_t[:-1][crossing] * (1 - share) + closed_t[1:][crossing] * share
         best = max(best, float(heights.max() - heights.min()))
     return best
+
+
+def _hull(rim: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The convex hull of points in the plane, in order (monotone chain)."""
+    ordered = rim[np.lexsort((rim[:, 1], rim[:, 0]))]
+    chains: list[list[NDArray[np.float64]]] = []
+    for points in (ordered, ordered[::-1]):
+        chain: list[NDArray[np.float64]] = []
+        for point in points:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+                chain.pop()
+            chain.append(point)
+        chains.append(chain[:-1])
+    return np.array(chains[0] + chains[1])
+
+
+def _turn(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]) -> float:
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))

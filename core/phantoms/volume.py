@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UnusableInput
-from core.phantoms.body import Body
+from core.phantoms.body import Body, random_lesion
 from core.phantoms.lesions import Floats, Lesion
-from core.phantoms.scanners import Scanner
+from core.phantoms.scanners import SCANNERS, Scanner
 
 FIELD_Z_MM = 240.0
 
@@ -185,3 +185,18 @@ def _blurred(volume: Floats, spacing_mm: tuple[float, float, float], sigma_mm: f
             total += tap * padded[window]
         out = total
     return out
+
+
+def reference_object(seed: int) -> PhantomVolume:
+    """One generated object whose scanner, body, lesion TL01 and, in half of them, a second lesion follow from its seed.
+
+    The unit of the generated strata: training, tuning and qualification sets are disjoint ranges of these seeds.
+    """
+    rng = np.random.default_rng((seed, 0x0B1E))
+    scanner = list(SCANNERS.values())[int(rng.integers(len(SCANNERS)))]
+    lesions = [random_lesion(seed)]
+    if rng.random() < 0.5:
+        other = random_lesion(seed + (1 << 32), "TL02")
+        if other.site != lesions[0].site:
+            lesions.append(other)
+    return make_volume(scanner, lesions, seed)

@@ -1,0 +1,72 @@
+"""Runs a network: the only file of the house that imports torch and MONAI, and only inside the worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.networks.nets.unet import UNet
+from numpy.typing import NDArray
+from safetensors.torch import load as tensors_from
+
+KINDS = ("UNet",)
+
+
+def be_deterministic(threads: int, seed: int = 0) -> None:
+    """One state of torch for training and inference: fixed threads, deterministic kernels, a seed."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_flush_denormal(False)
+
+
+def network_of(stated: Mapping[str, Any]) -> torch.nn.Module:
+    """The network that a bundle's configuration states. Raises ValueError for a kind this release does not have."""
+    if stated["kind"] not in KINDS:
+        raise ValueError(f"network kind {stated['kind']!r} is not among {KINDS}")
+    network: torch.nn.Module = UNet(
+        spatial_dims=int(stated["spatial_dims"]), in_channels=int(stated["in_channels"]),
+        out_channels=int(stated["out_channels"]), channels=tuple(stated["channels"]), strides=tuple(stated["strides"]),
+        num_res_units=int(stated["num_res_units"]),
+    )
+    return network
+
+
+class Loaded:
+    """A network with its weights, ready to answer."""
+
+    def __init__(self, stated: Mapping[str, Any], weights: bytes, threads: int) -> None:
+        """`weights` are the bytes of a safetensors file: no code runs on reading them (MLK-07).
+
+        Raises ValueError where tensors are missing, unknown, of another shape or not finite.
+        """
+        be_deterministic(threads)
+        self._network = network_of(stated)
+        tensors = tensors_from(weights)
+        for name, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"tensor {name} holds values that are not finite")
+        try:
+            self._network.load_state_dict(tensors, strict=True)
+        except RuntimeError as error:
+            raise ValueError(f"weights do not fit the stated network: {error}") from error
+        self._network.eval()
+
+    def probability(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability of lesion per cell, shape (cells, cells, cells), from channels (4, cells, cells, cells)."""
+        with torch.inference_mode():
+            answer = torch.sigmoid(self._network(torch.from_numpy(channels[None])))
+        return np.asarray(answer[0, 0].numpy(), dtype=np.float32)
+
+
+def torch_state() -> dict[str, str]:
+    """What of torch decides about the bits of an answer."""
+    return {
+        "cpu_capability": str(torch.backends.cpu.get_cpu_capability()),
+        "threads": str(torch.get_num_threads()),
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),
+        "mkldnn": str(torch.backends.mkldnn.is_available()).lower(),
+        "cuda": str(torch.version.cuda or "none"),
+    }

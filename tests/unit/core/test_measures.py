@@ -1,7 +1,9 @@
 """Measurement operators against shapes whose volume and diameters are known by formula."""
 
 import math
+import time
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,16 @@ from core.measures import (
     short_axis_mm,
     volume_mm3,
 )
+from core.measures.geometry import Connectivity, Mask
 from tests.req import req
 
-SPACINGS = [(1.0, 1.0, 1.0), (2.5, 0.7, 0.7), (5.0, 0.977, 0.977), (3.0, 0.5, 0.8)]
+Triple = tuple[float, float, float]
+SPACINGS: list[Triple] = [(1.0, 1.0, 1.0), (2.5, 0.7, 0.7), (5.0, 0.977, 0.977), (3.0, 0.5, 0.8)]
 
 
-def ellipsoid(semi_mm, spacing_mm, *, centre_shift_mm=(0.13, 0.21, 0.37), angle=0.0):
+def ellipsoid(
+    semi_mm: Triple, spacing_mm: Triple, *, centre_shift_mm: Triple = (0.13, 0.21, 0.37), angle: float = 0.0
+) -> Mask:
     """Mask of an ellipsoid (semi-axes slices, rows, columns), turned by `angle` in the plane, with a margin."""
     reach = max(semi_mm)
     counts = [2 * math.ceil(reach / step) + 5 for step in spacing_mm]
@@ -34,13 +40,14 @@ def ellipsoid(semi_mm, spacing_mm, *, centre_shift_mm=(0.13, 0.21, 0.37), angle=
     z, y, x = np.meshgrid(*axes, indexing="ij")
     turned_y = y * math.cos(angle) + x * math.sin(angle)
     turned_x = x * math.cos(angle) - y * math.sin(angle)
-    return (z / semi_mm[0]) ** 2 + (turned_y / semi_mm[1]) ** 2 + (turned_x / semi_mm[2]) ** 2 <= 1
+    inside: Mask = (z / semi_mm[0]) ** 2 + (turned_y / semi_mm[1]) ** 2 + (turned_x / semi_mm[2]) ** 2 <= 1
+    return inside
 
 
 @req("VAL-10", "REC-14")
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("semi", [(12.0, 10.0, 16.0), (20.0, 25.0, 15.0), (9.0, 7.0, 7.5)])
-def test_volume_of_an_ellipsoid_is_four_thirds_pi_abc(semi, spacing):
+def test_volume_of_an_ellipsoid_is_four_thirds_pi_abc(semi: Triple, spacing: Triple) -> None:
     measured = volume_mm3(ellipsoid(semi, spacing), spacing)
 
     truth = 4 / 3 * math.pi * math.prod(semi)
@@ -54,7 +61,7 @@ def test_volume_of_an_ellipsoid_is_four_thirds_pi_abc(semi, spacing):
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("angle", [0.0, 0.3, math.pi / 4, 1.2])
 @pytest.mark.parametrize("semi", [(12.0, 10.0, 16.0), (20.0, 25.0, 15.0), (9.0, 7.0, 7.5)])
-def test_axes_of_an_ellipsoid_are_its_in_plane_diameters(semi, angle, spacing):
+def test_axes_of_an_ellipsoid_are_its_in_plane_diameters(semi: Triple, angle: float, spacing: Triple) -> None:
     """Within one in-plane voxel, whatever the slice thickness; the shift keeps the centre near a slice."""
     mask = ellipsoid(semi, spacing, angle=angle)
 
@@ -68,7 +75,7 @@ def test_axes_of_an_ellipsoid_are_its_in_plane_diameters(semi, angle, spacing):
 
 
 @req("VAL-10")
-def test_a_row_of_voxels_measures_voxels_times_spacing():
+def test_a_row_of_voxels_measures_voxels_times_spacing() -> None:
     mask = np.zeros((3, 5, 12), dtype=np.bool_)
     mask[1, 2, 3:9] = True
 
@@ -78,7 +85,7 @@ def test_a_row_of_voxels_measures_voxels_times_spacing():
 
 
 @req("VAL-10")
-def test_in_plane_spacings_that_differ_are_not_mixed_up():
+def test_in_plane_spacings_that_differ_are_not_mixed_up() -> None:
     mask = np.zeros((3, 14, 14), dtype=np.bool_)
     mask[1, 2:12, 7] = True
 
@@ -87,7 +94,7 @@ def test_in_plane_spacings_that_differ_are_not_mixed_up():
 
 
 @req("VAL-10")
-def test_the_diameter_lies_within_one_region_of_one_slice():
+def test_the_diameter_lies_within_one_region_of_one_slice() -> None:
     """Two parts of a lesion are not joined across what is not lesion, nor across slices."""
     mask = np.zeros((4, 6, 20), dtype=np.bool_)
     mask[1, 2, 2:6] = True
@@ -102,7 +109,7 @@ def test_the_diameter_lies_within_one_region_of_one_slice():
 
 @req("VAL-10")
 @pytest.mark.parametrize(("connectivity", "count"), [(6, 3), (18, 2), (26, 1)])
-def test_lesions_are_counted_by_the_stated_connectivity(connectivity, count):
+def test_lesions_are_counted_by_the_stated_connectivity(connectivity: Connectivity, count: int) -> None:
     """A voxel, one beside it by an edge, one beside that by a corner."""
     mask = np.zeros((5, 6, 6), dtype=np.bool_)
     mask[1, 1, 1] = mask[1, 2, 2] = mask[2, 3, 3] = True
@@ -111,16 +118,17 @@ def test_lesions_are_counted_by_the_stated_connectivity(connectivity, count):
 
 
 @req("VAL-10")
-def test_lesion_count_agrees_with_an_independent_labelling():
+def test_lesion_count_agrees_with_an_independent_labelling() -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
     mask = np.random.default_rng(7).random((12, 20, 20)) < 0.2
-    for rank, connectivity in ((1, 6), (2, 18), (3, 26)):
+    choices: tuple[tuple[int, Connectivity], ...] = ((1, 6), (2, 18), (3, 26))
+    for rank, connectivity in choices:
         expected = ndimage.label(mask, ndimage.generate_binary_structure(3, rank))[1]
         assert lesion_count(mask, connectivity).value == expected
 
 
 @req("VAL-11")
-def test_an_empty_or_cut_mask_gives_a_reason_and_no_number():
+def test_an_empty_or_cut_mask_gives_a_reason_and_no_number() -> None:
     empty = np.zeros((3, 4, 4), dtype=np.bool_)
     cut = empty.copy()
     cut[1, 0, 2] = True
@@ -136,20 +144,20 @@ def test_an_empty_or_cut_mask_gives_a_reason_and_no_number():
 
 @req("VAL-11")
 @pytest.mark.parametrize("spacing", [(0, 1, 1), (1, -1, 1), (1, 1, math.nan), (1, 1, math.inf), (1, 1)])
-def test_unusable_spacing_is_an_error(spacing):
+def test_unusable_spacing_is_an_error(spacing: Any) -> None:
     with pytest.raises(GeometryUnusable):
         volume_mm3(np.ones((3, 3, 3), dtype=np.bool_), spacing)
 
 
 @req("VAL-11")
 @pytest.mark.parametrize("mask", [np.ones((3, 3, 3), dtype=np.uint8), np.ones((3, 3), dtype=np.bool_)])
-def test_a_mask_of_another_kind_is_an_error(mask):
+def test_a_mask_of_another_kind_is_an_error(mask: Any) -> None:
     with pytest.raises(GeometryUnusable):
         long_axis_mm(mask, (1, 1, 1))
 
 
 @st.composite
-def blobs(draw):
+def blobs(draw: st.DrawFn) -> Mask:
     side = draw(st.integers(1, 7))
     bits = draw(st.lists(st.booleans(), min_size=side * side, max_size=side * side))
     return np.pad(np.array(bits, dtype=np.bool_).reshape(1, side, side), 1)
@@ -157,7 +165,7 @@ def blobs(draw):
 
 @req("VAL-10")
 @given(blobs())
-def test_axes_do_not_change_when_the_image_is_mirrored_or_turned(mask):
+def test_axes_do_not_change_when_the_image_is_mirrored_or_turned(mask: Mask) -> None:
     spacing = (2.0, 0.75, 0.75)
     expected = lesion_axes(mask, spacing)
     for other in (mask[:, ::-1], mask[:, :, ::-1], mask.transpose(0, 2, 1)):
@@ -167,7 +175,7 @@ def test_axes_do_not_change_when_the_image_is_mirrored_or_turned(mask):
 
 @req("VAL-10")
 @given(blobs())
-def test_the_long_axis_equals_an_exhaustive_search(mask):
+def test_the_long_axis_equals_an_exhaustive_search(mask: Mask) -> None:
     """Every pair of edge midpoints of every region, without a hull."""
     ndimage = pytest.importorskip("scipy.ndimage")
     found = lesion_axes(mask, (1, 1.5, 0.5))
@@ -188,9 +196,7 @@ def test_the_long_axis_equals_an_exhaustive_search(mask):
 
 
 @req("VAL-10")
-def test_a_large_mask_is_measured_in_well_under_a_second():
-    import time
-
+def test_a_large_mask_is_measured_in_well_under_a_second() -> None:
     spacing = (1.0, 0.7, 0.7)
     mask = ellipsoid((60.0, 80.0, 70.0), spacing)
     began = time.perf_counter()

@@ -71,6 +71,10 @@ class Signer(Protocol):
         """The new key's proof of possession, before any one-time code exists."""
         ...
 
+    def forget_unenrolled(self, user: str) -> None:
+        """Remove a key that never was enrolled, so that the enrolment can be tried again."""
+        ...
+
     def kid_of_person(self, user: str) -> str:
         """Key id of a person. Raises NotFound."""
         ...

@@ -61,9 +61,14 @@ class NotFound(CountersignError):
 
 
 class NotAuthenticated(CountersignError):
-    """Password or one-time code did not prove the person. Counted, and recorded."""
+    """Password or one-time code did not prove the person. Counted, and recorded.
+
+    `locked_until_us` is given by the failure that closed signing for a while; `failures` came in a row before it.
+    """
 
     code, http_status = "not-authenticated", 401
+    locked_until_us: int | None = None
+    failures: int = 0
     next_step = "Nothing was signed. Try again with a fresh code; after repeated failures the account is locked."
 
 

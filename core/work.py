@@ -16,6 +16,7 @@ from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, bo
 from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
 from audit.signatures import MEANINGS, Proof, Signature, Signer
+from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused
 from audit.vocabulary.registry import fields_of, word_of
 from core import outbox, projection
@@ -79,6 +80,7 @@ class Draft:
     proofs_by: tuple[tuple[str, Callable[[bytes], Signature]], ...] = ()
 
 
+Prover = Callable[[bytes], Signature]
 Propose = Callable[[Connection, Occasion], Draft | Sequence[Draft]]
 Follow = Callable[["Work"], None]
 
@@ -218,8 +220,7 @@ class Desk:
         try:
             signatures = self.signer.sign_page(actor.user, proof, messages)
         except NotAuthenticated as failure:
-            refusal = Refused(failure.fact, rule="F-00")
-            self.record_refusal(actor.user, f"sign {proposal.bodies[0]['action']}", refusal)
+            self.record_failed_proof(actor.user, f"sign {proposal.bodies[0]['action']}", failure)
             raise
         signed = [
             SignedBody(body, signature.kid, base64_text(signature.sig))
@@ -273,6 +274,19 @@ class Desk:
                 ActionRefused(asked=asked, because=refusal.fact),
                 under=Decision(True, refusal.rule, refusal.fact, "service"),
             )
+            work.finish()
+
+    def record_failed_proof(self, person: str, asked: str, failure: NotAuthenticated) -> None:
+        """A wrong password or code is an entry at once, and so is the lock-out that follows (21 CFR 11.300(d))."""
+        self.record_refusal(person, asked, Refused(failure.fact, rule="F-00"))
+        if failure.locked_until_us is None:
+            return
+        with self.writing() as session:
+            work = Work(self, session, HOUSE, on_behalf_of=person)
+            locked = PersonLockedOut(
+                user=person, failures=failure.failures, until=in_words(failure.locked_until_us)
+            )
+            work.record(locked, under=Decision(True, "F-00", failure.fact, "service"))
             work.finish()
 
     def occasion(self) -> Occasion:
@@ -329,9 +343,11 @@ class Desk:
         return body
 
     def record_as_root(
-        self, drafts: Sequence[tuple[Any, tuple[str, ...]]], *, rule: str = "founding", trial: str | None = None
+        self, drafts: Sequence[tuple[Any, tuple[str | Prover, ...]]], *, rule: str = "founding",
+        trial: str | None = None,
     ) -> list[Receipt]:
-        """Entries by the root key, only for `init`; each may ask further keys of the signer for proofs by holder."""
+        """Entries by the root key, only for `init`; each may ask further keys for proofs: of the house by holder,
+        a person's by what that person's unlocked key answers."""
         with self.writing() as session:
             work = Work(self, session, HOUSE)
             for event, provers in drafts:
@@ -340,7 +356,9 @@ class Desk:
                     trial=trial,
                 )
                 if provers:
-                    given = [self.signer.attest(holder, body_to_prove(body)) for holder in provers]
+                    message = body_to_prove(body)
+                    given = [self.signer.attest(one, message) if isinstance(one, str) else one(message)
+                             for one in provers]
                     body["proofs"] = [{"kid": one.kid, "sig": base64_text(one.sig)} for one in given]
                 signature = self.signer.attest("root", body_to_sign(body))
                 work.append([SignedBody(body, signature.kid, base64_text(signature.sig))])

@@ -7,11 +7,9 @@ the ledger; the date alone changes nothing: `sop.effective` is an entry, made on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from core.errors import UnusableInput
 
@@ -103,55 +101,14 @@ def review_due(effective_on: date, review_months: int) -> date:
 # -- training ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Version:
-    """What training needs to know of one version of a document."""
+def training_refusal(document: str, state: State) -> str | None:
+    """Why read-and-understood cannot be signed on this version; None when it can.
 
-    sop: str
-    version: int
-    state: State
-    governs: tuple[str, ...]
-    applies_to: tuple[str, ...] = ()
-
-
-def governs(patterns: Iterable[str], action: str) -> bool:
-    """Whether one of the patterns (`read.*`, `quality.dispose`) covers the action."""
-    return any(fnmatchcase(action, pattern) for pattern in patterns)
-
-
-def applies(version: Version, *, role: str, action: str | None = None) -> bool:
-    """Whether a version binds somebody in this role (for this act, when one is named)."""
-    if version.applies_to and role not in version.applies_to:
-        return False
-    return action is None or governs(version.governs, action)
-
-
-def missing_training(
-    versions: Iterable[Version], trained: Iterable[tuple[str, int]], *, role: str, action: str | None = None
-) -> tuple[Version, ...]:
-    """The effective versions that bind this role and act and on which the person has no read-and-understood.
-
-    An approved version binds nobody yet, so a new version lapses nobody before its effective date, and then
-    only for the acts that it governs (TRIAL 1).
+    It may be signed before the effective date, on the approved text (TRIAL 1).
     """
-    done = set(trained)
-    return tuple(
-        version
-        for version in sorted(versions, key=lambda each: (each.sop, each.version))
-        if version.state is State.EFFECTIVE
-        and applies(version, role=role, action=action)
-        and (version.sop, version.version) not in done
-    )
-
-
-def training_refusal(version: Version) -> str | None:
-    """Why read-and-understood cannot be signed on this version; None when it can."""
-    if version.state in TRAINABLE:
+    if state in TRAINABLE:
         return None
-    return (
-        f"{version.sop} version {version.version} is {version.state.value}; "
-        "read-and-understood is signed on an approved or effective version."
-    )
+    return f"{document} is {state.value}; read-and-understood is signed on an approved or effective version."
 
 
 def wrong_answers(expected: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, ...]:

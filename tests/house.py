@@ -12,11 +12,19 @@ import pyotp
 from audit import proofs, store
 from audit.entry import base64_text, body_to_sign, from_base64, kid_of
 from audit.signatures import signature_is_valid
-from audit.vocabulary.access import RoleGranted
+from audit.vocabulary.access import (
+    AccountabilityStated,
+    IdentityChecked,
+    InstallationFounded,
+    InstallationOpened,
+    PersonRegistered,
+    RoleGranted,
+)
 from audit.vocabulary.ledger import KeyEnrolled
 from core import outbox
-from core.policy.state import Actor
-from core.work import Desk, Proof, Propose, Receipt
+from core.access.rules import STATEMENT
+from core.policy.state import Actor, Decision
+from core.work import Desk, Draft, Proof, Propose, Receipt, View
 from countersign.house import House, found_house
 from countersign.settings import Settings, sqlite_url
 from tests.clocks import SetClock
@@ -28,7 +36,7 @@ ORIGIN = "countersign.example/test"
 class HouseUnderTest:
     """`desk`, `clock`, people with their own keys, and what the ledger says."""
 
-    def __init__(self, folder: Path, database_url: str | None = None) -> None:
+    def __init__(self, folder: Path, database_url: str | None = None, *, founding: bool = False) -> None:
         self.clock = SetClock()
         self.home = folder / "home"
         settings = Settings(
@@ -38,28 +46,55 @@ class HouseUnderTest:
         self.house: House = found_house(settings, clock=self.clock)
         self.secrets: dict[str, str] = {}
         self.counters: dict[str, int] = {}
+        if not founding:
+            self._open()
 
     @property
     def desk(self) -> Desk:
         return self.house.desk
 
     def person(self, user: str, *roles: str, trial: str | None = None) -> Actor:
-        """A person with a key and roles, enrolled and granted by the root key as at `init`."""
+        """An active person with a key and roles, enrolled and granted by the root key as at `init`."""
         if user not in self.secrets:
-            name = user.replace("-", " ").capitalize()
-            key = self.house.signer.new_person(user, name, PASSWORD, one_time_kind="counter")
-            self.secrets[user], self.counters[user] = key.one_time_secret, 0
-            enrolled = KeyEnrolled(
-                klass="person", holder=user, public_key=base64_text(key.public_key), printed_name=name,
-                certificate_sha256=key.certificate_sha256, at_init=True,
-            )
-            self.desk.record_as_root([(enrolled, ())])
+            self._enrol(user)
         for role in roles:
             self.grant(user, role, trial=trial)
         return Actor(user)
 
+    def _enrol(self, user: str) -> None:
+        name = user.replace("-", " ").capitalize()
+        key = self.house.signer.new_person(user, name, PASSWORD, one_time_kind="counter")
+        self.secrets[user], self.counters[user] = key.one_time_secret, 0
+        enrolled = KeyEnrolled(
+            klass="person", holder=user, public_key=base64_text(key.public_key), printed_name=name,
+            certificate_sha256=key.certificate_sha256, at_init=True,
+        )
+        self.desk.record_as_root([
+            (PersonRegistered(user=user, printed_name=name, local_offset="+00:00", at_init=True), ()),
+            (IdentityChecked(user=user, how="in_person", at_init=True), ()),
+            (enrolled, (lambda message: self.house.signer.prove_new_person(user, PASSWORD, message),)),
+        ])
+        self._signed(user, AccountabilityStated(user=user, statement=STATEMENT))
+
+    def _signed(self, user: str, event: Any) -> Receipt:
+        """A person's entry without asking policy: for setting a test up only."""
+        draft = Draft(
+            event, under=Decision(True, "P-00", "set up for a test", "none"), meaning="responsibility",
+            view=View("Set up for a test", "test", ()),
+        )
+        return self.sign(Actor(user), lambda session, occasion: draft)
+
+    def _open(self) -> None:
+        """Founded and opened by two people, in the fewest entries; tests of founding take `founding=True`."""
+        self.person("owner-0")
+        self.person("qa-0")
+        first = self._signed("owner-0", InstallationFounded(owner="owner-0", qa="qa-0"))
+        self._signed("qa-0", InstallationFounded(owner="owner-0", qa="qa-0", first=first.id))
+        first = self._signed("owner-0", InstallationOpened(people=2, documents=()))
+        self._signed("qa-0", InstallationOpened(people=2, documents=(), first=first.id))
+
     def grant(self, user: str, role: str, *, trial: str | None = None) -> None:
-        """A role given by the root key."""
+        """A role given by the root key; it counts as delegated."""
         granted = RoleGranted(user=user, role=role, because="set up for a test", at_init=True)
         self.desk.record_as_root([(granted, ())], trial=trial)
 
@@ -122,9 +157,11 @@ def check_ledger(desk: Desk) -> None:
 
 
 @contextmanager
-def a_house(folder: Path, database_url: str | None = None) -> Iterator[HouseUnderTest]:
-    """A house that checks itself on the way out."""
-    house = HouseUnderTest(folder, database_url)
+def a_house(
+    folder: Path, database_url: str | None = None, *, founding: bool = False
+) -> Iterator[HouseUnderTest]:
+    """A house that checks itself on the way out; `founding` leaves it before its first two people."""
+    house = HouseUnderTest(folder, database_url, founding=founding)
     try:
         yield house
         house.check()

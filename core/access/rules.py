@@ -9,7 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -24,13 +24,14 @@ class Account(StrEnum):
     REGISTERED = "registered"  # named, nothing proved
     CHECKED = "checked"  # identity seen by somebody, on record
     ENROLLED = "enrolled"  # holds a key, has not yet stated accountability
-    ACTIVE = "active"  # lock-out is a state of its attempts, beside this one
+    ACTIVE = "active"
     CLOSED = "closed"
 
 
 ACCOUNTS: Mapping[tuple[Account | None, str], Account] = {
     (None, "person.registered"): Account.REGISTERED,
     (Account.REGISTERED, "identity.checked"): Account.CHECKED,
+    (Account.CHECKED, "identity.checked"): Account.CHECKED,  # a new one-time code after the first ran out
     (Account.CHECKED, "key.enrolled"): Account.ENROLLED,
     (Account.ENROLLED, "accountability.stated"): Account.ACTIVE,
     (Account.REGISTERED, "person.closed"): Account.CLOSED,
@@ -38,6 +39,12 @@ ACCOUNTS: Mapping[tuple[Account | None, str], Account] = {
     (Account.ENROLLED, "person.closed"): Account.CLOSED,
     (Account.ACTIVE, "person.closed"): Account.CLOSED,
 }
+
+STATEMENT = (
+    "I am accountable for everything done under my electronic signature. It is the legally binding equivalent of my "
+    "handwritten signature. I keep my signing password and my second factor to myself and report their loss at once."
+)
+IDENTITY_CHECKS = ("passport", "identity_card", "staff_badge", "in_person", "video_call", "employer_record")
 
 USER_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 RESERVED = frozenset({"root", "log", "service", "system", "witness", "nobody", "countersign"})
@@ -108,34 +115,30 @@ def password_is_old(set_at: datetime, now: datetime, rules: PasswordRules | None
 # -- lock-out ----------------------------------------------------------------------------------------------------
 
 FAILURES_ALLOWED = 5
+LOCK_US = 15 * 60 * 1_000_000
 
 
 @dataclass(frozen=True)
 class Attempts:
-    """Failed proofs of a person in a row, and whether that closed the account."""
+    """Failed proofs of a person in a row, and until when (microseconds since 1970) that closes signing."""
 
     failures: int = 0
-    locked: bool = False
+    locked_until_us: int = 0
 
-    def left(self, allowed: int = FAILURES_ALLOWED) -> int:
+    def locked(self, now_us: int) -> bool:
+        """Whether even the right proof is refused now."""
+        return now_us < self.locked_until_us
+
+    def left(self) -> int:
         """How many more failures are possible before lock-out."""
-        return 0 if self.locked else max(allowed - self.failures, 0)
+        return FAILURES_ALLOWED - self.failures
 
 
-def after_failure(attempts: Attempts, allowed: int = FAILURES_ALLOWED) -> Attempts:
-    """One more failure; the last one allowed locks, and a locked account stays locked."""
-    failures = attempts.failures + 1
-    return Attempts(failures, attempts.locked or failures >= allowed)
-
-
-def after_success(attempts: Attempts) -> Attempts:
-    """A success forgets earlier failures but never opens a locked account."""
-    return attempts if attempts.locked else Attempts()
-
-
-def after_unlock(attempts: Attempts) -> Attempts:
-    """What a person with that right, not the locked one, does."""
-    return replace(attempts, failures=0, locked=False)
+def after_failure(attempts: Attempts, now_us: int) -> Attempts:
+    """One more failure; the last one allowed closes signing for a while and starts the count anew."""
+    if attempts.failures + 1 >= FAILURES_ALLOWED:
+        return Attempts(0, now_us + LOCK_US)
+    return Attempts(attempts.failures + 1, attempts.locked_until_us)
 
 
 # -- founding ----------------------------------------------------------------------------------------------------
@@ -156,7 +159,7 @@ INSTALLATIONS: Mapping[tuple[Installation | None, str], Installation] = {
 # The words that may be written while an installation is founded; every other act waits for `installation.opened`.
 FOUNDING_WORDS = frozenset({
     "installation.founded", "installation.opened",
-    "person.registered", "person.locked_out", "person.unlocked", "person.closed", "identity.checked",
+    "person.registered", "person.locked_out", "person.closed", "identity.checked",
     "accountability.stated", "role.granted", "role.revoked",
     "sop.drafted", "sop.reviewed", "sop.returned", "sop.approved", "sop.effective", "sop.superseded", "sop.retired",
     "training.completed",
@@ -181,7 +184,6 @@ class Founder:
 
     user: str
     account: Account
-    locked_out: bool = False
     grants: tuple[Grant, ...] = ()
     untrained_in: tuple[str, ...] = ()
 
@@ -216,8 +218,6 @@ def opening_gaps(
     for person in people:
         if person.account is not Account.ACTIVE:
             gaps.append(Gap(f"{person.user} is {person.account.value}, not active.", _next_account_step(person)))
-        elif person.locked_out:
-            gaps.append(Gap(f"{person.user} is locked out.", "qa_auditor: countersign user unlock"))
         elif not person.grants:
             gaps.append(Gap(f"{person.user} holds no role.", "qa_auditor: countersign role grant"))
     for role in ("system_owner", "qa_auditor"):

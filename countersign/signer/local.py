@@ -16,14 +16,13 @@ from sqlalchemy import Engine
 from audit import proofs, store
 from audit.entry import base64_text, from_base64, kid_of
 from audit.signatures import NewKey, Proof, Signature
+from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
 from countersign.signer.certificates import Authority
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
 
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
-FAILURES_BEFORE_LOCK = 5
-LOCK_MINUTES = 15
 SHORTEST_PASSWORD = 12
 STEP_SECONDS = 30
 LOOK_AHEAD = 10
@@ -172,12 +171,12 @@ class LocalSigner:
         try:
             counter = self._code_position(user, record, proof.code, now)
             key, stretched = self._unlock(user, record, proof.password)
-        except NotAuthenticated:
-            record["failures"] += 1
-            if record["failures"] >= FAILURES_BEFORE_LOCK:
-                record["locked_until"] = now + LOCK_MINUTES * 60_000_000
-                record["failures"] = 0
+        except NotAuthenticated as failure:
+            after = after_failure(Attempts(record["failures"], record["locked_until"]), now)
+            record["failures"], record["locked_until"] = after.failures, after.locked_until_us
             self._keys.write("person", user, record)
+            if after.locked(now):
+                failure.locked_until_us, failure.failures = after.locked_until_us, FAILURES_ALLOWED
             raise
         record["next_counter"], record["failures"] = counter + 1, 0
         self._keys.write("person", user, record)

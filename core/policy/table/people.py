@@ -1,5 +1,53 @@
-"""Rows about people (F-1nn forbids, P-1nn permits)."""
+"""Rows about people, founding and controlled documents (F-1nn forbids, P-1nn permits)."""
 
-from core.policy.state import Rule
+from core.policy.state import HouseState, Rule, allow, forbid, related, unrelated
 
-ROWS: tuple[Rule, ...] = ()
+EITHER = frozenset(HouseState)
+FOUNDING = frozenset({HouseState.FOUNDING})
+GRANTERS = "system_owner qa_auditor trial_lead imaging_lead validation_lead investigator"
+AUTHORS = (
+    "system_owner qa_auditor trial_lead imaging_lead validation_lead model_custodian statistician medical_monitor "
+    "regulatory data_manager privacy_officer"
+)
+
+ROWS: tuple[Rule, ...] = (
+    forbid("F-101", "role.grant role.revoke delegation.sign", "Nobody grants, takes or delegates a role to themself.",
+           when=related("self")),
+    forbid("F-102", "role.grant", "The person holds a role that excludes this one.", when=related("excluded")),
+    forbid("F-103", "role.grant", "This role cannot be granted there.", when=related("out_of_scope")),
+    forbid("F-104", "sop.review sop.return", "You wrote this version; another person reviews it.",
+           when=related("author")),
+    forbid("F-105", "sop.approve", "You wrote or reviewed this version; another person approves it.",
+           when=related("author", "reviewer")),
+    forbid("F-106", "key.enrol identity.check", "An enrolment rests on two other persons, not on its holder.",
+           when=related("self", "same_person")),
+    forbid("F-107", "installation.open", "Founding is not complete.", when=related("incomplete")),
+    forbid("F-108", "installation.found installation.open", "The installation was opened; founding never returns.",
+           house=frozenset({HouseState.OPENED})),
+    forbid("F-109", "installation.found installation.open", "You have signed this already; it needs another person.",
+           when=related("signed_already")),
+    forbid("F-110", "person.register identity.check key.enrol role.* delegation.* sop.* training.* installation.open",
+           "The installation is not founded: owner and QA sign that first.", when=related("unfounded")),
+    forbid("F-111", "person.* identity.* accountability.* role.* delegation.* training.* installation.* access.* "
+           "sop.draft sop.review sop.return sop.approve sop.retire",
+           "This is a person's act; a service cannot do it.", roles="service"),
+    allow("P-101", "person.register identity.check key.enrol", "system_owner qa_auditor",
+          "You look after the accounts of this installation.", house=EITHER),
+    allow("P-102", "person.close key.revoke", "system_owner qa_auditor",
+          "You look after the accounts of this installation.", when=unrelated("self"), house=EITHER),
+    allow("P-103", "key.revoke", "*", "It is your own key.", when=related("self"), house=EITHER),
+    allow("P-104", "accountability.state", "*", "You speak for yourself.", house=EITHER),
+    allow("P-105", "role.grant role.revoke", GRANTERS, "Your role grants this one.",
+          when=related("may_grant"), house=EITHER),
+    allow("P-106", "delegation.sign delegation.end", "trial_lead imaging_lead investigator",
+          "You answer for the tasks of this role.", when=related("may_delegate")),
+    allow("P-107", "access.review", "system_owner qa_auditor", "You review who may do what."),
+    allow("P-108", "installation.found", "system_owner qa_auditor", "You found this installation.", house=FOUNDING),
+    allow("P-109", "installation.open", "system_owner", "The owner signs first.",
+          when=unrelated("first_signed"), house=FOUNDING),
+    allow("P-110", "installation.open", "qa_auditor", "QA signs last.", when=related("first_signed"), house=FOUNDING),
+    allow("P-111", "sop.draft sop.review sop.return", AUTHORS, "You write and review controlled documents.",
+          house=EITHER),
+    allow("P-112", "sop.approve sop.retire", "qa_auditor", "QA approves controlled documents.", house=EITHER),
+    allow("P-113", "training.complete", "*", "You sign what you have read and understood.", house=EITHER),
+)

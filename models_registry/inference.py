@@ -67,6 +67,6 @@ def torch_state() -> dict[str, str]:
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()),
         "threads": str(torch.get_num_threads()),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),
-        "mkldnn": str(torch.backends.mkldnn.is_available()).lower(),
+        "mkldnn": str(torch.backends.mkldnn.enabled).lower(),
         "cuda": str(torch.version.cuda or "none"),
     }

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Values and where they lie: origin_mm = centre of the first voxel (x, y, z), spacing_mm = slices, rows, columns."""
+    """Values and their place: origin_mm = centre of the first voxel (x, y, z), spacing_mm = slices, rows, columns."""
 
     values: NDArray[Any]
     origin_mm: tuple[float, float, float]
@@ -70,13 +70,13 @@ def box_weights(first: float, step: float, count: int, target: float, cell: floa
     low = target + (np.arange(cells) - 0.5) * cell
     edges = first + (np.arange(count) - 0.5) * step
     overlap = np.minimum(low[:, None] + cell, edges[None] + step) - np.maximum(low[:, None], edges[None])
-    return np.maximum(overlap, 0) / cell
+    return np.asarray(np.maximum(overlap, 0) / cell, dtype=np.float64)
 
 
 def line_weights(first: float, step: float, count: int, target: float, cell: float, cells: int) -> NDArray[np.float64]:
     """Weights (cells, count) of linear interpolation at target centres; nothing beyond the last source centre."""
     position = (target + np.arange(cells) * cell - first) / step
-    return np.maximum(1 - np.abs(position[:, None] - np.arange(count)[None]), 0)
+    return np.asarray(np.maximum(1 - np.abs(position[:, None] - np.arange(count)[None]), 0), dtype=np.float64)
 
 
 def averaged(image: Image, origin_mm: tuple[float, float, float], cell_mm: float, cells: int, outside: float) -> Floats:

@@ -138,7 +138,9 @@ def samples_of(case: Case, prep: Preparation, count: int, rng: np.random.Generat
         yield sample(case, (seed[0] + float(move[0]), seed[1] + float(move[1]), seed[2] + float(move[2])), prep)
 
 
-def cut_field(item: Sample, prep: Preparation, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def cut_field(
+    item: Sample, prep: Preparation, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """CT and PET with everything beyond a random box round the lesion made air.
 
     The subjects' images end 5 cm outside their contour. Without this the edge of the field would tell the network

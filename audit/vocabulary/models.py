@@ -1,0 +1,238 @@
+"""Words about models: what was registered and locked, what was refused, what ran on which images with what result.
+
+A clear run carries its values; a sealed one (`sealed`: AI as blinded reader, or in shadow) carries none, only the
+digest of its encrypted result, until the seals of the time point open.
+"""
+
+from __future__ import annotations
+
+from audit.vocabulary.registry import ObjectRef, event, piece
+
+
+@piece
+class Named:
+    """A name and its text: a threshold, a limit of use, a part of the environment."""
+
+    name: str
+    value: str
+
+
+@event(
+    "model.registered", signed_by="person", clause="EU Annex 22 draft 2025, 6; FDA AI credibility draft 2025, step 4",
+    sentence="{actor} registered {model} {model_version}, trained by {trained_by}; bundle {tree_sha256}",
+)
+class ModelRegistered:
+    """A bundle was taken in: its exact files, and what its maker states about it. `store_hint` carries no authority."""
+
+    model: str
+    model_version: str
+    trained_by: str
+    tree_sha256: str
+    artefact: ObjectRef
+    files: int
+    intended_use: str
+    licence: str
+    data_statement_sha256: str
+    store_hint: str | None = None
+
+
+@event(
+    "model.locked", signed_by="person", clause="EU Annex 22 draft 2025, 10.2; 21 CFR 11.10(a)",
+    sentence="{actor} locked {model} {model_version} as {lock}; bundle {tree_sha256}, environment {environment_sha256}",
+)
+class ModelLocked:
+    """Fields of a lock: bytes, tensors, contract, thresholds, environment, sentinel, intended use, limits and risk."""
+
+    lock: str
+    model: str
+    model_version: str
+    trained_by: str
+    registered: str
+    artefact: ObjectRef
+    tree_sha256: str
+    tensors_sha256: str
+    tensors: int
+    format: str
+    configuration_sha256: str
+    contract_sha256: str
+    thresholds: tuple[Named, ...]
+    environment_sha256: str
+    environment: tuple[Named, ...]
+    sentinel_input_sha256: str
+    sentinel_output_sha256: str
+    sentinel_tolerance: str
+    resolution: str
+    intended_use: str
+    limits: str
+    influence: str
+    consequence: str
+    data_statement_sha256: str
+    licence: str
+    demonstration: bool
+    software: str
+    store_hint: str | None = None
+    supersedes: str | None = None
+
+
+@event(
+    "model.refused", signed_by="service", clause="EU Annex 22 draft 2025, 10.2; 21 CFR 11.10(a)",
+    sentence="{model} {lock} was refused at {check}: expected {expected}, found {found}",
+)
+class ModelRefused:
+    """Something differed from the lock, so nothing ran.
+
+    `check` is one of files, tensors, configuration, environment, sentinel, lock, contract; `cause` is what a gate
+    suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
+    """
+
+    lock: str
+    model: str
+    check: str
+    cause: str
+    expected: str
+    found: str
+    path: str | None = None
+    run: str | None = None
+
+
+@event(
+    "model.retired", signed_by="person", clause="21 CFR 11.10(c); EU Annex 22 draft 2025, 10",
+    sentence="{actor} took {model} {lock} out of use ({how}): {reason}",
+)
+class ModelRetired:
+    """`how` is retired (superseded, no more runs) or recalled (what rests on it becomes suspect)."""
+
+    lock: str
+    model: str
+    how: str
+
+
+@piece
+class InputSeries:
+    """A series given to the model: its manifest digest is the one of its arrival."""
+
+    modality: str
+    series: str
+    manifest_sha256: str
+    instances: int
+
+
+@piece
+class RunValue:
+    """A measure of a run, decimal text with unit; `failed` says why there is none."""
+
+    name: str
+    value: str | None = None
+    uncertainty: str | None = None
+    failed: str | None = None
+
+
+@event(
+    "run.requested", signed_by="service", clause="EU Annex 22 draft 2025, 9",
+    sentence="{on_behalf_of} asked {model} {lock} for lesion {lesion} of {subject}, {time_point} ({standing})",
+)
+class RunRequested:
+    """What is to be computed. `standing`: gated, shadow or exploratory (no gate open: barred from every endpoint)."""
+
+    run: str
+    lock: str
+    model: str
+    subject: str
+    time_point: str
+    study: str
+    lesion: str
+    seed: str
+    seed_by: str
+    inputs: tuple[InputSeries, ...]
+    use: str
+    standing: str
+    sealed: bool
+    input_sha256: str
+    endpoint: str | None = None
+    gate: str | None = None
+    repeat_of: str | None = None
+
+
+@event(
+    "run.finished", signed_by="service", clause="EU Annex 22 draft 2025, 9-10; FDA AI credibility draft 2025, step 2",
+    sentence="{model} {lock} measured lesion {lesion} of {subject}, {time_point} ({standing}): {values_said}",
+)
+class RunFinished:
+    """The inference made: input, lock, environment, output, confidence, gate state, and objects written."""
+
+    run: str
+    lock: str
+    model: str
+    subject: str
+    time_point: str
+    study: str
+    lesion: str
+    use: str
+    standing: str
+    sealed: bool
+    input_sha256: str
+    environment_sha256: str
+    output_sha256: str
+    values_said: str
+    took: str
+    values: tuple[RunValue, ...] = ()
+    confidence: str | None = None
+    domain_distance: str | None = None
+    segmentation: ObjectRef | None = None
+    report: ObjectRef | None = None
+    result: ObjectRef | None = None
+    tracking_uid: str | None = None
+    endpoint: str | None = None
+    gate: str | None = None
+
+
+@event(
+    "run.undecided", signed_by="service", clause="EU Annex 22 draft 2025, 9.2",
+    sentence="{model} {lock} left lesion {lesion} of {subject}, {time_point} undecided: {cause}",
+)
+class RunUndecided:
+    """The model gives no value: outside its contract or domain, or below its thresholds. A human decides."""
+
+    run: str
+    lock: str
+    model: str
+    subject: str
+    time_point: str
+    study: str
+    lesion: str
+    use: str
+    standing: str
+    sealed: bool
+    input_sha256: str
+    environment_sha256: str
+    cause: str
+    found: str
+    limit: str
+    took: str
+    endpoint: str | None = None
+    gate: str | None = None
+
+
+@event(
+    "run.failed", signed_by="service", clause="EU Annex 22 draft 2025, 9; 21 CFR 11.10(a)",
+    sentence="{model} {lock} failed on lesion {lesion} of {subject}, {time_point}: {cause}",
+)
+class RunFailed:
+    """No value came: time, memory, a crash or unusable input. Never a measurement, always an entry."""
+
+    run: str
+    lock: str
+    model: str
+    subject: str
+    time_point: str
+    study: str
+    lesion: str
+    use: str
+    standing: str
+    sealed: bool
+    input_sha256: str
+    cause: str
+    detail: str
+    took: str
+    endpoint: str | None = None
+    gate: str | None = None

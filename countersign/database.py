@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect
 
 from core import projection
 from core.errors import OutsideUnavailable
+from countersign.schema import grant_roles
 
 
 def connect(url: str) -> Engine:
@@ -54,6 +55,8 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
     with engine.connect().execution_options(countersign_write=True) as session, session.begin():
         projection.metadata.create_all(session)
+    if engine.dialect.name == "postgresql":
+        grant_roles(engine)
 
 
 def is_founded(engine: Engine) -> bool:

@@ -14,6 +14,7 @@ from audit import proofs, store
 from core import outbox
 from core.clock import in_words
 from countersign.house import House
+from countersign.schema import deviations, record_objects, schema_digest
 
 LOW_DISK_BYTES = 2 * 1024**3
 
@@ -75,17 +76,14 @@ def _record(house: House) -> Iterator[Finding]:
 
 
 def _protections(house: House) -> Iterator[Finding]:
-    name = house.engine.dialect.name
-    query = (
-        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger'" if name == "sqlite"
-        else "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O'"
-    )
-    wanted = sum(statement.startswith("CREATE TRIGGER") for statement in store.protection(name))
     with house.desk.reading() as session:
-        found = session.exec_driver_sql(query).scalar_one()
+        wrong = deviations(session)
+        digest = schema_digest(record_objects(session))
     yield Finding(
-        f"{found} of {wanted} protections of the database are in place", fine=found == wanted, damaged=found != wanted,
-        remedy="Somebody with the owner's rights removed protections: find out who, verify the record, restore them.",
+        f"The record's tables and protections are those of this release (schema digest {digest[:16]}…)" if not wrong
+        else f"The record's protections differ from this release: {'; '.join(wrong)}.",
+        fine=not wrong, damaged=bool(wrong),
+        remedy="Somebody with the owner's rights changed the schema: find out who, verify the record, restore it.",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from core.errors import CountersignError, Refused
-from core.work import Proposal, Receipt
+from core.work import Desk, Proposal, Receipt
 from countersign.demonstration.cast import Pockets
 from countersign.house import House
 
@@ -34,12 +34,12 @@ class Stage:
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def desk(self) -> Any:
+    def desk(self) -> Desk:
         return self.house.desk
 
     def say(self, text: str) -> None:
         """One line of progress with the seconds since the start."""
-        print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=self.out, flush=True)  # noqa: T201
+        print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=self.out, flush=True)
 
     @contextmanager
     def scene(self, title: str) -> Iterator[None]:

@@ -298,3 +298,42 @@ def test_password_is_never_kept_in_clear(house: HouseUnderTest) -> None:
             data = path.read_bytes()
             assert PASSWORD.encode() not in data
             assert secret not in data
+
+
+@req("REC-01", "REC-05")
+def test_on_postgresql_the_writer_adds_and_the_auditor_reads(house: HouseUnderTest) -> None:
+    """Owner, writer and auditor are different rights of the database (RECORD 8)."""
+    if house.desk.engine.dialect.name == "sqlite":
+        return
+    tries = {
+        "countersign_writer": ["UPDATE entry SET actor = 'x'", "DELETE FROM entry", "TRUNCATE entry",
+                               "ALTER TABLE entry DISABLE TRIGGER ALL", "SET session_replication_role = replica"],
+        "countersign_auditor": ["INSERT INTO tile VALUES (9, 9, '', '')", "DELETE FROM role_grant"],
+    }
+    for role, statements in tries.items():
+        for statement in statements:
+            refused = pytest.raises(DBAPIError, match=r"permission denied|must be owner")
+            with refused, house.desk.engine.begin() as session:
+                session.exec_driver_sql(f"SET LOCAL ROLE {role}")
+                session.exec_driver_sql(statement)
+        with house.desk.engine.begin() as session:
+            session.exec_driver_sql(f"SET LOCAL ROLE {role}")
+            assert session.exec_driver_sql("SELECT count(*) FROM entry").scalar_one() > 0
+
+
+@req("REC-04", "REC-05")
+def test_a_changed_schema_is_named(house: HouseUnderTest) -> None:
+    """A dropped or disabled protection differs from the schema of the release, and is named."""
+    from countersign.schema import deviations
+
+    with house.desk.reading() as session:
+        assert deviations(session) == []
+    statement = (
+        "DROP TRIGGER entry_no_delete" if house.desk.engine.dialect.name == "sqlite"
+        else "ALTER TABLE entry DISABLE TRIGGER entry_no_change"
+    )
+    with house.desk.engine.begin() as session:
+        session.exec_driver_sql(statement)
+
+    with house.desk.reading() as session:
+        assert any("entry_no" in line for line in deviations(session))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from audit.entry import canonical
 
 FORMAT = "countersign-content/1"
+NOTHING = "The range holds no such entry."
 Kind = Literal["text", "number", "category", "id", "code"]
 
 
@@ -67,7 +68,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...] = ()
     note: str = ""
-    empty: str = "The range holds no such entry."
+    empty: str = NOTHING
     clause: str = ""
 
 

@@ -22,15 +22,15 @@ from markupsafe import Markup
 
 from core.errors import UnusableInput
 from reports import figures
+from reports.attached import BUNDLE_NAME, CONTENT_NAME
 from reports.model import Cell, Paper, Row, Table, cells_of, content_bytes, content_digest, table_csv
 
 HERE = Path(__file__).parent
-CONTENT_NAME, BUNDLE_NAME = "content.json", "record.zip"
 # The cost of one table grows with the pages it spans: longer ones are set in pieces (research/stack.md 2.3).
 ROWS_IN_A_PIECE = 300
 # Signs in the widest row above which a table is turned to landscape.
-WIDE_FROM = 96
-SHORT_ROWS = 8
+WIDE_FROM = 112
+SHORT_ROWS = 14
 DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
 DEMONSTRATION = "demonstration"
 TIMEOUT_S = 1_800
@@ -177,7 +177,8 @@ def _flowing(paper: Paper) -> set[str]:
     """Short tables that follow their forerunner on the same page; the first one and long ones begin a page."""
     flow: set[str] = set()
     for before, table in zip(paper.tables, paper.tables[1:], strict=False):
-        if len(table.rows) <= SHORT_ROWS and len(before.rows) <= 3 * SHORT_ROWS and _width(before) <= WIDE_FROM:
+        same_page = (_width(before) > WIDE_FROM) == (_width(table) > WIDE_FROM)
+        if same_page and len(table.rows) <= SHORT_ROWS and before.id not in {figure.after for figure in paper.figures}:
             flow.add(table.id)
     return flow
 

@@ -1,0 +1,41 @@
+"""Words about papers: who put a name to which content, and what was issued."""
+
+from __future__ import annotations
+
+from audit.vocabulary.registry import ObjectRef, event
+
+
+@event(
+    "report.signed", signed_by="person", clause="ICH E6(R3) 4.2.5; 21 CFR 11.50",
+    sentence="{actor} signed {report} as {part}, content {content_digest}",
+)
+class ReportSigned:
+    """A name under the content of a paper, drawn from entries 0 .. size − 1. The approval names the first entry."""
+
+    report: str
+    kind: str
+    part: str
+    content_digest: str
+    size: int
+    root: str
+    content: ObjectRef
+    first: str | None = None
+
+
+@event(
+    "report.issued", signed_by="service", clause="ICH E3 16; 21 CFR 11.10(b)",
+    sentence="{report} was issued for {on_behalf_of}: content {content_digest}, {pages} pages",
+)
+class ReportIssued:
+    """Follows the approval. The PDF's own digest is here, for the file itself cannot hold it."""
+
+    report: str
+    kind: str
+    content_digest: str
+    size: int
+    root: str
+    pdf: ObjectRef
+    bundle_sha256: str
+    pages: int
+    signed: tuple[str, ...]
+    supersedes: str | None = None

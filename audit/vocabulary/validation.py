@@ -1,0 +1,256 @@
+"""Words about validation: protocols signed before their run, what the run found, deviations, releases."""
+
+from __future__ import annotations
+
+from audit.vocabulary.registry import ObjectRef, event, piece
+
+
+@event(
+    "protocol.drafted", signed_by="person", clause="draft Annex 22, 4; FDA AI draft 2025, steps 1-4",
+    sentence="{actor} wrote protocol {protocol} version {version} for {target}: {title}",
+)
+class ProtocolDrafted:
+    """The complete protocol as a document; nothing runs from anything else.
+
+    `lock`, `use` and `endpoint` are there for a model; `digest` is the SHA-256 of the document's bytes.
+    """
+
+    protocol: str
+    version: int
+    title: str
+    kind: str
+    target: str
+    document: ObjectRef
+    digest: str
+    evidence_class: str
+    signers: tuple[str, ...]
+    lock: str | None = None
+    use: int | None = None
+    use_name: str | None = None
+    endpoint: str | None = None
+
+
+@event(
+    "protocol.reviewed", signed_by="person", clause="draft Annex 22, 4",
+    sentence="{actor} reviewed protocol {protocol} version {version} as {signed_as}",
+)
+class ProtocolReviewed:
+    """A review by somebody who did not write it."""
+
+    protocol: str
+    version: int
+    digest: str
+    signed_as: str
+
+
+@event(
+    "protocol.approved", signed_by="person", clause="draft Annex 22, 4; EMA computerised systems 2023, A2.5",
+    sentence="{actor} approved protocol {protocol} version {version} as {signed_as}",
+)
+class ProtocolApproved:
+    """An approval by somebody who neither wrote nor reviewed it; QA's is the last, and from it the protocol may run."""
+
+    protocol: str
+    version: int
+    digest: str
+    signed_as: str
+
+
+@piece
+class TestStratum:
+    """A part of a test set: how many subjects, and the digest of their list with its content digests."""
+
+    stratum: str
+    subjects: int
+    digest: str
+
+
+@event(
+    "test_set.sealed", signed_by="person", clause="draft Annex 22, 5 and 6.5",
+    sentence="{actor} sealed test set {test_set} with digest {digest}",
+)
+class TestSetSealed:
+    """Which cases will judge a model, fixed before the run, and why they are independent of its training."""
+
+    test_set: str
+    digest: str
+    manifest: ObjectRef
+    strata: tuple[TestStratum, ...]
+    independence: str
+
+
+@event(
+    "test_set.unsealed", signed_by="person", clause="draft Annex 22, 6.5",
+    sentence="{actor} opened test set {test_set} for protocol {protocol} version {version}",
+)
+class TestSetUnsealed:
+    """Two persons: the second names the first, and takes effect. `prior` counts earlier openings."""
+
+    test_set: str
+    protocol: str
+    version: int
+    prior: int
+    first: str | None = None
+
+
+@event(
+    "validation.started", signed_by="service", clause="EMA computerised systems 2023, A2.6; FDA CSA 2025",
+    sentence="{on_behalf_of} started run {run} of protocol {protocol} version {version}",
+)
+class ValidationStarted:
+    """The runner began, under an approved protocol, in the environment whose description is kept."""
+
+    run: str
+    protocol: str
+    version: int
+    digest: str
+    kind: str
+    target: str
+    protocol_seq: int
+    environment: ObjectRef
+    evidence_class: str
+    lock: str | None = None
+
+
+@event(
+    "step.recorded", signed_by="service", clause="EMA computerised systems 2023, A2.6; FDA CSA 2025",
+    sentence="Step {step} of run {run} {verdict}: {found}",
+)
+class StepRecorded:
+    """One step: what was expected, what was found, and the digest of the evidence. Verdicts: passed, failed,
+    not_executed."""
+
+    run: str
+    step: str
+    requirements: tuple[str, ...]
+    title: str
+    expected: str
+    found: str
+    verdict: str
+    evidence: ObjectRef
+
+
+@event(
+    "deviation.opened", signed_by=("service", "person"), clause="draft Annex 22, 7.3; ICH E6(R3) 4.3.7",
+    sentence="Deviation {deviation} ({klass_name}) was opened about {about}: {says}",
+)
+class DeviationOpened:
+    """Something was not as signed. `source` is validation, quality, gate, read or system; `about` names the thing."""
+
+    deviation: str
+    klass_name: str
+    source: str
+    about: str
+    says: str
+    lock: str | None = None
+
+
+@event(
+    "deviation.closed", signed_by="person", clause="draft Annex 22, 7.3; ICH E6(R3) 4.3.7",
+    sentence="{actor} closed deviation {deviation}: {conclusion}",
+)
+class DeviationClosed:
+    """By another person than the one in whose run it arose; criteria never change by it."""
+
+    deviation: str
+    cause: str
+    impact: str
+    action: str
+    conclusion: str
+
+
+@piece
+class CriterionVerdict:
+    """One criterion as judged: on the bound, never on the point. Numbers are decimal text with unit.
+
+    verdict: met, not_met, insufficient_evidence (too few subjects for the planned bound), too_coarse (the lock cannot
+    resolve the criterion's absolute limit), not_executed.
+    """
+
+    criterion: str
+    requirement: str
+    stratum: str
+    measure: str
+    metric: str
+    judged_on: str
+    limit: str
+    subjects: int
+    method: str
+    verdict: str
+    says: str
+    estimate: str | None = None
+    low: str | None = None
+    high: str | None = None
+
+
+@piece
+class StratumVerdict:
+    """What holds for one kind of cases (generated, clinical, installation) and one measure."""
+
+    stratum: str
+    measure: str
+    subjects: int
+    verdict: str
+    says: str
+
+
+@event(
+    "validation.concluded", signed_by="service", clause="EMA computerised systems 2023, A2.6; draft Annex 22, 7",
+    sentence="Run {run} of protocol {protocol} version {version} concluded: {verdict}",
+)
+class ValidationConcluded:
+    """The verdict of a run. `verdict` is passed only if every stratum and measure passed, else failed,
+    insufficient_evidence or not_executed; a gate reads the stratum and measure that it needs from `strata`.
+    """
+
+    run: str
+    protocol: str
+    version: int
+    digest: str
+    protocol_seq: int
+    kind: str
+    target: str
+    verdict: str
+    strata: tuple[StratumVerdict, ...]
+    criteria: tuple[CriterionVerdict, ...]
+    steps: int
+    steps_failed: int
+    deviations: tuple[str, ...]
+    evidence_class: str
+    report: ObjectRef
+    lock: str | None = None
+    use: int | None = None
+    use_name: str | None = None
+    endpoint: str | None = None
+    test_set: str | None = None
+
+
+@event(
+    "validation.suspect", signed_by=("service", "person"), clause="EU Annex 11, 10; draft Annex 22, 10.1",
+    sentence="What run {run} showed is suspect: {cause}",
+)
+class ValidationSuspect:
+    """A change, drift or incident touches what was shown; it counts no more until a new run has passed.
+
+    `scope` says what is to be done again: IQ, OQ, PQ or a part of them.
+    """
+
+    run: str
+    cause: str
+    scope: str
+    lock: str | None = None
+
+
+@event(
+    "release.signed", signed_by="person", clause="ICH E6(R3) 4.3.5; EMA computerised systems 2023, A2.7",
+    sentence="{actor} released {target} {what}, resting on {runs}",
+)
+class ReleaseSigned:
+    """QA's release of this software (target installation, `what` its version) or of a model lock (target model)."""
+
+    target: str
+    what: str
+    runs: tuple[str, ...]
+    conclusion: str
+    evidence_class: str
+    lock: str | None = None

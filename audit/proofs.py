@@ -132,6 +132,39 @@ def root_of_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes])
     return node
 
 
+def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:
+    """That the tree of `new` leaves extends that of `old` (RFC 9162, 2.1.4.2). Raises ValueError where it does not."""
+    if old == new:
+        if path or old_root != new_root:
+            raise ValueError("two roots of one size.")
+        return
+    if not 0 < old < new:
+        raise ValueError(f"no consistency proof leads from {old} to {new}.")
+    hashes = list(path)
+    if old & (old - 1) == 0:
+        hashes.insert(0, old_root)
+    if not hashes:
+        raise ValueError("the path is too short.")
+    at, last = old - 1, new - 1
+    while at % 2:
+        at, last = at >> 1, last >> 1
+    from_old = from_new = hashes[0]
+    for item in hashes[1:]:
+        if last == 0:
+            raise ValueError("the path is too long.")
+        if at % 2 or at == last:
+            from_old, from_new = node_hash(item, from_old), node_hash(item, from_new)
+            while at and at % 2 == 0:
+                at, last = at >> 1, last >> 1
+        else:
+            from_new = node_hash(from_new, item)
+        at, last = at >> 1, last >> 1
+    if last:
+        raise ValueError("the path is too short.")
+    if from_old != old_root or from_new != new_root:
+        raise ValueError("the new tree is no extension of the old one.")
+
+
 # Notes -------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +200,34 @@ class Checkpoint:
         if not rest or rest[0] != "" or not size.isdigit():
             raise ValueError("not a checkpoint note.")
         return cls(origin, int(size), base64.b64decode(root, validate=True), note)
+
+
+def note_signature(note: str, name: str, public_key: bytes) -> bytes | None:
+    """The Ed25519 signature a note carries under this name and key, not yet verified; None where it carries none."""
+    wanted = note_key_id(name, public_key)
+    for line in note.partition("\n\n")[2].splitlines():
+        parts = line.split(" ")
+        if len(parts) == 3 and parts[0] == "—" and parts[1] == name:
+            blob = base64.b64decode(parts[2], validate=True)
+            if blob[:4] == wanted and len(blob) == 68:
+                return blob[4:]
+    return None
+
+
+def signed_text(note: str) -> str:
+    """The text that a note's signatures cover."""
+    return note.partition("\n\n")[0] + "\n"
+
+
+def cosigned_message(note: str, at_s: int) -> bytes:
+    """What a witness signs (C2SP tlog-cosignature, cosignature/v1)."""
+    return f"cosignature/v1\ntime {at_s}\n{signed_text(note)}".encode()
+
+
+def cosignature_line(name: str, public_key: bytes, at_s: int, signature: bytes) -> str:
+    """The line a witness adds: key id, eight bytes of time, signature."""
+    key_id = hashlib.sha256(name.encode() + b"\n\x04" + public_key).digest()[:4]
+    return f"— {name} {base64.b64encode(key_id + at_s.to_bytes(8, 'big') + signature).decode()}"
 
 
 def proof_file(index: int, path: Sequence[bytes], note: str) -> str:

@@ -21,7 +21,7 @@ from audit.vocabulary.ledger import ActionRefused
 from audit.vocabulary.registry import fields_of, word_of
 from core import outbox, projection
 from core.clock import Clock, in_words
-from core.errors import NotAuthenticated, Refused, Stale
+from core.errors import NotAuthenticated, RecordDamaged, Refused, Stale
 from core.ids import uuid7
 from core.objects import VIEW, ObjectStore
 from core.persons import active_kids, person_named
@@ -154,6 +154,7 @@ class Desk:
     signer: Signer
     clock: Clock
     objects: ObjectStore
+    stopped: Callable[[], str | None] = lambda: None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -163,7 +164,10 @@ class Desk:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction whose first act is to take the sequencer's lock (RECORD 2)."""
+        """A transaction that first takes the sequencer's lock (RECORD 2). Raises RecordDamaged when stopped."""
+        because = self.stopped()
+        if because is not None:
+            raise RecordDamaged(f"Appending is stopped: {because}")
         with self.engine.connect().execution_options(countersign_write=True) as session, session.begin():
             store.lock(session)
             yield session

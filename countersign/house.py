@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from core.work import Desk, release
 from countersign import database
 from countersign.adapters.files import FileObjects, SubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
-from countersign.signer.keyfiles import KeyFolder, PasswordCost
+from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
 from countersign.signer.local import SERVICES, LocalSigner
+
+STOPPED = "STOPPED"
 
 
 @dataclass(slots=True)
@@ -40,6 +43,10 @@ class House:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def stop(self, because: str) -> None:
+        """Stop appending until QA removes the file `STOPPED`: a witness saw a fork or a rollback (RECORD 3)."""
+        write_durably(self.home / STOPPED, because.encode())
 
     def compare(self) -> Difference:
         """Fold the whole ledger into fresh tables and compare them with the live ones."""
@@ -65,7 +72,12 @@ def _wire(settings: Settings, clock: Clock) -> House:
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
     signer = LocalSigner(settings.home / "signer", engine, settings.origin, clock, cost)
     objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
-    return House(settings, engine, signer, Desk(engine, signer, clock, objects))
+    return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
+
+
+def _reader_of_stop(home: Path) -> Callable[[], str | None]:
+    path = home / STOPPED
+    return lambda: path.read_text() if path.exists() else None
 
 
 def found_house(settings: Settings, *, clock: Clock | None = None) -> House:

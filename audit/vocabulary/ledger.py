@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import event, piece
+from audit.vocabulary.registry import ObjectRef, event, piece
 
 
 @event(
@@ -132,4 +132,26 @@ class ClockStepped:
     """An operator vouched for the clock; order is the sequence number as ever."""
 
     microseconds: int
+    because: str
+
+
+@event(
+    "ledger.anchored", signed_by="service", clause="RECORD 3; RFC 3161",
+    sentence="The checkpoint over {size} entries was time-stamped by {authority}, token {token}",
+)
+class LedgerAnchored:
+    """A time stamp of a public authority over a signed note; what was stamped cannot be younger than it says."""
+
+    size: int
+    authority: str
+    token: ObjectRef
+
+
+@event(
+    "ledger.stopped", signed_by="service", clause="RECORD 3",
+    sentence="Appending was stopped: {because}",
+)
+class LedgerStopped:
+    """A witness saw a fork or a rollback; recorded when appending goes on again."""
+
     because: str

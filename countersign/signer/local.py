@@ -151,6 +151,10 @@ class LocalSigner:
         """The person's certificate, PEM."""
         return str(self._keys.read("person", user)["certificate"])
 
+    def certificate_of_authority(self) -> str:
+        """The installation's own authority, PEM."""
+        return self._authority.certificate()
+
     def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         with self._guard:
             key, _ = self.prove_person(user, proof)

@@ -1,0 +1,148 @@
+"""What holds the record from outside: cosignatures of witnesses and time stamps of an authority (RECORD 3)."""
+
+from __future__ import annotations
+
+import base64
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import insert, select
+
+from audit import proofs, store
+from audit.vocabulary.ledger import LedgerAnchored
+from core.errors import OutsideUnavailable, RecordDamaged, UnusableInput
+from core.policy.state import Actor, Decision
+from countersign.house import House
+from countersign.witness import written_request
+
+TIMEOUT_S = 10
+TOKEN_MEDIA = "application/timestamp-reply"  # noqa: S105  a media type
+
+
+def _post(url: str, data: bytes, media: str) -> tuple[int, bytes]:
+    if not url.startswith(("http://", "https://")):
+        raise UnusableInput(f"{url!r} is no http(s) address.")
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": media}, method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return answer.status, answer.read(1 << 20)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(1 << 16)
+    except OSError as error:
+        raise OutsideUnavailable(f"{url} does not answer: {type(error).__name__}.") from error
+
+
+def ask_witness(house: House, url: str, name: str, public_key: bytes) -> str:
+    """Have the newest checkpoint cosigned, keep the line, and return one sentence.
+
+    Raises:
+        RecordDamaged: the witness saw another or a longer history; appending is stopped (`STOPPED` in the home).
+        OutsideUnavailable: it did not answer, or answered with a signature that does not verify.
+    """
+    with house.desk.reading() as session:
+        newest = store.last_checkpoint(session)
+        known = session.execute(
+            select(store.cosignatures.c.size).where(store.cosignatures.c.witness == name)
+            .order_by(store.cosignatures.c.size.desc()).limit(1)
+        ).scalar() or 0
+    if newest is None:
+        raise UnusableInput("There is no checkpoint yet.")
+    if known == newest.size:
+        return f"{name} has already cosigned {newest.size} entries."
+    status, answer = 409, str(known).encode()
+    for _ in range(2):
+        with house.desk.reading() as session:
+            path = proofs.consistency_path(store.StoredNodes(session), known, newest.size) if known else []
+        status, answer = _post(
+            f"{url.rstrip('/')}/add-checkpoint", written_request(known, path, newest.note).encode(), "text/plain"
+        )
+        if status != 409:
+            break
+        known = int(answer)
+        if known > newest.size:
+            break
+    if status == 422 or known > newest.size:
+        said = answer.decode(errors="replace").strip()
+        because = said if status == 422 else f"The witness cosigned {known} entries; this record holds {newest.size}."
+        house.stop(because)
+        raise RecordDamaged(f"Appending is stopped. {because}")
+    if status != 200:
+        raise OutsideUnavailable(f"The witness answered {status}.")
+    line = answer.decode().strip()
+    _check_line(line, name, public_key, newest.note)
+    with house.desk.working_tables() as session:
+        session.execute(insert(store.cosignatures).values(size=newest.size, witness=name, line=line))
+    return f"{name} cosigned {newest.size} entries."
+
+
+def _check_line(line: str, name: str, public_key: bytes, note: str) -> None:
+    try:
+        dash, said, blob_text = line.split(" ")
+        blob = base64.b64decode(blob_text, validate=True)
+        at_s, signature = int.from_bytes(blob[4:12], "big"), blob[12:]
+        if (dash, said) != ("—", name) or line != proofs.cosignature_line(name, public_key, at_s, signature):
+            raise ValueError
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, proofs.cosigned_message(note, at_s))
+    except (ValueError, InvalidSignature) as error:
+        raise OutsideUnavailable("The witness's cosignature does not verify; it was not kept.") from error
+
+
+def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
+    """Have the newest checkpoint's note time-stamped (RFC 3161) and record the token. Returns one sentence.
+
+    A checkpoint whose only news are anchors is left alone. Raises OutsideUnavailable where no valid token came.
+    """
+    from rfc3161_client import TimestampRequestBuilder, VerificationError, VerifierBuilder, decode_timestamp_response
+
+    with house.desk.reading() as session:
+        newest = store.last_checkpoint(session)
+        last = session.execute(select(store.anchors.c.size).order_by(store.anchors.c.size.desc()).limit(1)).scalar()
+        since = [
+            row.action for row in session.execute(
+                select(store.entries.c.action).where(store.entries.c.seq >= (last or 0)).order_by(store.entries.c.seq)
+                .limit(3)
+            )
+        ]
+    if newest is None or (last is not None and set(since) <= {"ledger.anchored"}):
+        return "Nothing new to anchor."
+    message = newest.note.encode()
+    request = TimestampRequestBuilder().data(message).nonce(nonce=True).build()
+    status, answer = _post(url, request.as_bytes(), "application/timestamp-query")
+    if status != 200:
+        raise OutsideUnavailable(f"The time-stamp authority answered {status}.")
+    try:
+        response = decode_timestamp_response(answer)
+        builder = VerifierBuilder.from_request(request)
+        for certificate in authority_certificates:
+            builder = builder.add_root_certificate(x509.load_pem_x509_certificate(certificate))
+        builder.build().verify_message(response, message)
+    except (ValueError, VerificationError) as error:
+        raise OutsideUnavailable("The authority's token does not verify; it was not kept.") from error
+    token = house.desk.objects.put(answer, TOKEN_MEDIA)
+    with house.desk.open(Actor.of_service("house")) as work:
+        work.session.execute(insert(store.anchors).values(size=newest.size, authority=url, token=answer))
+        work.record(
+            LedgerAnchored(size=newest.size, authority=url, token=token),
+            under=Decision(True, "P-03", "A service of the house anchors the record.", "service"),
+        )
+    return f"{newest.size} entries anchored by {url}."
+
+
+def lag(house: House) -> str:
+    """How much of the record nothing outside holds yet, in words."""
+    now = datetime.now(UTC)
+    with house.desk.reading() as session:
+        size, _ = store.head(session)
+        rows = {
+            kind: session.execute(select(table.c.size).order_by(table.c.size.desc()).limit(1)).scalar()
+            for kind, table in (("witness", store.cosignatures), ("time stamp", store.anchors))
+        }
+    parts = [
+        f"no {kind} yet" if known is None else f"{kind} through entry {known - 1}, {size - known} behind"
+        for kind, known in rows.items()
+    ]
+    return f"{size} entries at {now:%Y-%m-%d %H:%M} UTC: {'; '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Rows about validation (F-7nn forbids, P-7nn permits). Qualification of an installation is a founding act (TRIAL 1)."""
+"""Rows about validation (F-7nn forbids, P-7nn permits). Qualifying an installation is a founding act (TRIAL 1)."""
 
 from core.policy.state import HouseState, Rule, allow, forbid, related
 
@@ -6,21 +6,23 @@ EITHER = frozenset(HouseState)
 AUTHORS = "system_owner validation_lead statistician qa_auditor"
 
 ROWS: tuple[Rule, ...] = (
-    forbid("F-701", "protocol.review protocol.approve", "You wrote this protocol; another person reviews and approves it.",
-           when=related("author")),
-    forbid("F-702", "protocol.approve", "You reviewed this protocol; another person approves it.",
-           when=related("reviewer")),
-    forbid("F-703", "protocol.review protocol.approve", "This signature is not the next one that the protocol asks for.",
-           when=related("out_of_turn")),
+    forbid("F-701", "protocol.review protocol.approve",
+           "You wrote this protocol; another person reviews and approves it.", when=related("author")),
+    forbid("F-702", "protocol.review protocol.approve", "You signed this protocol already; another person is next.",
+           when=related("signed_already")),
+    forbid("F-703", "protocol.review protocol.approve",
+           "This signature is not the next one that the protocol asks for.", when=related("out_of_turn")),
     forbid("F-704", "validation.run", "The protocol is not approved: criteria are signed before anything runs.",
            when=related("unapproved")),
     forbid("F-705", "validation.run", "The protocol was replaced by a newer version.", when=related("superseded")),
     forbid("F-706", "validation.run", "The test set of this protocol is still sealed; two persons open it.",
            when=related("sealed_test_set")),
-    forbid("F-707", "validation.run", "The model was trained on cases of this test set.", when=related("not_independent")),
+    forbid("F-707", "validation.run", "The model was trained on cases of this test set.",
+           when=related("not_independent")),
     forbid("F-708", "validation.run", "The lock at hand is not the one that the protocol names.",
            when=related("other_lock")),
-    forbid("F-709", "validation.run", "What the protocol requires first has not passed.", when=related("requires_first")),
+    forbid("F-709", "validation.run", "What the protocol requires first has not passed.",
+           when=related("requires_first")),
     forbid("F-711", "test_set.open", "You opened this test set as the first person; the second is another.",
            when=related("first_opener")),
     forbid("F-712", "test_set.seal test_set.open", "You trained or locked this model; others keep its test set.",
@@ -28,7 +30,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-713", "test_set.open", "No approved protocol names this test set.", when=related("unapproved")),
     forbid("F-721", "deviation.close", "The deviation arose in your own run; another person closes it.",
            when=related("tester")),
-    forbid("F-731", "release.sign", "A run that this release rests on did not pass, is suspect, or has an open deviation.",
+    forbid("F-731", "release.sign",
+           "A run that this release rests on did not pass, is suspect, or has an open deviation.",
            when=related("not_passed")),
     forbid("F-732", "release.sign", "You ran or wrote what this release rests on; QA is another person.",
            when=related("tester", "author")),

@@ -1,0 +1,311 @@
+"""A protocol is a document in YAML, signed before anything runs; this reads it, whole or not at all.
+
+Numbers are decimal text with their unit ("0.80 1", "-10 %", "5 mm"), so that what is signed is what is judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import NotFound, UnusableInput
+from core.quantities import Quantity
+
+Kind = Literal["IQ", "OQ", "PQ"]
+Klass = Literal["critical", "major", "minor"]
+UNNAMED = "NAMED-WHEN-DRAFTED"
+USES = {1: "qc", 2: "cohort", 3: "secondary", 4: "primary"}
+# What each metric of a case measures, in which unit, and how its cases without an answer count (validation/cases.py).
+METRICS: dict[str, tuple[str, str]] = {
+    "volume_error": ("volume", "%"),
+    "long_axis_error": ("long_axis", "mm"),
+    "short_axis_error": ("short_axis", "mm"),
+    "dice": ("overlap", "1"),
+    "hd95": ("overlap", "mm"),
+    "undecided": ("operation", "1"),
+    "missed": ("operation", "1"),
+}
+PROPORTIONS = frozenset({"undecided", "missed"})
+
+
+def _measured(text: str) -> str:
+    Quantity.read(text)
+    return text
+
+
+def _identifier(text: str) -> str:
+    if not text or not all(c.isalnum() or c in "-_." for c in text):
+        raise ValueError("an identifier has letters, digits, '-', '_' and '.' only")
+    return text
+
+
+Measured = Annotated[str, AfterValidator(_measured)]
+Id = Annotated[str, AfterValidator(_identifier)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Head(_Part):
+    """Which protocol this is."""
+
+    id: Id
+    title: Text
+    kind: Kind
+    target: Literal["installation", "model"]
+    evidence_class: Literal["standard", "demonstration"]
+
+
+class Supports(_Part):
+    """What a passed protocol is evidence for."""
+
+    lock: Id
+    use: Literal[1, 2, 3, 4]
+    endpoint: Id | None = None
+
+    @property
+    def use_name(self) -> str:
+        return USES[self.use]
+
+
+class Step(_Part):
+    """One check by name, what it must find, and which class of deviation its failure is."""
+
+    id: Id
+    requirements: list[Text] = Field(min_length=1)
+    check: Id
+    title: Text
+    expected: Text
+    on_fail: Klass
+
+
+class GeneratedStratum(_Part):
+    """Objects of core/phantoms by their seeds, first and last included."""
+
+    stratum: Literal["generated"]
+    first_seed: int = Field(ge=0)
+    last_seed: int
+    planned: int = Field(ge=2)
+
+    def cases(self) -> list[str]:
+        return [str(seed) for seed in range(self.first_seed, self.last_seed + 1)]
+
+
+class ClinicalStratum(_Part):
+    """Real subjects of the data folder, by name."""
+
+    stratum: Literal["clinical"]
+    subjects: list[Id] = Field(min_length=1)
+    planned: int = Field(ge=2)
+
+    def cases(self) -> list[str]:
+        return list(self.subjects)
+
+
+Stratum = Annotated[GeneratedStratum | ClinicalStratum, Field(discriminator="stratum")]
+
+
+class TestSet(_Part):
+    """Which cases judge; `digest` is that of the sealed manifest."""
+
+    __test__ = False  # for pytest: this is no test
+
+    id: Id
+    digest: Text
+    independence: Literal["no_shared_subject", "no_shared_subject_or_site"]
+    strata: list[Stratum] = Field(min_length=1)
+
+
+class Criterion(_Part):
+    """Judged on the 95 % bound: `lower` must reach the limit, `upper` must not pass it, `within` both."""
+
+    id: Id
+    requirement: Text
+    stratum: Literal["generated", "clinical"]
+    metric: Literal[
+        "volume_error", "long_axis_error", "short_axis_error", "dice", "hd95", "undecided", "missed"
+    ]
+    statistic: Literal["mean", "p90", "proportion"]
+    judge: Literal["lower", "upper", "within"]
+    limit: Measured | None = None
+    low: Measured | None = None
+    high: Measured | None = None
+    subgroups_by: Literal["scanner"] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Criterion:
+        wanted = {"low", "high"} if self.judge == "within" else {"limit"}
+        given = {name for name in ("limit", "low", "high") if getattr(self, name) is not None}
+        if given != wanted:
+            raise ValueError(f"judge {self.judge} needs exactly {' and '.join(sorted(wanted))}")
+        if (self.statistic == "proportion") != (self.metric in PROPORTIONS):
+            raise ValueError(f"{self.metric} goes with {'proportion' if self.metric in PROPORTIONS else 'mean or p90'}")
+        unit = METRICS[self.metric][1]
+        for name in sorted(given):
+            if Quantity.read(getattr(self, name)).unit != unit:
+                raise ValueError(f"{name} of {self.metric} is in {unit}")
+        if self.judge == "within" and self.numbers()[0] >= self.numbers()[1]:
+            raise ValueError("low lies below high")
+        return self
+
+    @property
+    def measure(self) -> str:
+        return METRICS[self.metric][0]
+
+    @property
+    def unit(self) -> str:
+        return METRICS[self.metric][1]
+
+    def numbers(self) -> tuple[Decimal, Decimal]:
+        """Lower and upper limit; an open side is infinite."""
+        def number(text: str | None, otherwise: str) -> Decimal:
+            return Quantity.read(text).value if text else Decimal(otherwise)
+
+        if self.judge == "lower":
+            return number(self.limit, "0"), Decimal("Infinity")
+        if self.judge == "upper":
+            return Decimal("-Infinity"), number(self.limit, "0")
+        return number(self.low, "0"), number(self.high, "0")
+
+    @property
+    def limit_in_words(self) -> str:
+        if self.judge == "within":
+            return f"95 % interval within {self.low} and {self.high}"
+        side = "lower" if self.judge == "lower" else "upper"
+        return f"{side} 95 % bound {'at least' if self.judge == 'lower' else 'at most'} {self.limit}"
+
+
+class AbsoluteLimit(_Part):
+    """An absolute limit of a response criterion that the measure must be able to resolve."""
+
+    criterion: Text
+    measure: Literal["long_axis", "short_axis"]
+    limit: Measured
+
+
+class Risk(_Part):
+    """Influence of the model times consequence of its error (FDA AI draft 2025, step 3)."""
+
+    influence: Literal["low", "medium", "high"]
+    consequence: Literal["low", "medium", "high"]
+
+
+class Signer(_Part):
+    """One signature that the protocol asks for, in this order."""
+
+    role: Literal["statistician", "validation_lead", "qa_auditor", "system_owner"]
+    meaning: Literal["review", "approval"]
+
+    @property
+    def text(self) -> str:
+        return f"{self.role}:{self.meaning}"
+
+
+class Protocol(_Part):
+    """A whole protocol; steps for IQ and OQ, test set and criteria for PQ."""
+
+    protocol: Head
+    context_of_use: Text
+    supports: Supports | None = None
+    requires: list[Kind] = []
+    model_risk: Risk | None = None
+    steps: list[Step] = []
+    test_set: TestSet | None = None
+    seed: int | None = None
+    resamples: int | None = Field(default=None, ge=500)
+    absolute_limits: list[AbsoluteLimit] = []
+    criteria: list[Criterion] = []
+    signatures: list[Signer] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Protocol:
+        problems = [*self._parts(), *self._signers()]
+        for name, ids in (("steps", [s.id for s in self.steps]), ("criteria", [c.id for c in self.criteria])):
+            problems += [f"{name}: {one} stands twice" for one in sorted({i for i in ids if ids.count(i) > 1})]
+        if self.test_set is not None:
+            strata = {part.stratum for part in self.test_set.strata}
+            problems += [f"criterion {c.id}: the test set has no stratum {c.stratum}" for c in self.criteria
+                         if c.stratum not in strata]
+            problems += [f"stratum {s}: no criterion judges it" for s in sorted(strata)
+                         if not any(c.stratum == s for c in self.criteria)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _parts(self) -> list[str]:
+        problems = []
+        if (self.supports is not None) != (self.protocol.target == "model"):
+            problems.append("supports: needed for a model, and only there")
+        if self.protocol.kind == "PQ" and self.protocol.target == "model":
+            problems += [f"{name}: needed for a PQ" for name in
+                         ("test_set", "seed", "resamples", "criteria", "model_risk") if not getattr(self, name)]
+        elif not self.steps:
+            problems.append("steps: at least one is needed")
+        elif self.criteria or self.test_set:
+            problems.append("criteria and test_set belong to the PQ of a model")
+        return problems
+
+    def _signers(self) -> list[str]:
+        problems = []
+        if self.signatures[-1].text != "qa_auditor:approval":
+            problems.append("signatures: QA approves last")
+        if not any(signer.meaning == "review" for signer in self.signatures):
+            problems.append("signatures: a review is needed")
+        if len({signer.role for signer in self.signatures}) != len(self.signatures):
+            problems.append("signatures: each role signs once")
+        needed = {"statistician:review", "validation_lead:approval"}
+        if self.protocol.target == "model" and not needed <= {signer.text for signer in self.signatures}:
+            problems.append("signatures: a model's protocol is reviewed by statistician, approved by validation_lead")
+        return problems
+
+
+def read(text: str) -> Protocol:
+    """Parse and check a protocol.
+
+    Raises:
+        UnusableInput: not YAML, or anything missing, unknown or contradictory; every problem is named at its place.
+    """
+    try:
+        raw: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UnusableInput(f"The protocol is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise UnusableInput("The protocol is empty, or not a list of named parts.")
+    try:
+        return Protocol.model_validate(raw)
+    except ValidationError as error:
+        found = [f"{'.'.join(str(step) for step in one['loc']) or 'protocol'}: {one['msg']}" for one in error.errors()]
+        raise UnusableInput(f"The protocol has {len(found)} problems: {'; '.join(found)}.") from error
+
+
+def shipped() -> list[str]:
+    """Names of the protocols that ship with the product, as drafts."""
+    folder = files("validation") / "protocols"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def template(name: str) -> str:
+    """Text of a shipped protocol. Raises NotFound."""
+    if name not in shipped():
+        raise NotFound(f"No protocol {name} ships.", next_step=f"There are: {', '.join(shipped())}.")
+    return (files("validation") / "protocols" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def filled(text: str, *, lock: str, test_set_digest: str | None = None, endpoint: str | None = None) -> str:
+    """A shipped text with its open places named: the lock, the sealed test set, the endpoint."""
+    for place, value in (("lock", lock), ("digest", test_set_digest), ("endpoint", endpoint)):
+        if value is not None:
+            text = text.replace(f"{place}: {UNNAMED}", f"{place}: {value}")
+    return text
+
+
+def digest(text: str) -> str:
+    """SHA-256 of the document's UTF-8 bytes, in hex."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

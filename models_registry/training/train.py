@@ -36,9 +36,11 @@ from models_registry.training.samples import (
 )
 
 SEED = 20261124
-STEPS = 900
+STEPS = 2000
 BUNDLE = Path(__file__).parents[1] / "library" / "lesion-at-seed"
 SUBJECT_SAMPLES, GENERATED_SAMPLES = 8, 3
+# How many samples of subjects, and how many generated ones, make a step.
+PAIRS = 2
 
 
 def configuration() -> dict[str, Any]:
@@ -75,7 +77,7 @@ def drawn(item: Sample, prep: Preparation, rng: np.random.Generator) -> tuple[ND
 
 
 def trained(subjects: list[Sample], generated: list[Sample], config: dict[str, Any], steps: int) -> torch.nn.Module:
-    """The network after `steps` steps of one subject's and one generated sample each."""
+    """The network after `steps` steps of PAIRS subjects' and PAIRS generated samples."""
     prep = Preparation.read(config["preparation"])
     be_deterministic(int(config["runtime"]["threads"]), SEED)
     network = network_of(config["network"])
@@ -85,7 +87,8 @@ def trained(subjects: list[Sample], generated: list[Sample], config: dict[str, A
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=steps, power=0.9)
     started = time.monotonic()
     for step in range(steps):
-        pairs = [drawn(items[int(rng.integers(len(items)))], prep, rng) for items in (subjects, generated) if items]
+        pairs = [drawn(items[int(rng.integers(len(items)))], prep, rng)
+                 for items in (subjects, generated) * PAIRS if items]
         seen = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
         wanted = torch.from_numpy(np.stack([pair[1] for pair in pairs]))[:, None]
         optimiser.zero_grad()

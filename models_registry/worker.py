@@ -1,0 +1,76 @@
+"""The worker process: runs a bundle on the jobs of one folder, apart from the house.
+
+Started by isolation.py as `python -P -s worker.py ROOT FOLDER`. FOLDER holds bundle/ (private copy), order.json (which
+jobs, expected environment and sentinel) and one folder a job; answers are written beside the inputs. Exit 3: the
+environment or the sentinel differs from the lock; nothing ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+REFUSED = 3
+
+
+def main(folder: Path) -> int:
+    """Check environment and sentinel once, then answer every job."""
+    _no_network()
+    from models_registry import digest, inference, jobs, pipeline
+
+    order = json.loads((folder / "order.json").read_text())
+    files = {path: (folder / "bundle" / path).read_bytes() for path in order["files"]}
+    configuration = jobs.configuration_of(files)
+    inference.be_deterministic(int(configuration["runtime"]["threads"]))
+    state = {"environment": digest.environment(inference.torch_state())}
+    _write(folder / "state.json", state)
+    expected = order.get("expected")
+    if expected is not None and state["environment"] != expected["environment"]:
+        return REFUSED
+    model = inference.Loaded(configuration["network"], files[jobs.WEIGHTS], int(configuration["runtime"]["threads"]))
+    sentinel = pipeline.run(jobs.sentinel_of(files), configuration, model.probability)
+    _write(folder / "state.json", state | {
+        "sentinel_output_sha256": sentinel.output_sha256, "sentinel_status": sentinel.status,
+        "sentinel_values": [[one.name, one.value or ""] for one in sentinel.values],
+    })
+    if expected is not None and sentinel.output_sha256 != expected["sentinel_output_sha256"]:
+        return REFUSED
+    for name in order["jobs"]:
+        started = time.monotonic()
+        study = jobs.read_job(folder / name)
+        answer = pipeline.run(study, configuration, model.probability)
+        jobs.write_answer(folder / name, answer, time.monotonic() - started)
+    return 0
+
+
+def _no_network() -> None:
+    """Second wall behind the network namespace: no socket can be made from Python."""
+
+    class Closed(socket.socket):
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise PermissionError("the worker has no network")
+
+    def closed(*_: Any, **__: Any) -> NoReturn:
+        raise PermissionError("the worker has no network")
+
+    socket.socket = Closed  # type: ignore[misc]
+    socket.create_connection = closed
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(content, sort_keys=True))
+    fresh.rename(path)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    # Hash-order must not decide about anything; set before the interpreter started, checked here.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        sys.exit("the worker is started by isolation.py only")
+    sys.exit(main(Path(sys.argv[2])))

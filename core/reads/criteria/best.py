@@ -37,9 +37,9 @@ class Confirmation:
     sd_min_days: int
     max_ne: int
     accept_sd: bool
-    unconfirmed_response_date: Literal["qualifying", "first_response"]
-    missing_label: Literal["NE", "MISSING"]
-    after_new_therapy: Literal["count", "exclude"]
+    unconfirmed_pr_date: Literal["first_response", "qualifying_assessment"]
+    missing_label: Literal["ne", "missing"]
+    scans_after_new_therapy: Literal["count", "exclude"]
 
 
 def best_response(
@@ -66,7 +66,7 @@ def best_response(
     considered = [
         each
         for each in timepoints
-        if new_therapy_on is None or how.after_new_therapy == "count" or each.on <= new_therapy_on
+        if new_therapy_on is None or how.scans_after_new_therapy == "count" or each.on <= new_therapy_on
     ]
     progressed = next((each for each in considered if each.status is PD), None)
     progression_on = progressed.progression_first_seen_on if progressed else None
@@ -87,7 +87,9 @@ def best_response(
         )
 
     if not timepoints:
-        return answer(Response(how.missing_label), None, "B-MISSING" if how.missing_label == "MISSING" else "B-NE")
+        return answer(
+            Response(how.missing_label.upper()), None, "B-MISSING" if how.missing_label == "missing" else "B-NE"
+        )
     for level, rule in ((CR, "B-CR"), (PR, "B-PR")):
         first = _responding(how, counted, level)
         if first is not None:
@@ -100,7 +102,7 @@ def best_response(
     ]
     if lasting:
         first_response = next((each for each in counted if each.status in (CR, PR)), None)
-        early = how.unconfirmed_response_date == "first_response" and first_response is not None
+        early = how.unconfirmed_pr_date == "first_response" and first_response is not None
         on = first_response.on if early and first_response is not None else lasting[0].on
         return answer(NON if counted[0].state.path == "non_targets_only" else SD, on, "B-SD")
     if progression_on is not None:

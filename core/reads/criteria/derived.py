@@ -112,6 +112,8 @@ class Criterion(Protocol):
     @property
     def id(self) -> str: ...
     @property
+    def title(self) -> str: ...
+    @property
     def version(self) -> int: ...
     @property
     def unit(self) -> str: ...
@@ -130,6 +132,7 @@ class CriterionKind(Protocol):
     """What the charter names: an id, a version, a schema of options, and how to bind them."""
 
     id: str
+    title: str
     version: int
     options_schema: Mapping[str, Any]
 

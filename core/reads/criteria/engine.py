@@ -20,15 +20,15 @@ from core.reads.criteria.derived import Derived, Evidence, Response, State
 CR, PR, SD, PD, NE = Response.CR, Response.PR, Response.SD, Response.PD, Response.NE
 NON, NED = Response.NON_CR_NON_PD, Response.NED
 
-TimePointDate = Literal["first_scan", "last_scan", "progression_first_response_last"]
+TimePointDate = Literal["first_scan", "last_scan"]
 
 RULES = {
     "TP-NE": "The time point was not evaluable as a whole.",
-    "T-PD-PARTIAL": "The measured part alone already meets progression against the full nadir.",
+    "T-PD-PARTIAL": "The measured part alone already meets progression against the full reference.",
     "T-NE": "A target has no value, so the sum is incomplete; a partial sum never gives response or stability.",
     "T-CR": "Every extranodal target is gone and every target node is below the normal limit.",
     "T-PD-REAPPEARED": "A target reappeared after complete response; check whether the complete response was true.",
-    "T-PD": "The sum rose over the nadir by at least the relative and the absolute limit.",
+    "T-PD": "The sum rose over its reference by at least the relative and the absolute limit.",
     "T-PR": "The sum fell from baseline by at least the limit.",
     "T-PR-CARRIED": "Response continues until progression (option response_carry).",
     "T-SD": "Neither response nor progression.",
@@ -59,11 +59,12 @@ class Scale:
     progression_absolute: Decimal
     too_small_value: Decimal
     node_normal_below: Decimal | None
-    entry_places: int
-    regrowth_after_cr: Literal["any_reappearance", "thresholds"]
+    rounding: Decimal
+    reference: Literal["nadir", "baseline"]
+    regrowth_after_cr: Literal["pd", "needs_increase"]
     response_carry: bool
-    non_target_with_ne: Literal["persisting_first", "ne_first"]
-    cr_with_equivocal: Literal["unchanged", "PR", "NE"]
+    non_target_with_ne: Literal["ne", "non_cr_non_pd"]
+    cr_with_equivocal: Literal["cr", "pr", "ne"]
     time_point_date: TimePointDate
 
 
@@ -107,7 +108,7 @@ def timepoint(name: str, scale: Scale, options_sha256: str, state: State, answer
         evidence.append(found)
         overall, found = _overall(scale, state, target, non_target, new)
         evidence.append(found)
-    on = answer.first_scan_on if _dated_first(scale.time_point_date, overall) else answer.last_scan_on
+    on = answer.first_scan_on if scale.time_point_date == "first_scan" else answer.last_scan_on
     known = dict(state.new_lesions)
     first_seen = min(
         (known.get(each.id, on) for each in answer.new_lesions if each.state == "unequivocal"), default=None
@@ -171,6 +172,7 @@ def _target(
         ("baseline sum", f"{state.baseline_sum} {unit}"),
         ("nadir", f"{state.nadir} {unit}"),
         ("nadir on", state.nadir_on.isoformat()),
+        ("progression from", scale.reference),
         ("progression limit", f"+{scale.progression_percent} % and +{scale.progression_absolute} {unit}"),
         ("response limit", f"-{scale.response_percent} %"),
     )
@@ -178,14 +180,14 @@ def _target(
     def answer(response: Response, rule: str) -> tuple[Response, Evidence]:
         return response, _because(rule, *references)
 
+    smallest = state.nadir if scale.reference == "nadir" else state.baseline_sum
     grown = (
-        total * 100 >= state.nadir * (100 + scale.progression_percent)
-        and total - state.nadir >= scale.progression_absolute
+        total * 100 >= smallest * (100 + scale.progression_percent) and total - smallest >= scale.progression_absolute
     )
     kinds = {lesion.id: lesion.kind for lesion in state.targets}
     reappeared = (
         state.target_complete_seen
-        and scale.regrowth_after_cr == "any_reappearance"
+        and scale.regrowth_after_cr == "pd"
         and any(
             kinds[mark.lesion] == "extranodal" or scale.node_normal_below is None
             for mark in marks
@@ -227,7 +229,7 @@ def _non_target(scale: Scale, answer: TimePointAnswer) -> tuple[Response, Eviden
     }
     named = tuple((state, ", ".join(lesions)) for state, lesions in by_state.items() if lesions)
     order = ("present", "not_assessable")
-    if scale.non_target_with_ne == "ne_first":
+    if scale.non_target_with_ne == "ne":
         order = ("not_assessable", "present")
     if by_state["unequivocal_progression"]:
         return PD, _because("N-PD", *named)
@@ -263,9 +265,9 @@ def _overall(
     if state.path == "no_disease":
         return answer(NED, "O-NED")
     all_clear = target in (CR, None) and non_target in (CR, None)
-    if all_clear and new == "equivocal" and scale.cr_with_equivocal != "unchanged":
+    if all_clear and new == "equivocal" and scale.cr_with_equivocal != "cr":
         # Without targets there is no PR: what is short of CR is NON-CR/NON-PD there.
-        short = NON if target is None and scale.cr_with_equivocal == "PR" else Response(scale.cr_with_equivocal)
+        short = NON if target is None and scale.cr_with_equivocal == "pr" else Response(scale.cr_with_equivocal.upper())
         return answer(short, "O-CR-EQUIVOCAL")
     if all_clear:
         return answer(CR, "O-CR")
@@ -273,10 +275,6 @@ def _overall(
         assert non_target is not None  # a path with disease has targets or non-targets
         return answer(non_target, "O-NONTARGET")
     return answer(PR, "O-PR-NONTARGET") if target is CR else answer(target, "O-TARGET")
-
-
-def _dated_first(rule: TimePointDate, status: Response) -> bool:
-    return rule == "first_scan" or (rule == "progression_first_response_last" and status is PD)
 
 
 def _percent(total: Decimal | None, reference: Decimal) -> Decimal | None:
@@ -341,7 +339,6 @@ def size_problems(scale: Scale, size: Decimal) -> list[str]:
     """Why a size cannot be entered: rounding happens once, at entry, and never in here."""
     if not size.is_finite() or size < 0:
         return [f"{size} is not a size"]
-    exponent = size.as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > scale.entry_places:
-        return [f"{size} {scale.unit} has more than {scale.entry_places} decimals"]
+    if size % scale.rounding != 0:
+        return [f"{size} {scale.unit} is no multiple of {scale.rounding} {scale.unit}, the charter's entry precision"]
     return []

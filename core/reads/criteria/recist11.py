@@ -15,33 +15,39 @@ from core.reads.criteria import baseline as rules
 from core.reads.criteria import best, engine
 from core.reads.criteria.answer import Baseline, TimePointAnswer, digest_of
 from core.reads.criteria.derived import Derived, Finding, State, SubjectResponse
-from core.reads.criteria.options import read_options, schema_of
+from core.reads.criteria.options import OptionsUnstated, read_options, schema_of
 
 
 @dataclass(frozen=True, slots=True)
 class Recist11Options:
     """Every choice that RECIST 1.1 leaves open. No field has a default: the charter states each one."""
 
+    sd_min_days: int
     confirm: bool
     confirm_min_days: int
-    sd_min_days: int
     max_ne: int
     accept_sd: bool
     response_carry: bool
-    non_target_with_ne: Literal["persisting_first", "ne_first"]
-    cr_with_equivocal: Literal["unchanged", "PR", "NE"]
-    regrowth_after_cr: Literal["any_reappearance", "thresholds"]
-    unconfirmed_response_date: Literal["qualifying", "first_response"]
-    time_point_date: Literal["first_scan", "last_scan", "progression_first_response_last"]
-    missing_label: Literal["NE", "MISSING"]
-    after_new_therapy: Literal["count", "exclude"]
-    entry_decimals: Literal[0, 1]
+    non_target_with_ne: Literal["ne", "non_cr_non_pd"]
+    missing_label: Literal["ne", "missing"]
+    cr_with_equivocal: Literal["cr", "pr", "ne"]
+    regrowth_after_cr: Literal["pd", "needs_increase"]
+    unconfirmed_pr_date: Literal["first_response", "qualifying_assessment"]
+    time_point_date: Literal["first_scan", "last_scan"]
+    # The two that time to event needs; kept here so that one signed set goes with every derived value.
+    pd_rule_set: Literal["fda_censoring", "ema_events"]
+    visit_windows: Literal["charter", "as_dated"]
+    scans_after_new_therapy: Literal["count", "exclude"]
+    rounding_mm: Decimal
+    max_target_lesions: int
+    max_per_organ: int
 
 
 class Recist11:
     """RECIST 1.1 with a charter's options bound; sizes are millimetres."""
 
-    id: ClassVar[str] = "RECIST-1.1"
+    id: ClassVar[str] = "recist11"
+    title: ClassVar[str] = "RECIST 1.1"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "mm"
     options_schema: ClassVar[Mapping[str, Any]] = schema_of(Recist11Options)
@@ -49,6 +55,11 @@ class Recist11:
     def __init__(self, stated: Mapping[str, object]) -> None:
         """Raises OptionsUnstated, naming every option that is missing or cannot be used."""
         self.options = read_options(Recist11Options, stated)
+        # The charter may ask for fewer lesions than RECIST 1.1 allows, never for more (4.2.1).
+        if not 1 <= self.options.max_target_lesions <= 5 or not 1 <= self.options.max_per_organ <= 2:
+            raise OptionsUnstated("RECIST 1.1 has 1 to 5 targets, and 1 or 2 per organ.")
+        if self.options.rounding_mm <= 0:
+            raise OptionsUnstated("rounding_mm is a length above zero.")
         self.options_sha256 = digest_of(self.options)
         self.scale = engine.Scale(
             unit=self.unit,
@@ -57,7 +68,8 @@ class Recist11:
             progression_absolute=Decimal(5),
             too_small_value=Decimal(5),
             node_normal_below=Decimal(10),
-            entry_places=self.options.entry_decimals,
+            rounding=self.options.rounding_mm,
+            reference="nadir",
             regrowth_after_cr=self.options.regrowth_after_cr,
             response_carry=self.options.response_carry,
             non_target_with_ne=self.options.non_target_with_ne,
@@ -74,7 +86,7 @@ class Recist11:
         """Everything against the baseline (RECIST 1.1, 3.1 and 4.2); empty = usable."""
         return (
             *rules.common(baseline, self.scale),
-            *rules.counts(baseline, most=5, most_per_organ=2),
+            *rules.counts(baseline, most=self.options.max_target_lesions, most_per_organ=self.options.max_per_organ),
             *(found for lesion in baseline.targets for found in rules.measurable_length(lesion)),
         )
 
@@ -97,9 +109,9 @@ class Recist11:
                 sd_min_days=self.options.sd_min_days,
                 max_ne=self.options.max_ne,
                 accept_sd=self.options.accept_sd,
-                unconfirmed_response_date=self.options.unconfirmed_response_date,
+                unconfirmed_pr_date=self.options.unconfirmed_pr_date,
                 missing_label=self.options.missing_label,
-                after_new_therapy=self.options.after_new_therapy,
+                scans_after_new_therapy=self.options.scans_after_new_therapy,
             ),
             timepoints,
             reference_on=reference_on,

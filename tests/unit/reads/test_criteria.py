@@ -25,7 +25,10 @@ from core.reads.criteria.options import OptionsUnstated
 from core.reads.criteria.organs import NODES, organ_of
 from core.reads.criteria.recist11 import Recist11
 from core.reads.criteria.volumetric import Volumetric
+from core.trials.charter import RecistOptions, VolumetricOptions
 from tests.req import req
+
+LESION_LIMITS = {"max_target_lesions", "max_per_organ"}
 
 STATED: dict[str, object] = {
     "confirm": False,
@@ -34,23 +37,33 @@ STATED: dict[str, object] = {
     "max_ne": 1,
     "accept_sd": False,
     "response_carry": False,
-    "non_target_with_ne": "persisting_first",
-    "cr_with_equivocal": "unchanged",
-    "regrowth_after_cr": "thresholds",
-    "unconfirmed_response_date": "qualifying",
-    "time_point_date": "progression_first_response_last",
-    "missing_label": "NE",
-    "after_new_therapy": "count",
-    "entry_decimals": 1,
+    "non_target_with_ne": "non_cr_non_pd",
+    "cr_with_equivocal": "cr",
+    "regrowth_after_cr": "needs_increase",
+    "unconfirmed_pr_date": "qualifying_assessment",
+    "time_point_date": "last_scan",
+    "missing_label": "ne",
+    "pd_rule_set": "fda_censoring",
+    "visit_windows": "charter",
+    "scans_after_new_therapy": "count",
+    "rounding_mm": "0.1",
+    "max_target_lesions": 5,
+    "max_per_organ": 2,
 }
-VOLUMES: dict[str, object] = STATED | {
-    "response_percent": "65",
-    "progression_percent": "40",
-    "progression_absolute_mm3": "500",
-    "smallest_target_mm3": "1000",
-    "too_small_mm3": "100",
-    "max_targets": 5,
-    "max_targets_per_organ": 2,
+VOLUMES: dict[str, object] = {
+    "response_decrease_percent": "65",
+    "progression_increase_percent": "40",
+    "progression_min_increase_ml": "0.5",
+    "progression_reference": "nadir",
+    "sd_min_days": 42,
+    "confirm": False,
+    "confirm_min_days": 28,
+    "missing_label": "ne",
+    "time_point_date": "last_scan",
+    "scans_after_new_therapy": "count",
+    "rounding_ml": "0.001",
+    "max_target_lesions": 5,
+    "max_per_organ": 2,
 }
 DAY = date(2031, 1, 1)
 PLACES = ("liver", "lung", "spleen", "left kidney", "brain")
@@ -210,7 +223,7 @@ def test_split_lesions_add_up_and_merged_ones_count_once() -> None:
 
 
 @req("VAL-10")
-@pytest.mark.parametrize(("rule", "expected"), [("any_reappearance", "PD"), ("thresholds", "PR")])
+@pytest.mark.parametrize(("rule", "expected"), [("pd", "PD"), ("needs_increase", "PR")])
 def test_regrowth_after_complete_response_follows_the_stated_rule(rule: str, expected: str) -> None:
     start = baseline(lesion(1, "40"))
     found = follow(recist(regrowth_after_cr=rule), start, visit(1, mark(1, state="gone")), visit(2, mark(1, "3")))
@@ -218,11 +231,11 @@ def test_regrowth_after_complete_response_follows_the_stated_rule(rule: str, exp
 
 
 NON_TARGET = [
-    (["present", "not_assessable"], "persisting_first", "NON-CR/NON-PD"),
-    (["present", "not_assessable"], "ne_first", "NE"),
-    (["absent", "not_assessable"], "persisting_first", "NE"),
-    (["absent", "absent"], "persisting_first", "CR"),
-    (["unequivocal_progression", "not_assessable"], "ne_first", "PD"),
+    (["present", "not_assessable"], "non_cr_non_pd", "NON-CR/NON-PD"),
+    (["present", "not_assessable"], "ne", "NE"),
+    (["absent", "not_assessable"], "non_cr_non_pd", "NE"),
+    (["absent", "absent"], "non_cr_non_pd", "CR"),
+    (["unequivocal_progression", "not_assessable"], "ne", "PD"),
 ]
 
 
@@ -272,7 +285,7 @@ def test_overall_response_table(target: str, non_target: str, new: str, expected
 
 
 @req("VAL-10")
-@pytest.mark.parametrize(("option", "expected"), [("unchanged", "CR"), ("PR", "PR"), ("NE", "NE")])
+@pytest.mark.parametrize(("option", "expected"), [("cr", "CR"), ("pr", "PR"), ("ne", "NE")])
 def test_complete_response_beside_an_equivocal_lesion_follows_the_stated_rule(option: str, expected: str) -> None:
     found = follow(
         recist(cr_with_equivocal=option),
@@ -372,8 +385,8 @@ def test_confirmation_counts_twenty_eight_days_inclusive(days: int, expected: st
 
 @req("VAL-10")
 def test_the_date_of_an_unconfirmed_response_is_the_stated_one() -> None:
-    for option, number in (("qualifying", 2), ("first_response", 1)):
-        rules = recist(confirm=True, unconfirmed_response_date=option, sd_min_days=80)
+    for option, number in (("qualifying_assessment", 2), ("first_response", 1)):
+        rules = recist(confirm=True, unconfirmed_pr_date=option, sd_min_days=80)
         found = sums(rules, "50", "30", "35.5", every=42)
         assert rules.subject(found, reference_on=DAY).best_on == DAY + timedelta(days=42 * number)
 
@@ -381,15 +394,15 @@ def test_the_date_of_an_unconfirmed_response_is_the_stated_one() -> None:
 @req("VAL-10")
 def test_scans_after_another_therapy_count_only_where_stated() -> None:
     for option, best in (("count", Response.PR), ("exclude", Response.SD)):
-        rules = recist(after_new_therapy=option)
+        rules = recist(scans_after_new_therapy=option)
         found = sums(rules, "50", "50", "30")
         assert rules.subject(found, reference_on=DAY, new_therapy_on=DAY + timedelta(days=50)).best is best
 
 
 @req("VAL-10")
-@pytest.mark.parametrize("label", ["NE", "MISSING"])
+@pytest.mark.parametrize("label", ["ne", "missing"])
 def test_a_subject_without_assessment_has_the_stated_label(label: str) -> None:
-    assert str(recist(missing_label=label).subject([], reference_on=DAY).best) == label
+    assert str(recist(missing_label=label).subject([], reference_on=DAY).best) == label.upper()
 
 
 @req("RDG-01", "VAL-14")
@@ -402,7 +415,7 @@ def test_a_criterion_refuses_to_run_with_an_option_unstated() -> None:
     assert all(name in refusal.value.fact for name in STATED)
     assert "extra: not an option" in refusal.value.fact
     with pytest.raises(UnusableInput, match="no criterion"):
-        criterion("RECIST-1.1", 2, STATED)
+        criterion("recist11", 2, STATED)
     for kind in (Recist11, Volumetric):
         assert set(kind.options_schema["required"]) == set(kind.options_schema["properties"])
 
@@ -450,7 +463,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"targets": (mark(1, "10"), mark(2, "10"))}, "not of this baseline"),
     ({"targets": (mark(1),)}, "0 sizes"),
     ({"targets": (mark(1, "10", state="gone"),)}, "1 sizes"),
-    ({"targets": (mark(1, "10.05"),)}, "more than 1 decimals"),
+    ({"targets": (mark(1, "10.05"),)}, "entry precision"),
     ({"targets": (mark(1, "-1"),)}, "not a size"),
     ({"targets": (mark(1, "NaN"),)}, "not a size"),
     ({"targets": (mark(1, state="merged", merged_with="T01"),)}, "merged"),
@@ -480,7 +493,7 @@ def test_a_derived_value_names_rule_references_options_and_input() -> None:
     assert found.evidence[0].rule == "T-PR"
     assert ("baseline sum", "100 mm") in found.evidence[0].references
     assert ("nadir", "100 mm") in found.evidence[0].references
-    assert found.criterion == "RECIST-1.1/1"
+    assert found.criterion == "recist11/1"
     assert found.options_sha256 == recist().options_sha256 != recist(confirm=True).options_sha256
     assert found.input_sha256 != sums(recist(), "100", "70.0")[0].input_sha256
     assert found.change_from_baseline_percent == Decimal("-30.0")
@@ -489,13 +502,24 @@ def test_a_derived_value_names_rule_references_options_and_input() -> None:
 @req("VAL-10")
 def test_volumes_follow_the_limits_of_the_charter() -> None:
     rules = Volumetric(VOLUMES)
-    found = statuses(sums(rules, "10000", "3500", "3501", "4900", "900", "1399", "1400"))
+    found = statuses(sums(rules, "10.0", "3.5", "3.501", "4.9", "0.9", "1.399", "1.4"))
     assert found == ["PR", "SD", "PD", "PR", "PR", "PD"]
-    assert sums(rules, "10000", "3500")[0].evidence[0].references[0] == ("sum", "3500 mm3")
+    assert sums(rules, "10.0", "3.5")[0].evidence[0].references[0] == ("sum", "3.5 ml")
+    from_baseline = Volumetric(VOLUMES | {"progression_reference": "baseline"})
+    assert statuses(sums(from_baseline, "10.0", "1.0", "9.0", "14.0")) == ["PR", "SD", "PD"]
     with pytest.raises(UnusableInput, match="B-MEASURABLE"):
-        rules.start(baseline(lesion(1, "999")))
-    with pytest.raises(OptionsUnstated, match="response_percent"):
-        Volumetric(VOLUMES | {"response_percent": "100"})
+        rules.start(baseline(lesion(1, "0")))
+    with pytest.raises(OptionsUnstated, match="response_decrease_percent"):
+        Volumetric(VOLUMES | {"response_decrease_percent": "100"})
+    with pytest.raises(OptionsUnstated, match="5 targets"):
+        recist(max_target_lesions=6)
+
+
+@req("VAL-14", "RDG-01")
+def test_the_options_are_those_that_a_charter_states() -> None:
+    """A charter that states them all runs; the names are one list, kept here and in the charter's schema."""
+    assert set(Recist11.options_schema["properties"]) == set(RecistOptions.model_fields) | LESION_LIMITS
+    assert set(Volumetric.options_schema["properties"]) == set(VolumetricOptions.model_fields) | LESION_LIMITS
 
 
 # Properties over random subjects

@@ -1,0 +1,234 @@
+"""Roles, delegation, review and closing of accounts: all are a person's own signed acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from audit.vocabulary.access import (
+    AccessReviewed,
+    DelegationEnded,
+    DelegationSigned,
+    PersonClosed,
+    ReviewedGrant,
+    RoleGranted,
+    RoleRevoked,
+)
+from audit.vocabulary.ledger import KeyRevoked
+from core.access import queries, views
+from core.access.drafts import check_step, draft, self_relation
+from core.access.roles import ROLES, Grant, exclusion, grant_refusals, may_delegate, may_grant, meet, scope_refusal
+from core.access.rules import Account
+from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from core.persons import active_kids, person_named
+from core.policy.decide import decide, permit
+from core.policy.state import Actor, Decision
+from core.work import Desk, Draft, Occasion, Proposal
+
+# -- granting -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRole:
+    """A role for somebody: for the house, a trial, or a site of it."""
+
+    user: str
+    role: str
+    because: str
+    trial: str | None = None
+    site: str | None = None
+
+    @property
+    def grant(self) -> Grant:
+        return Grant(self.role, self.trial or "", self.site or "")
+
+
+def grant_role(desk: Desk, actor: Actor, command: GrantRole) -> Proposal:
+    """Grant a role; where the granting person answers for its tasks, the signature delegates them too."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        person = queries.registered(session, command.user)
+        if person.account is Account.CLOSED:
+            raise UnusableInput(f"The account {command.user} is closed; it is granted nothing.")
+        held, mine = queries.grants_of(session, command.user), queries.grants_of(session, actor.user)
+        if command.grant in held:
+            raise AlreadyDone(f"{command.user} holds the role {command.role} for {views.where(command.grant)} already.")
+        reasons = grant_refusals(command.grant, to=command.user, held=held, by=actor.user, by_grants=mine)
+        decision = decide(actor, "role.grant", queries.standing(
+            session, actor, command.trial, "role.grant", relations=_relations(actor, command, held, mine)))
+        if not decision.allowed:
+            specific = decision.rule in ("F-102", "F-103", "default-deny") and reasons
+            raise Refused(" ".join(reasons) if specific else decision.because, rule=decision.rule)
+        delegates = bool(command.trial) and may_delegate(command.role, decision.role)
+        event = RoleGranted(
+            user=command.user, role=command.role, because=command.because, site=command.site,
+            delegates=delegates or None,
+        )
+        view = views.grant(command.user, person.printed_name, command.grant, command.because, delegates)
+        return draft(session, actor, event, decision, "approval", view, "role.grant", trial=command.trial)
+
+    return desk.prepare(actor, propose, asked="role.grant")
+
+
+def _relations(actor: Actor, command: GrantRole, held: list[Grant], mine: list[Grant]) -> set[str]:
+    found = self_relation(actor, command.user)
+    if scope_refusal(command.grant) is not None:
+        found.add("out_of_scope")
+        return found
+    if any(meet(command.grant, other) and exclusion(command.role, other.role) for other in held):
+        found.add("excluded")
+    if may_grant(command.grant, mine):
+        found.add("may_grant")
+    return found
+
+
+def revoke_role(desk: Desk, actor: Actor, command: GrantRole) -> Proposal:
+    """Take a role that somebody holds; it ends with this entry."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        person = queries.registered(session, command.user)
+        if command.grant not in queries.grants_of(session, command.user):
+            raise NotFound(f"{command.user} does not hold the role {command.role} for {views.where(command.grant)}.")
+        known = self_relation(actor, command.user)
+        if may_grant(command.grant, queries.grants_of(session, actor.user)):
+            known.add("may_grant")
+        decision = permit(actor, "role.revoke", queries.standing(
+            session, actor, command.trial, "role.revoke", relations=known))
+        event = RoleRevoked(user=command.user, role=command.role, because=command.because, site=command.site)
+        view = views.revocation(command.user, person.printed_name, command.grant, command.because)
+        return draft(session, actor, event, decision, "approval", view, "role.revoke", trial=command.trial)
+
+    return desk.prepare(actor, propose, asked="role.revoke")
+
+
+@dataclass(frozen=True, slots=True)
+class DelegateTasks:
+    """A line of the delegation log; days as YYYY-MM-DD, both included."""
+
+    user: str
+    role: str
+    trial: str
+    from_on: str
+    until_on: str | None = None
+    site: str | None = None
+
+
+def delegate_tasks(desk: Desk, actor: Actor, command: DelegateTasks) -> Proposal:
+    """The tasks of a role that the person holds are delegated to them, from and until a day (ICH E6(R3) 2.3)."""
+    grant = Grant(command.role, command.trial, command.site or "")
+    if command.until_on is not None and command.until_on < command.from_on:
+        raise UnusableInput(f"The delegation would end on {command.until_on}, before it begins on {command.from_on}.")
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        person = queries.registered(session, command.user)
+        if grant not in queries.grants_of(session, command.user):
+            raise NotFound(f"{command.user} does not hold the role {command.role} for {views.where(grant)}.",
+                           next_step="Grant the role first: `countersign role grant`.")
+        decision = _delegating(session, actor, command.user, grant, "delegation.sign")
+        event = DelegationSigned(
+            user=command.user, role=command.role, from_on=command.from_on, until_on=command.until_on, site=command.site
+        )
+        view = views.delegation(command.user, person.printed_name, grant, command.from_on, command.until_on)
+        return draft(session, actor, event, decision, "responsibility", view, "delegation.sign", trial=command.trial)
+
+    return desk.prepare(actor, propose, asked="delegation.sign")
+
+
+def end_delegation(desk: Desk, actor: Actor, command: GrantRole) -> Proposal:
+    """Take the tasks of a role back; the role itself stays."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        person = queries.registered(session, command.user)
+        day = queries.today(session)
+        if queries.delegation_of(session, command.user, command.role, command.trial or "", day) is None:
+            raise NotFound(f"No delegation of {command.role} to {command.user} is in force.")
+        decision = _delegating(session, actor, command.user, command.grant, "delegation.end")
+        event = DelegationEnded(user=command.user, role=command.role, because=command.because, site=command.site)
+        what = f"delegation of {command.role} for {views.where(command.grant)}"
+        view = views.ending("End a delegation", "delegation-ended", command.user, person.printed_name, what,
+                            command.because)
+        return draft(session, actor, event, decision, "responsibility", view, "delegation.end", trial=command.trial)
+
+    return desk.prepare(actor, propose, asked="delegation.end")
+
+
+def _delegating(session: Connection, actor: Actor, user: str, grant: Grant, action: str) -> Decision:
+    known = self_relation(actor, user)
+    for mine in queries.grants_of(session, actor.user):
+        if mine.trial == grant.trial and may_delegate(grant.role, mine.role) and mine.site in ("", grant.site):
+            known.add("may_delegate")
+    return permit(actor, action, queries.standing(session, actor, grant.trial, action, relations=known))
+
+
+# -- reviewing and closing ------------------------------------------------------------------------------------------
+
+
+def review_access(desk: Desk, actor: Actor, conclusion: str, *, to_end: frozenset[tuple[str, Grant]]) -> Proposal:
+    """Sign the periodic review of everybody's grants; what is `to_end` is then revoked by its own acts."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        decision = permit(actor, "access.review", queries.standing(session, actor, None, "access.review"))
+        held = [
+            (one.user, grant)
+            for one in queries.everybody(session) for grant in queries.grants_of(session, one.user)
+        ]
+        if unknown := to_end - set(held):
+            raise NotFound(f"{min(user for user, _ in unknown)} holds no such grant.")
+        lines = [
+            (f"{user}: {ROLES[grant.role].title}",
+             f"{views.where(grant)}; {'ends' if (user, grant) in to_end else 'stays'}")
+            for user, grant in held
+        ]
+        event = AccessReviewed(
+            scope="installation", count=len(held), conclusion=conclusion,
+            grants=tuple(
+                ReviewedGrant(user=user, role=grant.role, stays=(user, grant) not in to_end,
+                              trial_name=grant.trial or None)
+                for user, grant in held
+            ),
+        )
+        view = views.review("the whole installation", lines, conclusion)
+        return draft(session, actor, event, decision, "review", view, "access.review")
+
+    return desk.prepare(actor, propose, asked="access.review")
+
+
+def close_account(desk: Desk, actor: Actor, user: str, because: str) -> Proposal:
+    """One page: the account is closed and its key revoked; what the person signed stays theirs."""
+
+    def propose(session: Connection, occasion: Occasion) -> list[Draft]:
+        person = queries.registered(session, user)
+        check_step(person, "person.closed")
+        drafts = []
+        for action in ("person.close", "key.revoke"):
+            decision = permit(actor, action, queries.standing(
+                session, actor, None, action, relations=self_relation(actor, user)))
+            if action == "person.close":
+                view = views.ending("Close an account", "person-closed", user, person.printed_name, "account", because)
+                drafts.append(draft(session, actor, PersonClosed(user=user, because=because), decision,
+                                     "approval", view, action))
+                continue
+            for kid in sorted(active_kids(session, user)):
+                view = views.ending("Revoke a key", "key-revoked", user, person.printed_name, f"key {kid}", because)
+                drafts.append(draft(session, actor, KeyRevoked(kid=kid, because=because), decision,
+                                     "approval", view, action))
+        return drafts
+
+    return desk.prepare(actor, propose, asked="person.close")
+
+
+def revoke_key(desk: Desk, actor: Actor, user: str, because: str, *, suspect_from: int | None = None) -> Proposal:
+    """Revoke a person's key at once, as after the loss of a token (21 CFR 11.300(c)); one's own, or somebody's."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        person = queries.registered(session, user)
+        kid = person_named(session, user).kid
+        decision = permit(actor, "key.revoke", queries.standing(
+            session, actor, None, "key.revoke", relations=self_relation(actor, user)))
+        what = f"key {kid}" + (f"; entries from {suspect_from} on are suspect" if suspect_from is not None else "")
+        view = views.ending("Revoke a key", "key-revoked", user, person.printed_name, what, because)
+        event = KeyRevoked(kid=kid, because=because, suspect_from=suspect_from)
+        return draft(session, actor, event, decision, "approval", view, "key.revoke")
+
+    return desk.prepare(actor, propose, asked="key.revoke")

@@ -1,0 +1,86 @@
+"""What people are shown before they sign an act about people; every value, nothing else."""
+
+from __future__ import annotations
+
+from core.access.roles import ROLES, Grant
+from core.work import View
+
+
+def where(grant: Grant) -> str:
+    """The place of a grant in words."""
+    if not grant.trial:
+        return "the whole installation"
+    return f"trial {grant.trial}" + (f", site {grant.site}" if grant.site else "")
+
+
+def registration(user: str, printed_name: str, local_offset: str) -> View:
+    return View("Register a person", "person-registered", (
+        ("User id, never given to anybody else", user), ("Printed name on signatures", printed_name),
+        ("Local time", f"UTC{local_offset}"),
+    ))
+
+
+def identity(user: str, printed_name: str, how: str, until: str) -> View:
+    return View("Identity checked", "identity-checked", (
+        ("Person", f"{printed_name} ({user})"), ("Checked by", how.replace("_", " ")),
+        ("I saw this person and am satisfied that they are who they say", "yes"), ("One-time code valid until", until),
+    ))
+
+
+def enrolment(user: str, printed_name: str, identity_how: str, kid: str, witness: str) -> View:
+    return View("Enrol a personal key", "key-enrolled", (
+        ("Person", f"{printed_name} ({user})"), ("Identity was checked by", identity_how.replace("_", " ")),
+        ("Key", kid), ("Second person who proves this enrolment", witness),
+        ("Password and key were made by their holder", "yes"),
+    ))
+
+
+def accountability(printed_name: str, user: str, statement: str) -> View:
+    return View("Accountability statement", "accountability-stated", (
+        ("Person", f"{printed_name} ({user})"), ("Statement", statement),
+    ))
+
+
+def grant(subject: str, printed_name: str, given: Grant, because: str, delegates: bool) -> View:
+    return View("Grant a role", "role-granted", (
+        ("Person", f"{printed_name} ({subject})"), ("Role", f"{ROLES[given.role].title} ({given.role})"),
+        ("What the role does", ROLES[given.role].description), ("For", where(given)), ("Why", because),
+        ("This signature also delegates the tasks", "yes" if delegates else "no"),
+    ))
+
+
+def revocation(subject: str, printed_name: str, taken: Grant, because: str) -> View:
+    return View("Take a role", "role-revoked", (
+        ("Person", f"{printed_name} ({subject})"), ("Role", f"{ROLES[taken.role].title} ({taken.role})"),
+        ("For", where(taken)), ("Why", because),
+    ))
+
+
+def delegation(subject: str, printed_name: str, given: Grant, from_on: str, until_on: str | None) -> View:
+    return View("Delegate tasks", "delegation-signed", (
+        ("Person", f"{printed_name} ({subject})"), ("Role", f"{ROLES[given.role].title} ({given.role})"),
+        ("For", where(given)), ("From", from_on), ("Until", until_on or "it is ended"),
+    ))
+
+
+def ending(title: str, template: str, subject: str, printed_name: str, what: str, because: str) -> View:
+    return View(title, template, (
+        ("Person", f"{printed_name} ({subject})"), ("What ends", what), ("Why", because),
+    ))
+
+
+def review(scope: str, lines: list[tuple[str, str]], conclusion: str) -> View:
+    return View("Review of access", "access-reviewed", (("Scope", scope), *lines, ("Conclusion", conclusion)))
+
+
+def founding(owner: str, qa: str, origin: str) -> View:
+    return View("Found this installation", "installation-founded", (
+        ("Name of the record", origin), ("System owner", owner), ("Quality assurance", qa),
+        ("Until it is opened", "only the founding acts are possible, and no trial can exist"),
+    ))
+
+
+def opening(people: list[tuple[str, str]], documents: list[tuple[str, str]]) -> View:
+    return View("Open this installation", "installation-opened", (
+        *people, *documents, ("Founding ends", "for ever"),
+    ))

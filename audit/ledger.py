@@ -47,25 +47,29 @@ def append(
     made: list[Entry] = []
     given: list[Entry] = []
     next_in_stream: dict[str, int] = {}
+    known = store.entries_by_id(session, [one.body["id"] for one in signed])
     for one in signed:
-        earlier = store.entry_by_id(session, one.body["id"])
+        check_members(one.body)
+        body_bytes = canonical(one.body, "body")
+        earlier = known.get(one.body["id"])
         if earlier is not None:
-            if canonical(earlier.body) != canonical(one.body):
+            if canonical(earlier.body) != body_bytes:
                 raise IdTaken(f"id {one.body['id']} is already recorded with another body.")
             given.append(earlier)
             continue
-        check_members(one.body)
-        canonical(one.body, "body")
         stream = stream_of(one.body["action"], one.body.get("trial"))
         number = next_in_stream.get(stream)
         if number is None:
             number = store.next_in_stream(session, stream)
         last_ts = max(now(), last_ts + 1)
-        entry = Entry.parse(entry_bytes(one, seq=size + len(made), stream=stream, stream_seq=number, ts=last_ts))
-        store.add_entry(session, entry)
+        seq = size + len(made)
+        raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts)
+        entry = Entry(raw, one.body, one.kid, seq, one.sig, stream, number, last_ts)
+        known[one.body["id"]] = entry
         next_in_stream[stream] = number + 1
         made.append(entry)
         given.append(entry)
+    store.add_entries(session, made)
     return given, made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -178,17 +178,29 @@ def read_entries(session: Connection, low: int = 0, high: int | None = None, pag
         low += page
 
 
-def add_entry(session: Connection, entry: Entry) -> None:
-    """Store one entry with the columns by which people search."""
-    body, fields = entry.body, entry.body["fields"]
-    session.execute(
-        insert(entries).values(
-            seq=entry.seq, data=entry.raw, leaf=leaf_hash(entry.raw), ts=entry.ts, eid=body["id"],
-            stream=entry.stream, stream_seq=entry.stream_seq, actor=body["actor"],
-            on_behalf_of=body.get("on_behalf_of"), action=body["action"], trial=body.get("trial"),
-            reason=body.get("reason"), **search_columns(fields),
-        )
-    )
+def entries_by_id(session: Connection, eids: Sequence[str]) -> dict[str, Entry]:
+    """The stored entries among these ids."""
+    found: dict[str, Entry] = {}
+    for start in range(0, len(eids), 500):
+        rows = session.execute(select(entries.c.data).where(entries.c.eid.in_(eids[start:start + 500])))
+        found |= {entry.body["id"]: entry for entry in (Entry.parse(row.data) for row in rows)}
+    return found
+
+
+def add_entries(session: Connection, made: Sequence[Entry]) -> None:
+    """Store entries in order with the columns by which people search."""
+    rows = [
+        {
+            "seq": entry.seq, "data": entry.raw, "leaf": leaf_hash(entry.raw), "ts": entry.ts, "eid": entry.body["id"],
+            "stream": entry.stream, "stream_seq": entry.stream_seq, "actor": entry.body["actor"],
+            "on_behalf_of": entry.body.get("on_behalf_of"), "action": entry.body["action"],
+            "trial": entry.body.get("trial"), "reason": entry.body.get("reason"),
+            **search_columns(entry.body["fields"]),
+        }
+        for entry in made
+    ]
+    if rows:
+        session.execute(insert(entries), rows)
 
 
 def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:

@@ -19,10 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.datadict import tag_for_keyword
 from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import UID
 
 from core.dicom.leaks import Identifier, holds, identifiers_of
 from core.dicom.words import cleaned
@@ -129,7 +130,7 @@ def deidentify(dataset: FileDataset, identity: TrialIdentity, key: bytes) -> Cle
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = body.SOPInstanceUID
     meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     meta.ImplementationVersionName = "COUNTERSIGN"
     implicit, little = dataset.original_encoding
     fresh = FileDataset("", body, preamble=b"\x00" * 128, file_meta=meta,
@@ -143,7 +144,7 @@ class _Cleaner:
 
     def __init__(self, key: bytes, days: int, identifiers: Sequence[Identifier]) -> None:
         self._key, self._days = key, days
-        # A UID that stays is caught by its own action; looking for hundreds of them in every code costs time for nothing.
+        # A UID that stays is caught by its own action; looking for hundreds of them in every code costs time.
         self._identifiers = [found for found in identifiers if found.kind != "unique identifier"]
         self.touched: Counter[str] = Counter()
 
@@ -177,7 +178,8 @@ class _Cleaner:
             return DataElement(element.tag, "SQ", DicomSequence([self.clean(item) for item in element.value]))
         if action == "K":
             return self._kept(element)
-        values = [str(item) for item in (element.value if element.VM > 1 else [element.value]) if item not in (None, "")]
+        many = element.value if element.VM > 1 else [element.value]
+        values = [str(item) for item in many if item not in (None, "")]
         if action == "U":
             changed = [text if _is_standard(element, text) else new_uid(self._key, text) for text in values]
         elif action == "S":
@@ -225,7 +227,15 @@ def _code(value: str, meaning: str) -> Dataset:
     return item
 
 
+# Type 2 of the Patient and General Study modules: named even where the source left them out.
+_TYPE_2: Final = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID",
+                  "ReferringPhysicianName")
+
+
 def _mark(dataset: FileDataset, identity: TrialIdentity) -> None:
+    for keyword in _TYPE_2:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
     dataset.PatientName = f"{identity.subject}^"
     dataset.PatientID = identity.subject
     dataset.PatientIdentityRemoved = "YES"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
     JPEGBaseline8Bit,
@@ -35,7 +35,8 @@ from core.dicom.reading import PIXEL_TAGS, UnreadableDicom, expected_pixel_bytes
 _CONTENT: Final = b"countersign-content/1\x00"
 _DATA_SET: Final = b"countersign-data-set/1\x00"
 _PIXELS: Final = b"countersign-pixels/1\x00"
-_LOSSY: Final = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, "1.2.840.10008.1.2.4.203"})
+_HTJ2K_LOSSY: Final = "1.2.840.10008.1.2.4.203"
+_LOSSY: Final = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, _HTJ2K_LOSSY})
 _BINARY: Final = {"US": "H", "SS": "H", "UL": "I", "SL": "I", "UV": "Q", "SV": "Q", "FL": "f", "FD": "d"}
 _WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 # Belong to an encoding, not to the content: offset tables, padding, the order of colour planes.
@@ -45,7 +46,7 @@ _COLOUR_OF_CODEC: Final = {"YBR_RCT": "RGB", "YBR_ICT": "RGB"}
 
 @dataclass(frozen=True, slots=True)
 class ObjectDigests:
-    """SHA-256 in lower-case hex. `pixels` is empty where the object has none; `pixels_of` is decoded, encoded or none."""
+    """SHA-256 in lower-case hex; `pixels_of` is decoded, encoded or none, and `pixels` then empty."""
 
     file: str
     content: str
@@ -70,8 +71,8 @@ def digests(dataset: FileDataset, file_sha256: str) -> ObjectDigests:
     """
     data_set = data_set_digest(dataset)
     pixels_of, pixels = pixel_digest(dataset)
-    content = hashlib.sha256(_CONTENT + bytes.fromhex(data_set) + pixels_of.encode() + bytes.fromhex(pixels)).hexdigest()
-    return ObjectDigests(file_sha256, content, data_set, pixels, pixels_of)
+    whole = _CONTENT + bytes.fromhex(data_set) + pixels_of.encode() + bytes.fromhex(pixels)
+    return ObjectDigests(file_sha256, hashlib.sha256(whole).hexdigest(), data_set, pixels, pixels_of)
 
 
 def data_set_digest(dataset: Dataset) -> str:
@@ -196,6 +197,8 @@ def _stored_bits(array: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     if array.dtype.kind not in "iu" or not 0 < stored < allocated or int(dataset.get("BitsAllocated") or 0) < 8:
         return array
     if array.dtype.kind == "u":
-        return array & array.dtype.type((1 << stored) - 1)
+        masked: NDArray[Any] = array & array.dtype.type((1 << stored) - 1)
+        return masked
     shift = allocated - stored
-    return np.right_shift(np.left_shift(array, shift), shift)
+    extended: NDArray[Any] = np.right_shift(np.left_shift(array, shift), shift)
+    return extended

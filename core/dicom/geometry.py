@@ -76,7 +76,10 @@ class SliceHeader:
 
 @dataclass(frozen=True, slots=True)
 class VolumeGeometry:
-    """A regular grid; `frame_of_reference` is empty where its slices name several. `order` gives, slice by slice along the normal, the index into the headers it was made from."""
+    """A regular grid; `frame_of_reference` is empty where its slices name several.
+
+    `order` gives, slice by slice along the normal, the index into the headers that it was made from.
+    """
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -264,7 +267,8 @@ def _right_angles(headers: Sequence[SliceHeader], limits: Tolerances) -> Finding
 
 def _along(headers: Sequence[SliceHeader]) -> NDArray[np.float64]:
     normal = np.asarray(headers[0].normal)
-    return np.asarray([header.position for header in headers], dtype=np.float64) @ normal
+    heights: NDArray[np.float64] = np.asarray([header.position for header in headers], dtype=np.float64) @ normal
+    return heights
 
 
 def shear_deg(headers: Sequence[SliceHeader]) -> float:
@@ -291,8 +295,9 @@ def _steps(headers: Sequence[SliceHeader], limits: Tolerances) -> list[Finding]:
     heights = np.sort(_along(headers))
     steps = np.diff(heights)
     doubles = int((steps <= float(limits.duplicate_mm)).sum())
-    findings = [_finding("geometry.duplicates", "no two slices at one position", f"{doubles} at the position of another",
-                         "series" if not doubles else mm(float(heights[int(steps.argmin())])), doubles == 0)]
+    where = "series" if not doubles else mm(float(heights[int(steps.argmin())]))
+    findings = [_finding("geometry.duplicates", "no two slices at one position",
+                         f"{doubles} at the position of another", where, doubles == 0)]
     real = steps[steps > float(limits.duplicate_mm)]
     if real.size == 0:
         return findings
@@ -301,7 +306,8 @@ def _steps(headers: Sequence[SliceHeader], limits: Tolerances) -> list[Finding]:
             if step > typical * float(limits.gap_factor)]
     missing = sum(max(1, round(step / typical) - 1) for _, step in gaps)
     span = "; ".join(f"{start:.1f} to {start + step:.1f} mm" for start, step in gaps[:3]) or "series"
-    findings.append(_finding("geometry.gaps", "no gap", f"{missing} missing of {len(headers) + missing}", span, not gaps))
+    told = f"{missing} missing of {len(headers) + missing}"
+    findings.append(_finding("geometry.gaps", "no gap", told, span, not gaps))
     allowed = max(typical * float(limits.step_share), float(limits.step_mm))
     off = float(np.abs(real - typical).max())
     worst = heights[int(np.abs(np.where(steps > float(limits.duplicate_mm), steps, typical) - typical).argmax())]

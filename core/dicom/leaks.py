@@ -35,11 +35,11 @@ _PLACES: Final = (
     "PatientInstitutionResidence", "ReferringPhysicianAddress",
 )  # fmt: skip
 # Common words of institutions: alone they name nobody and would alarm everywhere.
-_PLAIN: Final = frozenset(
-    "hospital clinic university centre center medical imaging radiology department institute general the and for of "
-    "de la der und street road avenue none unknown anonymous anonymized removed patient doctor dr prof "
-    "mg md phd yes no".split()
-)
+_PLAIN: Final = frozenset({
+    "hospital", "clinic", "university", "centre", "center", "medical", "imaging", "radiology", "department",
+    "institute", "general", "the", "and", "for", "von", "der", "und", "street", "road", "avenue", "none", "unknown",
+    "anonymous", "anonymized", "removed", "patient", "doctor", "prof", "phd", "yes",
+})  # fmt: skip
 _PATTERNS: Final = (
     ("e-mail address", re.compile(r"[\w.+-]+@[\w-]+\.[a-z]{2,}", re.IGNORECASE)),
     ("social security number", re.compile(r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)")),
@@ -168,7 +168,7 @@ def find_leaks(dataset: Dataset, identifiers: Sequence[Identifier], *, allowed: 
         here = [text for text in _texts(element) if text]
         if here and _squeezed("".join(here)) not in free:
             texts.append((place, element, here))
-    # All text at once first: a clean object, the usual case, costs one search per identifier instead of one per element.
+    # All text at once first: a clean object, the usual case, costs one search per identifier, not one per element.
     whole = "\n".join(text for _, _, here in texts for text in here)
     suspects = [identifier for identifier in identifiers if holds(whole, identifier)]
     worded = "\n".join(text for _, element, here in texts for text in here if _is_text(element))
@@ -224,5 +224,6 @@ def check_pixels(dataset: Dataset) -> Finding:
     if str(dataset.get("BurnedInAnnotation") or "") == "YES":
         return Finding("deid.burned_in", "none", "the header states burned-in text", "(0028,0301)", Outcome.NOT_MET)
     if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") or kinds & {"SCREEN SAVE", "SECONDARY CAPTURE"}:
-        return Finding("deid.burned_in", "none", "a screen capture; its pixels were not read", "pixels", Outcome.NOT_MET)
+        measured = "a screen capture; its pixels were not read"
+        return Finding("deid.burned_in", "none", measured, "pixels", Outcome.NOT_MET)
     return Finding("deid.burned_in", "none", "an original image by its header; pixels not read", "pixels", Outcome.MET)

@@ -11,7 +11,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
@@ -140,8 +140,8 @@ def _touch(dataset: Dataset, depth: int) -> None:
     """Parse every element, nested ones too; refuse nesting deeper than `depth`."""
     if depth < 0:
         raise UnreadableDicom("unreadable", "Sequences are nested deeper than this house reads.")
-    for tag in dataset.keys():
-        raw = dataset.get_item(tag)
+    for tag in list(dataset._dict):
+        raw: Any = dataset.get_item(tag)
         if isinstance(raw, RawDataElement) and raw.length != 0xFFFFFFFF and len(raw.value or b"") != raw.length:
             raise UnreadableDicom("truncated", f"The object ends inside element {raw.tag}.")
     for element in dataset:
@@ -202,7 +202,8 @@ def _require_whole_pixels(dataset: FileDataset, limits: Limits) -> None:
         return
     expected = expected_pixel_bytes(dataset)
     if expected > limits.pixel_bytes:
-        raise UnreadableDicom("too-large", f"The pixels take {expected} bytes; this house decodes {limits.pixel_bytes}.")
+        told = f"The pixels take {expected} bytes; this house decodes {limits.pixel_bytes}."
+        raise UnreadableDicom("too-large", told)
     value = dataset[tag].value
     if not isinstance(value, bytes) or not value:
         raise UnreadableDicom("truncated", "The pixel data element is empty.")

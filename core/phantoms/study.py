@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -152,7 +153,9 @@ def _slices(template: Dataset, grid: Grid, header: StudyHeader, stored: np.ndarr
     for number in range(count):
         index = count - 1 - number
         d = Dataset()
-        d.update(template)
+        for element in template:
+            # Copies: assigning to a slice must not write into its neighbours.
+            d.add(copy.copy(element))
         d.SOPInstanceUID = header.uid("instance", template.Modality, str(number))
         d.InstanceNumber = number + 1
         z = grid.origin_mm[2] + index * grid.spacing_mm[0]

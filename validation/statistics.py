@@ -86,7 +86,11 @@ def hd95_mm(mask: Mask, reference: Mask, spacing_mm: Sequence[float]) -> tuple[f
         return 0.0, False
     if not mask.any() or not reference.any():
         return float(np.sqrt((((np.asarray(mask.shape) - 1) * spacing) ** 2).sum())), True
-    edges = [m & ~binary_erosion(m) for m in (mask, reference)]
+    # Surfaces lie within the box of both masks; one cell of margin keeps the outermost cells an edge.
+    places = np.argwhere(mask | reference)
+    box = tuple(slice(low, high + 1) for low, high in zip(places.min(axis=0), places.max(axis=0), strict=True))
+    pair = [np.pad(m[box], 1) for m in (mask, reference)]
+    edges = [m & ~binary_erosion(m) for m in pair]
     directed = [
         np.percentile(distance_transform_edt(~there, sampling=spacing)[here], 95)
         for here, there in (edges, edges[::-1])

@@ -1,0 +1,228 @@
+"""What pages, papers, gates' owners and the runner ask about validation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from core.access.queries import standing
+from core.errors import NotFound
+from core.policy.state import Actor, Facts
+from validation.projections import (
+    criteria,
+    deviations,
+    openings,
+    protocols,
+    releases,
+    runs,
+    signatures,
+    steps,
+    test_sets,
+    verdicts,
+)
+from validation.rules import next_signature
+
+Row = Mapping[str, Any]
+
+
+def facts(session: Connection, actor: Actor, action: str, *relations: str, trial: str | None = None) -> Facts:
+    """Standing of an actor for an act of validation, and what they are to the thing."""
+    return standing(session, actor, trial, action, relations=frozenset(relations))
+
+
+def protocol_row(session: Connection, protocol: str, version: int | None = None) -> RowMapping:
+    """One protocol; the newest version where none is named. Raises NotFound."""
+    wanted = select(protocols).where(protocols.c.protocol == protocol)
+    if version is not None:
+        wanted = wanted.where(protocols.c.version == version)
+    row = session.execute(wanted.order_by(protocols.c.version.desc()).limit(1)).mappings().first()
+    if row is None:
+        named = protocol if version is None else f"{protocol} version {version}"
+        raise NotFound(f"There is no protocol {named}.", next_step="`countersign validate list` shows what there is.")
+    return row
+
+
+def latest_version(session: Connection, protocol: str) -> int:
+    """Newest version of a protocol; 0 where there is none."""
+    newest = session.execute(select(func.max(protocols.c.version)).where(protocols.c.protocol == protocol)).scalar()
+    return int(newest or 0)
+
+
+def signed(session: Connection, protocol: str, version: int) -> list[RowMapping]:
+    """Signatures under a protocol, in order."""
+    return list(session.execute(
+        select(signatures).where(signatures.c.protocol == protocol, signatures.c.version == version)
+        .order_by(signatures.c.entry)
+    ).mappings())
+
+
+def next_of(session: Connection, row: Row) -> str | None:
+    """The signature ("role:meaning") that a protocol waits for, None when it has all."""
+    given = [one["signed"] for one in signed(session, row["protocol"], row["version"])]
+    return next_signature(json.loads(row["signers"]), given)
+
+
+def test_set_row(session: Connection, test_set: str) -> RowMapping:
+    """A sealed test set. Raises NotFound."""
+    row = session.execute(select(test_sets).where(test_sets.c.test_set == test_set)).mappings().first()
+    if row is None:
+        raise NotFound(f"Test set {test_set} is not sealed.", next_step="Seal it first: `countersign validate seal`.")
+    return row
+
+
+def first_opening(session: Connection, test_set: str, protocol: str, version: int) -> RowMapping | None:
+    """The first of two signatures to open a set for a protocol, while the second is missing."""
+    rows = list(session.execute(
+        select(openings).where(openings.c.test_set == test_set, openings.c.protocol == protocol,
+                               openings.c.version == version).order_by(openings.c.entry)
+    ).mappings())
+    return rows[-1] if rows and not rows[-1]["effective"] else None
+
+
+def is_open_for(session: Connection, test_set: str, protocol: str, version: int) -> bool:
+    """Whether two persons opened the set for this version of the protocol."""
+    return session.execute(
+        select(openings.c.entry).where(openings.c.test_set == test_set, openings.c.protocol == protocol,
+                                       openings.c.version == version, openings.c.effective)
+    ).first() is not None
+
+
+def run_row(session: Connection, run: str) -> RowMapping:
+    """One run. Raises NotFound."""
+    row = session.execute(select(runs).where(runs.c.run == run)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no run {run}.", next_step="`countersign validate list` shows what there is.")
+    return row
+
+
+def count_runs(session: Connection, protocol: str, version: int) -> int:
+    """How often a version of a protocol was run so far."""
+    return int(session.execute(
+        select(func.count()).select_from(runs).where(runs.c.protocol == protocol, runs.c.version == version)
+    ).scalar_one())
+
+
+def counting_run(session: Connection, kind: str, *, target: str, lock: str | None) -> RowMapping | None:
+    """The newest concluded run of a kind for this lock (or the installation) that is not suspect."""
+    return session.execute(
+        select(runs).where(runs.c.kind == kind, runs.c.target == target, runs.c.lock.is_not_distinct_from(lock),
+                           runs.c.state == "concluded").order_by(runs.c.concluded_seq.desc()).limit(1)
+    ).mappings().first()
+
+
+def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:
+    """Ids of open deviations about these runs."""
+    named = list(about)
+    rows = session.execute(select(deviations.c.deviation, deviations.c.about).where(deviations.c.state == "open"))
+    return sorted(row.deviation for row in rows if any(row.about.startswith(one) for one in named))
+
+
+def deviation_row(session: Connection, deviation: str) -> RowMapping:
+    """One deviation. Raises NotFound."""
+    row = session.execute(select(deviations).where(deviations.c.deviation == deviation)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no deviation {deviation}.", next_step="`countersign validate list` shows them.")
+    return row
+
+
+# -- For pages and papers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationLine:
+    """A row of the appendix' table of validation (A5): a run, a criterion, its numbers as text, its verdict."""
+
+    run: str
+    protocol: str
+    version: int
+    kind: str
+    target: str
+    lock: str | None
+    use: int | None
+    endpoint: str | None
+    approved_at: str | None
+    protocol_seq: int
+    concluded_at: str | None
+    concluded_seq: int | None
+    state: str
+    verdict: str | None
+    evidence_class: str
+    criterion: Mapping[str, Any] | None
+
+
+def validation_lines(session: Connection, *, lock: str | None = None, target: str | None = None
+                     ) -> list[ValidationLine]:
+    """Every run, with one line per criterion (or one for runs of steps), in the order of their start."""
+    wanted = select(runs, protocols.c.approved_at).join(
+        protocols, (protocols.c.protocol == runs.c.protocol) & (protocols.c.version == runs.c.version)
+    )
+    if lock is not None:
+        wanted = wanted.where(runs.c.lock == lock)
+    if target is not None:
+        wanted = wanted.where(runs.c.target == target)
+    lines = []
+    for row in session.execute(wanted.order_by(runs.c.entry)).mappings():
+        judged = session.execute(
+            select(criteria.c.fields).where(criteria.c.run == row["run"]).order_by(criteria.c.criterion)
+        ).scalars().all()
+        for one in [json.loads(text) for text in judged] or [None]:
+            lines.append(ValidationLine(
+                row["run"], row["protocol"], row["version"], row["kind"], row["target"], row["lock"], row["use"],
+                row["endpoint"], row["approved_at"], row["protocol_seq"], row["concluded_at"], row["concluded_seq"],
+                row["state"], row["verdict"], row["evidence_class"], one,
+            ))
+    return lines
+
+
+def steps_of(session: Connection, run: str) -> list[RowMapping]:
+    """Steps of a run as recorded, in order."""
+    return list(session.execute(select(steps).where(steps.c.run == run).order_by(steps.c.entry)).mappings())
+
+
+def verdicts_of(session: Connection, lock: str) -> list[RowMapping]:
+    """Verdicts by stratum and measure of every concluded run of a lock, with whether the run still counts."""
+    return list(session.execute(
+        select(verdicts, runs.c.kind, runs.c.use, runs.c.endpoint, runs.c.state, runs.c.protocol_seq)
+        .join(runs, runs.c.run == verdicts.c.run).where(verdicts.c.lock == lock)
+        .order_by(verdicts.c.entry, verdicts.c.stratum, verdicts.c.measure)
+    ).mappings())
+
+
+def deviation_lines(session: Connection, *, trial: str | None = None) -> list[RowMapping]:
+    """Deviations (A12) of a trial and of the house, in the order they were opened; `closing` is JSON text or None."""
+    wanted = select(deviations)
+    if trial is not None:
+        wanted = wanted.where((deviations.c.trial == trial) | deviations.c.trial.is_(None))
+    return list(session.execute(wanted.order_by(deviations.c.entry)).mappings())
+
+
+def protocol_lines(session: Connection) -> list[dict[str, Any]]:
+    """Every protocol with its state, signatures and the one it waits for."""
+    lines = []
+    for row in session.execute(select(protocols).order_by(protocols.c.entry)).mappings():
+        given = [f"{one['signed']} {one['person']}" for one in signed(session, row["protocol"], row["version"])]
+        waits = next_of(session, row) if row["state"] == "draft" else None
+        lines.append(dict(row) | {"signed": given, "waits_for": waits})
+    return lines
+
+
+def releases_of(session: Connection, target: str, lock: str | None = None) -> list[RowMapping]:
+    """Releases of the installation or of a lock, newest last."""
+    return list(session.execute(
+        select(releases).where(releases.c.target == target, releases.c.lock.is_not_distinct_from(lock))
+        .order_by(releases.c.entry)
+    ).mappings())
+
+
+def installation_is_released(session: Connection, what: str) -> bool:
+    """Whether this release of the software is signed off and none of the runs behind it is suspect."""
+    for row in releases_of(session, "installation"):
+        if row["what"] == what:
+            states = session.execute(select(runs.c.state).where(runs.c.run.in_(json.loads(row["runs"])))).scalars()
+            if all(state == "concluded" for state in states):
+                return True
+    return False

@@ -19,10 +19,11 @@ from pathlib import Path
 import orjson
 from sqlalchemy import MetaData, insert
 from sqlalchemy.engine import Engine
+from sqlalchemy.sql import quoted_name
 
 import countersign.words  # noqa: F401
 from audit import ledger, proofs, store
-from audit.entry import SignedBody, base64_text, body_to_sign, from_base64, kid_of
+from audit.entry import Entry, SignedBody, base64_text, body_to_sign, from_base64, kid_of
 from audit.signatures import signature_is_valid
 from core.clock import in_words
 from core.ids import uuid7
@@ -65,7 +66,7 @@ def plain_table(engine: Engine) -> Callable[[int], None]:
     metadata = MetaData()
     table = store.entries.to_metadata(metadata, name="plain_audit")
     for index in table.indexes:
-        index.name = f"plain_{index.name}"
+        index.name = quoted_name(f"plain_{index.name}", quote=None)
     metadata.create_all(engine)
     written = 0
 
@@ -113,7 +114,7 @@ def verification(house: House) -> tuple[int, float, float]:
     begun = time.process_time()
     frontier = proofs.Frontier()
     for raw in raws:
-        entry = store.Entry.parse(raw)
+        entry = Entry.parse(raw)
         assert signature_is_valid(keys[entry.kid], body_to_sign(entry.body), from_base64(entry.sig))
         frontier.add(entry.leaf)
     full = time.process_time() - begun

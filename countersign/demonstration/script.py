@@ -1,0 +1,52 @@
+"""The order of the scenes, the last checks and the table at the end."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from core.errors import AlreadyDone
+from countersign.demonstration import founding
+from countersign.demonstration.cast import Pockets
+from countersign.demonstration.stage import DemonstrationFailed, Stage
+from countersign.house import found_house
+from countersign.settings import FILE, Settings, sqlite_url
+
+ORIGIN = "countersign.example/demonstration"
+MARK = "DEMONSTRATION"
+
+
+def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
+    """Play all scenes into a fresh home; 0 only if everything that was claimed was also verified."""
+    home = home.absolute()
+    _make_room(home, fresh=fresh)
+    begun = time.monotonic()
+    house = found_house(Settings(home=home, origin=ORIGIN, database_url=sqlite_url(home)))
+    (home / MARK).write_text("This home was made by `countersign demo`; nothing in it is about a person.\n")
+    stage = Stage(house, Pockets(home / "demonstration" / "accounts.json"), home / "demonstration")
+    try:
+        founding.found(stage)
+    except DemonstrationFailed as failure:
+        stage.say(f"FAILED: {failure}")
+        return 1
+    finally:
+        stage.pockets.keep()
+        house.close()
+    stage.say("")
+    print(stage.table(), file=sys.stdout)  # noqa: T201
+    stage.say(f"Done in {time.monotonic() - begun:.0f} s.")
+    return 0
+
+
+def _make_room(home: Path, *, fresh: bool) -> None:
+    if not home.exists():
+        return
+    if (home / FILE).exists() or any(home.iterdir()):
+        if not (fresh and (home / MARK).exists()):
+            raise AlreadyDone(
+                f"{home} is not empty.",
+                next_step="Give another --home, or --fresh to replace an earlier demonstration; nothing was changed.",
+            )
+        shutil.rmtree(home)

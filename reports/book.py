@@ -123,6 +123,12 @@ class Book:
             raise UnusableInput(f"The range says {size} entries, the record at hand has {self.range.size}.")
         return Book(self.range.origin, (line for line in self.all() if line.seq < size), self._leaves, size)
 
+    def of_trial(self, trial: str) -> Book:
+        """Only what concerns a trial: its stream, the house's and the keys. Codes and root stay those of the log."""
+        streams = {"keys", "house", f"trial/{trial}"}
+        kept = [line for line in self.all() if line.stream in streams]
+        return Book(self.range.origin, kept, self._leaves, self.range.size)
+
     @classmethod
     def from_bundle(cls, source: str | IO[bytes]) -> Book:
         """Read a bundle (RECORD 7). It must hold leaves.bin; its truth is the verifier's matter, not ours.

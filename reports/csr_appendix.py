@@ -27,6 +27,7 @@ def build(book: Book, trial: str, release: str) -> Paper:
     created = governance.of_trial(book, trial, "trial.created")
     if not created:
         raise NotFound(f"Entries 0 to {book.range.size - 1} hold no trial {trial}.")
+    book = book.of_trial(trial)
     quote = Quote(book)
     tables: list[Table] = [
         statement.statement(book, quote, trial),
@@ -64,8 +65,9 @@ def _cover(book: Book, trial: str, release: str, created: Line) -> Cover:
     facts: list[tuple[str, str]] = []
     if approved:
         last = approved[-1]
-        facts.append(("Charter", f"version {last.get('charter_version')}, approved {recompute.written(last.body['at'], 'utc')}"
-                                 f" UTC, {book.codes.code(last.seq)}"))
+        at = recompute.written(last.body["at"], "utc")
+        version, code = last.get("charter_version"), book.codes.code(last.seq)
+        facts.append(("Charter", f"version {version}, approved {at} UTC, {code}"))
     facts += [("AI", _use_of_ai(book, trial)), ("Subjects", f"{len(subjects_seen)} with expected time points")]
     return Cover(
         trial=trial, document=document_id(trial), version=version_in(book, trial),
@@ -102,9 +104,9 @@ def _signing(book: Book, line: Line, meaning: str) -> Signing:
     auth = manifest.get("auth", {})
     factors = ", ".join(str(factor).replace("_", " ") for factor in auth.get("factors", []))
     at = f"{str(line.body['at'])[:26].replace('T', ' ')} UTC"
-    lines = tuple(part for part in (at, f"By {factors}" if factors else "", f"Meaning: {manifest.get('meaning', '')}") if part)
+    said = (at, f"By {factors}" if factors else "", f"Meaning: {manifest.get('meaning', '')}")
     return Signing(str(manifest.get("printed_name") or recompute.name_of(book, line.person)), meaning,
-                   _role(str(line.body["role"])), lines, line.seq, book.codes.code(line.seq))
+                   _role(str(line.body["role"])), tuple(filter(None, said)), line.seq, book.codes.code(line.seq))
 
 
 def _role(role: str) -> str:

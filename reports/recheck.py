@@ -62,6 +62,7 @@ class PaperCheck:
     content_sha256: str = ""
     pdf_sha256: str = ""
     record: str = ""
+    pages: int = 0
     numbers: int = 0
     signatures: int = 0
     steps: dict[int, str] = field(default_factory=dict)
@@ -94,8 +95,10 @@ class PaperCheck:
         lines += [f"  - {finding.in_words()}" for finding in self.findings]
         if self.ok:
             lines.append(f"AGREES WITH ITS RECORD. Record: {self.record}")
+        elif self.findings:
+            lines.append(f"DIFFERS FROM ITS RECORD in {len(self.findings)} places.")
         else:
-            lines.append(f"DIFFERS FROM ITS RECORD in {len(self.findings)} places." if self.findings else "NOT CHECKED WHOLLY.")
+            lines.append("NOT CHECKED WHOLLY.")
         return "\n".join(lines)
 
 
@@ -107,6 +110,7 @@ def check_pdf(path: str | Path, *, trust: Path | None = None, require_trust: boo
     path = Path(path)
     opened = open_paper(path)  # 1
     check = PaperCheck(path.name, pdf_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    check.pages = len(opened.printed)
     check.steps[1] = f"{len(opened.files)} attached files, {len(opened.printed)} pages"
     _Checker(check, opened, paper_of(opened.files[CONTENT_NAME])).run(trust, require_trust, jobs)
     del check.findings[MOST_FINDINGS:]
@@ -147,12 +151,15 @@ class _Checker:
         self.check.steps[2] = f"sha256:{self.check.content_sha256}"
 
     def record(self, trust: Path | None, require_trust: bool, jobs: int) -> bool:  # 3
-        from audit.verifier import verify_bundle
+        from audit.verifier import WrongUse, verify_bundle
 
         with tempfile.NamedTemporaryFile(suffix=".zip") as copy:
             copy.write(self.opened.files[BUNDLE_NAME])
             copy.flush()
-            report = verify_bundle(copy.name, trust, jobs=jobs)
+            try:
+                report = verify_bundle(copy.name, trust, jobs=jobs)
+            except WrongUse as wrong:
+                raise UnusableInput(str(wrong), next_step="Check path and trust card.") from wrong
         self.check.record = report.verdict
         self.check.steps[3] = f"{report.verdict}, {report.entries} entries"
         if not report.ok:
@@ -166,7 +173,7 @@ class _Checker:
     def range(self, whole: Book) -> Book | None:  # 4
         named = self.paper.cover.range
         try:
-            book = whole.until(named.size)
+            book = whole.until(named.size).of_trial(self.paper.cover.trial)
         except UnusableInput as error:
             self.tell(4, "range of the paper", f"{named.size} entries", error.fact)
             return None
@@ -221,14 +228,14 @@ class _Checker:
         self.check.signatures = sum(signing.entry is not None for signing in signings)
         signed = Paper(self.paper.cover, self.paper.tables, self.paper.figures, signings)
         files = attached_data(self.paper, self.opened.files[BUNDLE_NAME])
-        places = {where: cell for where, cell in _cells(self.paper)}
+        places = dict(_cells(self.paper))
         for difference in visible.compare(signed, files, self.opened.printed):
             cell = places.get(difference.where)
             code = cell.code.removeprefix("EV-") if cell else ""
             entries = cell.basis.entries if cell and cell.basis else ()
             self.tell(7, difference.where, difference.printed.removesuffix(code),
                       difference.expected.removesuffix(code), entries)
-        self.check.steps[7] = f"{len(self.opened.printed)} pages, {self.check.signatures} of {len(signings)} signatures made"
+        self.check.steps[7] = f"{self.check.pages} pages, {self.check.signatures} of {len(signings)} signatures made"
 
     def tables(self) -> None:  # 8
         from reports.render import attached_data

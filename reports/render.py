@@ -64,7 +64,7 @@ class _Listing:
 def attached_data(paper: Paper, bundle: bytes | None) -> list[Attached]:
     """The data that travel with the paper: content, one CSV a table, the record it was drawn from."""
     files = [Attached(CONTENT_NAME, content_bytes(paper),
-                      "Every printed cell with its rule and entries; canonical JSON, its SHA-256 is the content digest")]
+                      "Every printed cell with its rule and entries; its SHA-256 is the content digest")]
     files += [
         Attached(f"table-{table.id.lower()}.csv", table_csv(table), f"Table {table.id}, {table.title}")
         for table in paper.tables if table.rows
@@ -106,20 +106,21 @@ def render(paper: Paper, *, bundle: bytes | None = None, evidence_url: str = DEF
 def _run_press(folder: Path) -> None:
     cache_dir = folder / "cache"
     cache_dir.mkdir()
+    found = os.pathsep.join([str(HERE.parent), *sys.path])
     environment = {
         "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "HOME": str(folder), "XDG_CACHE_HOME": str(cache_dir),
-        "FONTCONFIG_FILE": str(HERE / "fonts" / "fonts.conf"), "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]),
-        "PYTHONHASHSEED": "0",
+        "FONTCONFIG_FILE": str(HERE / "fonts" / "fonts.conf"), "PYTHONPATH": found, "PYTHONHASHSEED": "0",
     }
     command = [sys.executable, "-m", "reports.press", str(folder)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as late:
-        raise UnusableInput(f"The paper was not finished within {TIMEOUT_S} s.", next_step="Nothing was kept.") from late
+        words = f"The paper was not finished within {TIMEOUT_S} s."
+        raise UnusableInput(words, next_step="Nothing was kept.") from late
     if done.returncode != 0 or not (folder / "paper.pdf").is_file():
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
         because = lines[-1] if lines else f"exit code {done.returncode}"
-        raise UnusableInput(f"The PDF renderer failed: {because}", next_step="Nothing was kept. Run `countersign doctor`.")
+        raise UnusableInput(f"The PDF renderer failed: {because}.", next_step="Nothing was kept.")
 
 
 def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAULT_EVIDENCE_URL) -> str:
@@ -145,7 +146,7 @@ def _signature_note(paper: Paper) -> str:
     if not paper.signings:
         return "This is an unsigned copy: nobody has put a name to it."
     if all(signing.entry is not None for signing in paper.signings):
-        return "These electronic signatures were made under re-authentication and are bound to the content digest above."
+        return "These electronic signatures were made under re-authentication and are bound to the content digest."
     return "A dashed frame is a signature still needed; until then this paper is a draft."
 
 

@@ -62,8 +62,9 @@ class _Reader:
         resources = holder.get("/Resources") or pikepdf.Dictionary()
         font: dict[int, str] | None = None
         saved: list[dict[int, str] | None] = []
-        for operands, operator in pikepdf.parse_content_stream(holder):
-            verb = str(operator)
+        for instruction in pikepdf.parse_content_stream(holder):
+            operands: Any = instruction.operands
+            verb = str(instruction.operator)
             if verb == "q":
                 saved.append(font)
             elif verb == "Q" and saved:
@@ -77,12 +78,14 @@ class _Reader:
                     self._decode(bytes(item), font) for item in operands[0] if isinstance(item, pikepdf.String)
                 )
             elif verb == "Do" and depth < DEEPEST_FORM:
-                thing = resources.get("/XObject", {}).get(str(operands[0]))
+                forms: Any = resources.get("/XObject") or pikepdf.Dictionary()
+                thing = forms.get(str(operands[0]))
                 if thing is not None and thing.get("/Subtype") == "/Form":
                     yield from self.text(thing, depth + 1)
 
     def _map(self, resources: Any, name: str) -> dict[int, str] | None:
-        font = resources.get("/Font", {}).get(name)
+        fonts = resources.get("/Font")
+        font = fonts.get(name) if fonts is not None else None
         if font is None or "/ToUnicode" not in font:
             return None
         key = font.objgen

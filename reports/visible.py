@@ -107,7 +107,7 @@ class _Pieces(HTMLParser):
 
     def _where(self) -> str:
         table = self._tables.get(self._table)
-        if table is None or not 0 <= self._row < len(table.rows) or "td" not in self._in and self._column < 0:
+        if table is None or not 0 <= self._row < len(table.rows) or ("td" not in self._in and self._column < 0):
             return self.titles[-1] if self.titles else "cover"
         column = table.columns[min(max(self._column, 0), len(table.columns) - 1)]
         return f"table {table.id}, {table.rows[self._row].key}, {column.title}"

@@ -6,19 +6,33 @@ from audit.vocabulary.registry import ObjectRef, event
 
 
 @event(
+    "report.drawn", signed_by="service", clause="ICH E3 16; 21 CFR 11.10(b)",
+    sentence="{report} was drawn for {on_behalf_of} from entries up to {size}: content {content_digest}",
+)
+class ReportDrawn:
+    """The content of a paper was made from entries 0 .. size − 1, verified before; nobody has signed it yet."""
+
+    report: str
+    kind: str
+    content_digest: str
+    size: int
+    root: str
+    content: ObjectRef
+    release: str
+
+
+@event(
     "report.signed", signed_by="person", clause="ICH E6(R3) 4.2.5; 21 CFR 11.50",
     sentence="{actor} signed {report} as {part}, content {content_digest}",
 )
 class ReportSigned:
-    """A name under the content of a paper, drawn from entries 0 .. size − 1. The approval names the first entry."""
+    """A name under the content of a paper: `part` is prepared or approved. The approval names the first entry."""
 
     report: str
     kind: str
     part: str
     content_digest: str
-    size: int
-    root: str
-    content: ObjectRef
+    drawn: str
     first: str | None = None
 
 

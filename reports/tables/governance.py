@@ -7,7 +7,8 @@ from reports.model import Column, Row, Table
 from reports.quoting import BLANK, Quote, plain
 
 CHARTER_WORDS = {
-    "charter.signed": "signed", "charter.accepted": "accepted as investigator", "charter.approved": "approved, in force",
+    "charter.signed": "signed", "charter.accepted": "accepted as investigator",
+    "charter.approved": "approved, in force",
     "configuration.tested": "configuration tested", "trial.activated": "trial made live",
 }
 GATE_WORDS = {
@@ -74,7 +75,7 @@ def gates(book: Book, quote: Quote, trial: str) -> Table:
             quote.field(ask, "fields.scope") if ask and first else BLANK,
             quote.field(ask, "fields.lock", "short") if ask and first else BLANK,
             quote.word(GATE_WORDS[line.action], line), quote.person(line),
-            quote.field(line, "fields.signed_as", "words") if line.get("signed_as") else quote.field(line, "role", "words"),
+            quote.field(line, "fields.signed_as" if line.get("signed_as") else "role", "words"),
             quote.field(line, "fields.says") if line.get("says") else quote.field(line, "reason", "words"),
             quote.recorded(line), quote.entry(line),
         ), group=str(line.get("gate"))))

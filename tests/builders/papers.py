@@ -11,7 +11,13 @@ from audit.entry import canonical
 from audit.vocabulary.gates import GateOpened, GateRequested, JudgedCriterion
 from audit.vocabulary.ledger import ExportMade, StreamEnd
 from audit.vocabulary.trials import (
-    CharterApproved, CharterSigned, KeyNumber, TimePointExpected, TimePointMissed, TimePointMoved, TrialCreated,
+    CharterApproved,
+    CharterSigned,
+    KeyNumber,
+    TimePointExpected,
+    TimePointMissed,
+    TimePointMoved,
+    TrialCreated,
 )
 from core.policy.state import Actor, Decision
 from core.work import Draft, View
@@ -19,6 +25,7 @@ from reports.book import Book, Line
 from tests.house import HouseUnderTest
 
 TRIAL = "T1"
+SCHEDULE = (("baseline", "Baseline"), ("week-8", "Week 8"), ("week-16", "Week 16"))
 ALLOWED = Decision(True, "T-00", "set up for a test", "trial_lead")
 SERVICE = Decision(True, "T-00", "set up for a test", "service")
 VIEW = View("A deed of a test", "test", (("What", "a test"),))
@@ -57,7 +64,7 @@ def a_told_trial(house: HouseUnderTest) -> None:
         notes(house, *(
             TimePointExpected(subject=subject, time_point=name, label=label, occasion=name, target_on=f"2026-0{n}-15",
                               earliest_on=f"2026-0{n}-08", latest_on=f"2026-0{n}-22", charter_version="1.0")
-            for n, (name, label) in enumerate((("baseline", "Baseline"), ("week-8", "Week 8"), ("week-16", "Week 16")), 1)
+            for n, (name, label) in enumerate(SCHEDULE, 1)
         ), on_behalf_of="lead")
     for became in ("received", "in_qc", "ready", "in_read", "read"):
         notes(house, TimePointMoved(subject="S-001", time_point="baseline", became=became))

@@ -1,5 +1,21 @@
 """Rows about reports (F-8nn forbids, P-8nn permits)."""
 
-from core.policy.state import Rule
+from core.policy.state import Rule, allow, forbid, related
 
-ROWS: tuple[Rule, ...] = ()
+DRAWERS = "trial_lead qa_auditor imaging_lead data_manager statistician regulatory"
+READERS_OF_PAPERS = f"{DRAWERS} inspector monitor validation_lead medical_monitor"
+
+ROWS: tuple[Rule, ...] = (
+    forbid("F-801", "report.approve", "You prepared this paper; another person approves it.", when=related("preparer")),
+    forbid("F-802", "report.approve report.issue", "The paper is not signed as prepared and complete yet.",
+           when=related("unprepared")),
+    forbid("F-803", "report.issue", "QA has not approved the paper yet.", when=related("unapproved")),
+    forbid("F-804", "report.prepare report.approve", "A name under a paper is a person's; a service cannot give it.",
+           roles="service"),
+    forbid("F-805", "report.prepare report.approve", "You have put your name to this part of the paper already.",
+           when=related("signed_already")),
+    allow("P-801", "report.draw", DRAWERS, "You may draw papers of this trial from the record."),
+    allow("P-802", "report.prepare", "trial_lead", "You lead this trial."),
+    allow("P-803", "report.approve", "qa_auditor", "You are QA of this trial."),
+    allow("P-804", "report.see", READERS_OF_PAPERS, "You may read the papers issued in this trial."),
+)

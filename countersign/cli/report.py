@@ -1,0 +1,146 @@
+"""`countersign report …` and `countersign verify FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+
+report_app = typer.Typer(no_args_is_help=True, help="Issued papers: the CSR imaging appendix.")
+verify_app = typer.Typer(help="Re-check a bundle or report offline; needs no home.")
+APPS = {"report": report_app, "verify": verify_app}
+
+TrialOption = Annotated[str, typer.Option("--trial", help="The trial.")]
+DigestOption = Annotated[str, typer.Option("--content", help="Content digest of the paper, or its first eight signs.")]
+AsOption = Annotated[str, typer.Option("--as", help="Who acts (user id).")]
+OutOption = Annotated[Path, typer.Option("--out", help="Where the PDF is written.")]
+TrustOption = Annotated[Path | None, typer.Option("--trust", help="Trust card of the log it was drawn from.")]
+FileArgument = Annotated[Path, typer.Argument(help="bundle .zip or paper .pdf")]
+
+
+@report_app.command("csr-appendix")
+@told
+def csr_appendix(
+    trial: TrialOption, out: OutOption, user: AsOption, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Verify the record, draw the appendix from it and write it as a draft for its signers."""
+    from core.policy.state import Actor
+    from reports import bundling, usecases
+
+    desk = house(home).desk
+    report = usecases.draw_appendix(desk, Actor(user), trial)
+    pdf, pages = usecases.printed(desk, report, bundling.trial_bundle(desk, trial, user))
+    _write(out, pdf)
+    data = {"report": report.report, "content_sha256": report.content_digest, "size": report.size, "root": report.root,
+            "pages": pages, "file": str(out), "status": "unsigned draft"}
+    answer(data, as_json=as_json, words=(
+        f"{report.report}: {pages} pages, entries 0 to {report.size - 1}, content sha256:{report.content_digest}\n"
+        f"Unsigned draft written to {out}.\n"
+        f"Next: countersign report sign --trial {trial} --content {report.content_digest[:12]} --part prepared --as …"
+    ))
+
+
+@report_app.command("sign")
+@told
+def sign(
+    trial: TrialOption, content: DigestOption, user: AsOption,
+    part: Annotated[str, typer.Option("--part", help="prepared or approved")],
+    password: Annotated[str, typer.Option(prompt="Signing password", hide_input=True)],
+    code: Annotated[str, typer.Option(prompt="One-time code")],
+    home: HomeOption = None,
+) -> None:
+    """Put your name under a drawn paper; QA's approval issues it."""
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+    from core.work import Proof
+    from reports import usecases
+
+    if part not in usecases.ACTION:
+        raise UnusableInput(f"A paper is signed as prepared or approved, not as {part!r}.")
+    desk = house(home).desk
+    proposal = usecases.sign_report(desk, Actor(user), usecases.SignReport(trial, content, part))
+    for view in proposal.views:
+        typer.echo(view.title)
+        for label, value in view.lines:
+            typer.echo(f"  {label:<18} {value}")
+    receipt = desk.commit(proposal, Proof(password, code))
+    typer.echo(f"Signed: entry {receipt.seq}.")
+
+
+@report_app.command("issue")
+@told
+def issue(trial: TrialOption, content: DigestOption, out: OutOption, home: HomeOption = None) -> None:
+    """Issue a paper that both have signed, and write its PDF."""
+    from reports import usecases
+
+    desk = house(home).desk
+    paper = usecases.issue_report(desk, trial, content)
+    _write(out, desk.objects.get(paper.pdf))
+    typer.echo(f"{paper.report} issued: {paper.pages} pages, sha256:{paper.pdf.sha256}\nWritten to {out}.\n"
+               f"Check it anywhere: countersign verify {out}")
+
+
+@report_app.command("list")
+@told
+def list_reports(trial: TrialOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Papers of a trial: drawn, signed, issued."""
+    from reports import queries
+
+    with house(home).desk.reading() as session:
+        drawn, issued = queries.drawn_reports(session, trial), queries.issued_reports(session, trial)
+    out = {one.content_digest: one for one in issued}
+    rows = [{"report": one.report, "content_sha256": one.content_digest, "size": one.size, "drawn_at": one.at,
+             "signed": sorted(one.signatures), "issued": one.content_digest in out} for one in drawn]
+    words = "\n".join(
+        f"{row['report']}  {str(row['content_sha256'])[:12]}  entries to {row['size']}  "
+        f"{'issued' if row['issued'] else 'signed: ' + (', '.join(one.signatures) or 'nobody yet')}"
+        for row, one in zip(rows, drawn, strict=True)
+    )
+    answer(rows, as_json=as_json, words=words or f"No paper was drawn in {trial} yet.")
+
+
+def _write(path: Path, data: bytes) -> None:
+    from core.errors import UnusableInput
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        words = f"{path} cannot be written: {error.strerror}."
+        raise UnusableInput(words, next_step="Choose another place.") from error
+
+
+@verify_app.command()
+@told
+def verify(
+    file: FileArgument, trust: TrustOption = None, as_json: JsonOption = False,
+    require_trust: Annotated[bool, typer.Option(help="Without a trust card that fits, end with 2.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes that check signatures.")] = 1,
+) -> None:
+    """Check a bundle or a paper without the system that wrote it. Ends with 0, or 2 where anything differs."""
+    from core.errors import UnusableInput
+
+    if not file.is_file():
+        raise UnusableInput(f"There is no file {file}.", next_step="Check the path.")
+    with file.open("rb") as opened:
+        start = opened.read(1024)
+    if b"%PDF-" in start:
+        from reports.recheck import check_pdf
+
+        check = check_pdf(file, trust=trust, require_trust=require_trust, jobs=jobs)
+        answer(check.as_json(), as_json=as_json, words=check.in_words())
+        raise typer.Exit(0 if check.ok else 2)
+    if not start.startswith(b"PK"):
+        raise UnusableInput(f"{file.name} is neither a bundle (.zip) nor a paper (.pdf).",
+                            next_step="Give a file that Countersign exported or issued.")
+    from audit.verifier import VERIFIED, WrongUse, verify_bundle
+
+    try:
+        found = verify_bundle(file, trust, jobs=jobs)
+    except WrongUse as wrong:
+        raise UnusableInput(str(wrong), next_step="Check path and trust card.") from wrong
+    answer(found.as_json(), as_json=as_json, words=found.in_words())
+    raise typer.Exit(0 if found.ok and (found.verdict == VERIFIED or not require_trust) else 2)

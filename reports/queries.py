@@ -1,0 +1,109 @@
+"""What pages and use cases ask about papers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from audit import store, verifier
+from audit.entry import MalformedEntry
+from audit.vocabulary.registry import ObjectRef
+from core.errors import NotFound, RecordDamaged
+from core.projection import from_reference
+from reports.book import Book, Line
+from reports.projections import drawn, issued, signed
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnReport:
+    """A paper whose content was drawn, with the entries of its signatures by part."""
+
+    entry: int
+    entry_id: str
+    trial: str
+    report: str
+    kind: str
+    content_digest: str
+    size: int
+    root: str
+    content: ObjectRef
+    release: str
+    drawn_for: str
+    at: str
+    signatures: dict[str, tuple[str, str]]  # part -> (person, entry id)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedReport:
+    """A paper as it went out."""
+
+    entry: int
+    trial: str
+    report: str
+    kind: str
+    content_digest: str
+    pdf: ObjectRef
+    pages: int
+    supersedes: str | None
+    at: str
+
+
+def drawn_reports(session: Connection, trial: str) -> list[DrawnReport]:
+    """Papers drawn in a trial, newest first."""
+    rows = session.execute(select(drawn).where(drawn.c.trial == trial).order_by(drawn.c.entry.desc())).mappings()
+    return [
+        DrawnReport(**{**row, "content": from_reference(row["content"])},
+                    signatures=_signatures(session, row["content_digest"]))
+        for row in rows
+    ]
+
+
+def drawn_report(session: Connection, trial: str, digest: str) -> DrawnReport:
+    """The paper of a trial whose content digest begins so. Raises NotFound, also where two would fit."""
+    fitting = [one for one in drawn_reports(session, trial) if one.content_digest.startswith(digest)]
+    if len({one.content_digest for one in fitting}) != 1 or len(digest) < 8:
+        raise NotFound(f"Trial {trial} has no drawn paper with content digest {digest}.",
+                       next_step="`countersign report list` shows the papers; eight signs of the digest are enough.")
+    return fitting[-1]
+
+
+def _signatures(session: Connection, digest: str) -> dict[str, tuple[str, str]]:
+    rows = session.execute(select(signed).where(signed.c.content_digest == digest).order_by(signed.c.entry))
+    return {row.part: (row.person, row.entry_id) for row in rows}
+
+
+def issued_reports(session: Connection, trial: str) -> list[IssuedReport]:
+    """Papers issued in a trial, newest first."""
+    rows = session.execute(select(issued).where(issued.c.trial == trial).order_by(issued.c.entry.desc())).mappings()
+    return [
+        IssuedReport(**{key: value for key, value in row.items() if key not in ("entry_id", "pdf")},
+                     pdf=from_reference(row["pdf"]))
+        for row in rows
+    ]
+
+
+def verified_book(session: Connection, origin: str, size: int | None = None) -> Book:
+    """The record as a book, every entry checked on the way as a stranger would check it.
+
+    `size` reads the record as it stood then. Raises RecordDamaged at the first entry that breaks a rule, and where
+    the entries do not lead to the root of the last checkpoint.
+    """
+    checker = verifier.Checker(origin)
+    lines, leaves = [], []
+    try:
+        for entry in store.read_entries(session):
+            _, leaf = checker.take(entry.raw)
+            checker.tree.append(leaf)
+            lines.append(Line.of(entry))
+            leaves.append(leaf)
+        checker.finish()
+    except verifier.Wrong as wrong:
+        where = f"Entry {wrong.seq}" if wrong.seq is not None else "The record"
+        raise RecordDamaged(f"{where} does not stand up to verification: {wrong.reason}.") from wrong
+    except MalformedEntry as wrong:
+        raise RecordDamaged(f"Entry {len(lines)} does not stand up to verification: {wrong}") from wrong
+    checkpoint = store.last_checkpoint(session)
+    if checkpoint is None or (checkpoint.size, checkpoint.root) != (len(leaves), checker.tree.root()):
+        raise RecordDamaged("The entries do not lead to the root of the last checkpoint.")
+    return Book(origin, lines, leaves, size or len(leaves))

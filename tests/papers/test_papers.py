@@ -1,0 +1,377 @@
+"""Papers from end to end: drawn from the record, signed by two, issued, and every tampering found and named."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pikepdf
+import pytest
+
+from audit import verifier
+from core.errors import RecordDamaged, Refused, Stale, UnusableInput
+from core.policy.state import Actor
+from reports import bundling, csr_appendix, queries, usecases
+from reports.attached import open_paper
+from reports.book import Book
+from reports.model import Paper, cells_of, content_digest
+from reports.recheck import check_pdf
+from reports.render import render
+from tests.builders.papers import TRIAL, a_told_trial, book_of
+from tests.conftest import need
+from tests.req import req
+
+LEAD, QA = Actor("lead"), Actor("qa")
+
+
+@pytest.fixture(scope="module")
+def issued(tmp_path_factory):
+    """One issued paper for all tests that only read or spoil copies of it."""
+    from tests.house import a_house
+
+    folder = tmp_path_factory.mktemp("papers")
+    with a_house(folder) as house:
+        a_told_trial(house)
+        house.person("lead", "trial_lead", trial=TRIAL)
+        house.person("qa", "qa_auditor", trial=TRIAL)
+        drawn = usecases.draw_appendix(house.desk, LEAD, TRIAL)
+        for actor, part in ((LEAD, "prepared"), (QA, "approved")):
+            house.clock.advance(minutes=1)
+            command = usecases.SignReport(TRIAL, drawn.content_digest, part)
+            house.commit(usecases.sign_report(house.desk, actor, command))
+        paper = usecases.issue_report(house.desk, TRIAL, drawn.content_digest)
+        again = usecases.issue_report(house.desk, TRIAL, drawn.content_digest[:12])
+        assert again == paper
+        path = folder / "paper.pdf"
+        path.write_bytes(house.desk.objects.get(paper.pdf))
+    return path
+
+
+@pytest.fixture
+def ready(house):
+    """A house whose trial can be reported."""
+    a_told_trial(house)
+    house.person("lead", "trial_lead", "reader", trial=TRIAL)
+    house.person("qa", "qa_auditor", trial=TRIAL)
+    return house
+
+
+def spoiled(path: Path, out: Path, change) -> Path:
+    """A copy in which `change(pdf)` was done."""
+    with pikepdf.open(path) as pdf:
+        change(pdf)
+        pdf.save(out)
+    return out
+
+
+def attach(pdf: pikepdf.Pdf, name: str, data: bytes) -> None:
+    """Replace the bytes of an attachment."""
+    pdf.attachments[name].obj.EF.F.write(data)
+
+
+@req("RPT-01", "RPT-02", "REC-08")
+def test_an_issued_paper_agrees_with_its_record_offline(issued):
+    check = check_pdf(issued)
+    assert check.ok, check.in_words()
+    assert check.signatures == 2
+    assert check.numbers > 100
+    assert check.record == verifier.SELF_CONSISTENT
+    said = check.in_words()
+    assert "AGREES WITH ITS RECORD" in said
+    assert "2 of 2 signatures made" in said
+
+
+@req("RPT-02")
+def test_the_same_range_gives_the_same_content_digest(ready):
+    """Drawn from the live record, and again from a bundle in other hands."""
+    drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+    bundle = bundling.trial_bundle(ready.desk, TRIAL, "lead")
+    from_live = csr_appendix.build(book_of(ready).until(drawn.size), TRIAL, drawn.release)
+    from_bundle = csr_appendix.build(Book.from_bundle(io.BytesIO(bundle)).until(drawn.size), TRIAL, drawn.release)
+    assert content_digest(from_live) == content_digest(from_bundle) == drawn.content_digest
+
+
+@req("RPT-03")
+def test_missing_time_points_stand_in_the_paper_with_state_and_reason(ready):
+    paper = csr_appendix.build(book_of(ready), TRIAL, "0.1.0")
+    rows = {row.key: [cell.text for cell in row.cells] for row in tables(paper)["A11"].rows}
+    assert "S-001, baseline" not in rows
+    assert rows["S-001, week-8"][4:6] == ["missed", "scan not done"]
+    assert rows["S-002, baseline"][4] == "received"
+    assert len(rows) == 5
+
+
+def test_a_limit_below_the_shipped_one_is_printed_with_its_justification(ready):
+    paper = csr_appendix.build(book_of(ready), TRIAL, "0.1.0")
+    (row,) = tables(paper)["A1b"].rows
+    assert [cell.text for cell in row.cells][:4] == ["qc.min_studies", "2", "50", "Small numbers of a demonstration."]
+
+
+@req("RPT-02")
+def test_every_printed_cell_of_the_record_names_its_entries(ready):
+    paper = csr_appendix.build(book_of(ready), TRIAL, "0.1.0")
+    for table in paper.tables:
+        for row, column, cell in cells_of(table):
+            if cell.code:
+                assert cell.basis is not None
+                assert cell.basis.entries, (table.id, row.key, column.title)
+
+
+def tables(paper: Paper):
+    return {table.id: table for table in paper.tables}
+
+
+# Tampering ---------------------------------------------------------------------------------------------------------
+
+
+@req("RPT-04", "REC-08")
+def test_a_changed_number_in_the_content_is_found_and_named(issued, tmp_path):
+    raw = open_paper(issued).files["content.json"]
+    changed = raw.replace(b'"text":"50"', b'"text":"51"', 1)
+    assert changed != raw
+    check = check_pdf(spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "content.json", changed)))
+    assert not check.ok
+    finding = next(f for f in check.findings if f.where.startswith("table A1b"))
+    assert (finding.printed, finding.record) == ("51", "50")
+    assert re.search(r"table A1b, qc\.min_studies, version 1\.0, Shipped: printed 51, record gives 50, entry \d+",
+                     check.in_words())
+
+
+@req("RPT-04", "REC-04")
+def test_one_changed_byte_in_the_attached_record_is_found(issued, tmp_path):
+    files = open_paper(issued).files
+    archive = zipfile.ZipFile(io.BytesIO(files["record.zip"]))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "entries.jsonl":
+                data = data.replace(b"scan_not_done", b"scan_not_dome", 1)
+            copy.writestr(name, data)
+    check = check_pdf(spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "record.zip", out.getvalue())))
+    assert not check.ok
+    assert check.findings[0].step == 3
+    assert "entry" in check.findings[0].record
+
+
+@req("RPT-04")
+@pytest.mark.parametrize(("old", "new"), [("scan not done", "scan not lost"), ("Missing", "Present")])
+def test_changed_print_is_found_though_all_attachments_are_whole(issued, tmp_path, old, new):
+    """A number, and a heading, are repainted on the page with the page's own font."""
+    done = []
+
+    def repaint(pdf: pikepdf.Pdf) -> None:
+        for page in pdf.pages:
+            if not done and repaint_text(pdf, page, old, new):
+                done.append(True)
+
+    path = spoiled(issued, tmp_path / "x.pdf", repaint)
+    assert done, "the text was not on any page"
+    check = check_pdf(path)
+    assert not check.ok
+    assert {finding.step for finding in check.findings} == {7}
+    assert any(new.split()[-1] in finding.printed for finding in check.findings), check.in_words()
+
+
+def repaint_text(pdf: pikepdf.Pdf, page: pikepdf.Page, old: str, new: str) -> bool:
+    """Replace a run of text by another of the same length, glyph by glyph; False where it is not on the page."""
+    from reports.textlayer import unicode_map
+
+    instructions, found, codes = [], False, {}
+    for instruction in pikepdf.parse_content_stream(page):
+        verb, operands = str(instruction.operator), list(instruction.operands)
+        if verb == "Tf":
+            font = page.Resources.Font[str(operands[0])]
+            codes = {text: code for code, text in unicode_map(font.ToUnicode.read_bytes()).items()}
+        if verb == "TJ" and not found:
+            texts = {code: text for text, code in codes.items()}
+            shown = "".join(
+                texts.get(int.from_bytes(bytes(item)[n : n + 2]), "?")
+                for item in operands[0] if isinstance(item, pikepdf.String) for n in range(0, len(bytes(item)), 2)
+            )
+            if old in shown and all(sign in codes for sign in new):
+                whole = shown.replace(old, new)
+                raw = b"".join(codes[sign].to_bytes(2, "big") for sign in whole)
+                operands, found = [pikepdf.Array([pikepdf.String(raw)])], True
+        instructions.append((operands, instruction.operator))
+    if found:
+        page.Contents = pdf.make_stream(pikepdf.unparse_content_stream(instructions))
+    return found
+
+
+@req("RPT-04")
+def test_a_page_taken_out_is_found(issued, tmp_path):
+    def drop(pdf: pikepdf.Pdf) -> None:
+        del pdf.pages[-1]
+
+    check = check_pdf(spoiled(issued, tmp_path / "x.pdf", drop))
+    assert not check.ok
+    assert {finding.step for finding in check.findings} == {7}
+
+
+@req("RPT-03", "RPT-04")
+def test_a_row_left_out_of_content_and_print_alike_is_found(ready, tmp_path):
+    """The forger draws the whole paper anew without the missed time point; only the record contradicts."""
+    drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+    paper = usecases.read_content(ready.desk, drawn)
+    cut = []
+    for table in paper.tables:
+        rows = tuple(row for row in table.rows if row.key != "S-001, week-8") if table.id == "A11" else table.rows
+        cut.append(type(table)(**{slot: getattr(table, slot) for slot in table.__slots__} | {"rows": rows}))
+    path = tmp_path / "forged.pdf"
+    forged = Paper(paper.cover, tuple(cut), paper.figures)
+    signings = csr_appendix.signings(book_of(ready), TRIAL, content_digest(forged))
+    forged = Paper(forged.cover, forged.tables, forged.figures, signings)
+    path.write_bytes(render(forged, bundle=bundling.trial_bundle(ready.desk, TRIAL, "lead")))
+
+    check = check_pdf(path)
+
+    assert not check.ok
+    assert {finding.step for finding in check.findings} == {6}
+    assert any("S-001, week-8" in finding.where and finding.printed == "no such row" for finding in check.findings)
+
+
+@req("RPT-04")
+def test_a_changed_table_file_is_found(issued, tmp_path):
+    raw = open_paper(issued).files["table-a11.csv"]
+    other = raw.replace(b"S-001", b"S-009")
+    path = spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "table-a11.csv", other))
+    check = check_pdf(path)
+    assert not check.ok
+    assert {finding.step for finding in check.findings} == {8}
+    assert "table-a11.csv, line 2" in check.in_words()
+
+
+def test_foreign_and_broken_files_are_named_as_such(issued, tmp_path):
+    foreign = tmp_path / "foreign.pdf"
+    pdf = pikepdf.new()
+    pdf.add_blank_page()
+    pdf.save(foreign)
+    with pytest.raises(UnusableInput, match="no paper of this system"):
+        check_pdf(foreign)
+    cut = tmp_path / "cut.pdf"
+    cut.write_bytes(issued.read_bytes()[:4000])
+    with pytest.raises(UnusableInput, match=r"cannot be read as a PDF|no paper of this system"):
+        check_pdf(cut)
+    with pytest.raises(UnusableInput, match="no file"):
+        check_pdf(tmp_path / "nothing.pdf")
+    path = spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "content.json", b"{ }"))
+    with pytest.raises(UnusableInput, match=r"content\.json"):
+        check_pdf(path)
+
+
+# Who may put a name to it --------------------------------------------------------------------------------------
+
+
+@req("SIG-03")
+def test_only_the_trial_lead_prepares_and_only_another_person_approves(ready):
+    ready.grant("lead", "qa_auditor", trial=TRIAL)
+    ready.person("reader", "reader", trial=TRIAL)
+    drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+    digest = drawn.content_digest
+
+    def sign(actor, part):
+        ready.clock.advance(minutes=2)
+        return ready.commit(usecases.sign_report(ready.desk, actor, usecases.SignReport(TRIAL, digest, part)))
+
+    for actor, part, rule in ((QA, "approved", "F-802"), (Actor("reader"), "prepared", "default-deny")):
+        with pytest.raises(Refused) as refusal:
+            sign(actor, part)
+        assert refusal.value.rule == rule
+    sign(LEAD, "prepared")
+    with pytest.raises(Refused) as refusal:
+        sign(LEAD, "approved")
+    assert refusal.value.rule == "F-801"
+    with pytest.raises(Refused) as refusal:
+        usecases.issue_report(ready.desk, TRIAL, digest)
+    assert refusal.value.rule == "F-803"
+    assert ready.words()[-1] == "action.refused"
+    sign(QA, "approved")
+    assert queries.drawn_report(session_of(ready), TRIAL, digest[:8]).signatures.keys() == {"prepared", "approved"}
+
+
+def session_of(house):
+    return house.desk.engine.connect()
+
+
+def test_two_approvals_prepared_at_once_end_in_one(ready):
+    ready.person("qa-2", "qa_auditor", trial=TRIAL)
+    drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+    command = usecases.SignReport(TRIAL, drawn.content_digest, "prepared")
+    ready.commit(usecases.sign_report(ready.desk, LEAD, command))
+    approve = usecases.SignReport(TRIAL, drawn.content_digest, "approved")
+    first = usecases.sign_report(ready.desk, QA, approve)
+    second = usecases.sign_report(ready.desk, Actor("qa-2"), approve)
+    ready.commit(first)
+    with pytest.raises((Refused, Stale)):
+        ready.commit(second)
+
+
+@req("RPT-01")
+def test_nothing_is_drawn_from_a_record_that_does_not_verify(ready):
+    with ready.desk.engine.connect() as session:
+        for trigger in session.exec_driver_sql("select name from sqlite_master where type='trigger'").scalars().all():
+            session.exec_driver_sql(f'drop trigger "{trigger}"')
+        session.exec_driver_sql("update entry set data = "
+                                "cast(replace(cast(data as text), 'scan_not_done', 'scan_not_dome') as blob)")
+        session.commit()
+        with pytest.raises(RecordDamaged, match="does not stand up"):
+            usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+        session.exec_driver_sql("update entry set data = "
+                                "cast(replace(cast(data as text), 'scan_not_dome', 'scan_not_done') as blob)")
+        session.commit()
+
+
+# The file ------------------------------------------------------------------------------------------------------
+
+
+@req("REC-08")
+def test_the_file_is_whole_with_its_fonts_and_attachments(issued):
+    need("poppler")
+    need("qpdf")
+    said = subprocess.run(["pdffonts", str(issued)], capture_output=True, text=True, check=True).stdout
+    fonts = said.splitlines()[2:]
+    assert fonts
+    assert all(re.search(r"yes yes yes\s+\d+\s+0$", line.rstrip()) for line in fonts), fonts
+    assert all(re.match(r"[A-Z]{6}\+(Inter|DejaVu-Sans-Mono)", line) for line in fonts), fonts
+    names = subprocess.run(["pdfdetach", "-list", str(issued)], capture_output=True, text=True, check=True).stdout
+    assert "content.json" in names
+    assert "record.zip" in names
+    assert subprocess.run(["qpdf", "--check", str(issued)], capture_output=True, check=False).returncode == 0
+    with pikepdf.open(issued) as pdf:
+        assert {str(file.AFRelationship) for file in pdf.Root.AF} == {"/Data", "/Supplement"}
+        assert "pdfaid" in pdf.Root.Metadata.read_bytes().decode()
+        assert pdf.Root.OutputIntents
+        assert "/JavaScript" not in str(pdf.Root.get("/Names", {}).keys())
+
+
+def test_the_same_paper_gives_the_same_bytes(ready):
+    drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
+    paper = usecases.read_content(ready.desk, drawn)
+    assert render(paper, bundle=b"PK") == render(paper, bundle=b"PK")
+
+
+@req("REC-08")
+def test_the_command_line_tells_agreement_from_difference(issued, tmp_path):
+    from typer.testing import CliRunner
+
+    from countersign.cli import app
+
+    good = CliRunner().invoke(app, ["verify", str(issued)])
+    assert good.exit_code == 0, good.output
+    assert "AGREES" in good.output
+    bundle = tmp_path / "record.zip"
+    bundle.write_bytes(open_paper(issued).files["record.zip"])
+    assert CliRunner().invoke(app, ["verify", str(bundle)]).exit_code == 0
+    raw = open_paper(issued).files["content.json"].replace(b'"text":"50"', b'"text":"51"', 1)
+    bad = spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "content.json", raw))
+    assert CliRunner().invoke(app, ["verify", str(bad), "--json"]).exit_code == 2
+    foreign = tmp_path / "foreign.txt"
+    foreign.write_text("hello")
+    assert CliRunner().invoke(app, ["verify", str(foreign)]).exit_code == 1
+    shutil.copy(issued, tmp_path / "copy.pdf")
+    assert CliRunner().invoke(app, ["verify", str(issued), "--require-trust"]).exit_code == 2

@@ -1,0 +1,262 @@
+"""`countersign ledger`: query, verify, prove, export, checkpoint, card, rebuild.
+
+Only the standard library and typer at the top: sqlite3 answers a question to an embedded ledger in half a second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+
+if TYPE_CHECKING:
+    from core.ledger_queries import Line, Reader
+    from countersign.settings import Settings
+
+NAME = "ledger"
+app = typer.Typer(no_args_is_help=True, help="The record: who did what to what, when and why, and the proof of it.")
+APPS = {"ledger": app}
+COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
+           "sentence", "evidence", "leaf")
+# The console belongs to whoever holds the machine; the record says so instead of naming a person unproven.
+CONSOLE = "console"
+QUERY_HELP = """Ask the record, newest entry first.
+
+    actor:reader-1 action:read.* trial:T1 since:2026-11-01 -subject:*-009
+
+Keys: actor action subject trial study model reason (with * as wildcard, "quotes" for spaces), seq:100..200, since:,
+until:, as-of: (UTC date, minute or second; as-of: also an entry number). The same key twice means either; - excludes.
+No default range is applied.
+"""
+
+
+@contextmanager
+def _reader(home: str | None) -> Iterator[tuple[Reader, Settings]]:
+    """The record of a home, for reading; PostgreSQL needs its driver, SQLite only the standard library."""
+    from core.ledger_queries import SessionReader, SqliteReader
+    from countersign.settings import home_folder, read_settings
+
+    settings = read_settings(home_folder(home))
+    prefix = "sqlite:///"
+    if settings.database_url.startswith(prefix):
+        reader = SqliteReader(Path(settings.database_url.removeprefix(prefix)))
+        try:
+            yield reader, settings
+        finally:
+            reader.close()
+    else:
+        from countersign.database import connect
+
+        with connect(settings.database_url).connect() as session, session.begin():
+            yield SessionReader(session), settings
+
+
+@app.command(help=QUERY_HELP)
+@told
+def query(
+    question: Annotated[str, typer.Argument(help="What to look for; empty asks for everything.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Entries at most.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Go on below this entry number.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All entries that fit, whatever their number.")] = False,
+    home: HomeOption = None, as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, one entry a line.")] = False,
+) -> None:
+    from audit.query import QueryError, parse
+    from core import ledger_queries as record
+
+    try:
+        asked = parse(question)
+    except QueryError as error:
+        typer.echo(f"{error}\n{question}\n{' ' * (error.position - 1)}^", err=True)
+        raise typer.Exit(1) from error
+    with _reader(home) as (reader, _):
+        said = record.sentences(reader)
+        if everything:
+            rows = (row_of(line, said) for line in record.every(reader, asked))
+            following = None
+        else:
+            found = record.page(reader, asked, before=before, limit=limit)
+            rows, following = (row_of(line, said) for line in found.lines), found.next_before
+        if as_csv:
+            _as_csv(rows)
+        elif as_json:
+            _as_json(rows, following)
+        else:
+            _as_words(rows, record.count(reader, asked).in_words(), following)
+
+
+def row_of(line: Line, said: dict[tuple[str, int], str]) -> dict[str, Any]:
+    """One entry with the columns that every form of the answer has."""
+    from core.ledger_words import evidence_code, sentence_of, utc
+
+    body = line.body
+    return {
+        "seq": line.seq, "recorded_at": utc(line.ts), "signed_at": body["at"], "actor": body["actor"],
+        "on_behalf_of": body.get("on_behalf_of"), "role": body["role"], "action": body["action"],
+        "trial": body.get("trial"), "reason": body.get("reason"), "rule": body["rule"],
+        "sentence": sentence_of(body, said), "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(),
+    }
+
+
+def _as_csv(rows: Iterator[dict[str, Any]]) -> None:
+    import csv
+
+    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        # A cell that a spreadsheet would take for a formula stays text.
+        writer.writerow({key: f"'{value}" if str(value)[:1] in "=+-@\t" and key != "seq" and value else value
+                         for key, value in row.items()})
+
+
+def _as_json(rows: Iterator[dict[str, Any]], following: int | None) -> None:
+    sys.stdout.write('{"entries": [')
+    for number, row in enumerate(rows):
+        sys.stdout.write(("," if number else "") + "\n  " + json.dumps(row, ensure_ascii=False))
+    sys.stdout.write(f'\n], "next_before": {json.dumps(following)}}}\n')
+
+
+def _as_words(rows: Iterator[dict[str, Any]], number: str, following: int | None) -> None:
+    for row in rows:
+        who = row["actor"] + (f" for {row['on_behalf_of']}" if row["on_behalf_of"] else "")
+        typer.echo(f"{row['seq']:>8}  {row['recorded_at']}  {row['evidence']}  {who}  {row['action']}")
+        typer.echo(f"          {row['sentence']}" + (f"  [{row['reason']}]" if row["reason"] else ""))
+    typer.echo(f"{number} entries fit, newest first; no default range was applied.")
+    if following is not None:
+        typer.echo(f"More: --before {following}")
+
+
+@app.command()
+@told
+def verify(
+    home: HomeOption = None, as_json: JsonOption = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Check signatures on this many cores.")] = 1,
+) -> None:
+    """Check every entry, signature, head, leaf, column, tile, checkpoint and protection. Ends with 2 on any fault."""
+    from core.ledger_check import check_store
+
+    with _reader(home) as (reader, settings):
+        check = check_store(reader, settings.origin, jobs=jobs)
+    answer(check.as_data(), as_json=as_json, words=check.in_words())
+    if not check.ok:
+        raise typer.Exit(2)
+
+
+@app.command()
+@told
+def prove(
+    entry: Annotated[str, typer.Argument(help="Entry number, or evidence code (EV-7K3M-9Q2X).")],
+    out: Annotated[Path | None, typer.Option(help="Write the proof here instead of printing it.")] = None,
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:
+    """Prove that an entry is in the ledger: a tlog-proof (C2SP) under the newest checkpoint, checked first."""
+    from audit import proofs
+    from audit.verifier import leaf_hash
+    from core import ledger_queries as record
+    from core.errors import RecordDamaged
+    from core.ledger_words import evidence_code, find_line
+
+    with _reader(home) as (reader, _):
+        line = find_line(reader, entry)
+        note = record.newest_note(reader)
+        path = record.proof_of(reader, line.seq, note)
+    if proofs.root_of_inclusion(leaf_hash(line.raw), line.seq, note.size, path) != note.root:
+        raise RecordDamaged(f"Entry {line.seq} does not lead to the root of the newest checkpoint.")
+    text = proofs.proof_file(line.seq, path, note.note)
+    if out is not None:
+        _write_new(out, text.encode())
+        typer.echo(f"Proof of entry {line.seq} ({evidence_code(line.leaf)}) under {note.size} entries: {out}")
+        return
+    answer({"seq": line.seq, "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(), "size": note.size,
+            "root": note.root.hex(), "path": [one.hex() for one in path], "proof": text},
+           as_json=as_json, words=text.rstrip("\n"))
+
+
+@app.command()
+@told
+def checkpoint(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the newest checkpoint: the signed note over all entries. Keep it elsewhere: it shows a later loss."""
+    from core.ledger_queries import newest_note
+
+    with _reader(home) as (reader, settings):
+        note = newest_note(reader)
+    answer({"origin": settings.origin, "size": note.size, "root": note.root.hex(), "note": note.note},
+           as_json=as_json, words=note.note.rstrip("\n"))
+
+
+@app.command()
+@told
+def card(
+    out: Annotated[Path | None, typer.Option(help="Write the card here instead of printing it.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Show the trust card: origin, first entry and root key. Give it to auditors on another way than bundles."""
+    from core.ledger_exports import card as card_of
+
+    with _reader(home) as (reader, settings):
+        text = card_of(reader, settings.origin)
+    if out is None:
+        typer.echo(text.decode().rstrip("\n"))
+    else:
+        _write_new(out, text)
+        typer.echo(f"Trust card of {settings.origin}: {out}")
+
+
+@app.command()
+@told
+def export(
+    out: Annotated[Path, typer.Option(help="The new ZIP file.")],
+    trial: Annotated[str | None, typer.Option(help="Only this trial (and all key entries).")] = None,
+    entry: Annotated[list[int] | None, typer.Option(help="Only these entries (and all key entries).")] = None,
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:
+    """Write a bundle that anybody can check offline, and record that it was made."""
+    from core.errors import UnusableInput
+    from core.ledger_exports import Wish
+    from core.ledger_exports import export as export_bundle
+    from core.policy.decide import permit
+    from core.policy.state import Actor, Facts
+
+    if trial and entry:
+        raise UnusableInput("A bundle holds a trial or chosen entries, not both.", next_step="Give --trial or --entry.")
+    opened = house(home)
+    decision = permit(Actor.of_service("house"), "ledger.export", Facts(trial=trial))
+    wish = Wish(trial=trial, seqs=tuple(sorted(set(entry or ()))))
+    written = export_bundle(opened.desk, wish, out, under=decision, on_behalf_of=CONSOLE)
+    words = (f"{written.entries} entries ({wish.in_words()}) of a ledger of {written.size}: {written.path}\n"
+             f"root {written.root}\nSHA-256 {written.sha256}\n"
+             f"Check it anywhere: countersign verify {written.path}, or the verify.py inside with --trust CARD.")
+    answer({"path": str(written.path), "entries": written.entries, "withheld": written.withheld, "size": written.size,
+            "root": written.root, "sha256": written.sha256}, as_json=as_json, words=words)
+
+
+@app.command()
+@told
+def rebuild(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only; leave the live tables alone.")] = False,
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:
+    """Fold every entry anew, compare with the live tables, and replace them. Ends with 2 when they differed."""
+    opened = house(home)
+    difference = opened.rebuild(keep=not dry_run)
+    answer({"entries": difference.entries, "different": list(difference.tables)}, as_json=as_json,
+           words=difference.in_words())
+    if not difference.none:
+        raise typer.Exit(2)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    from core.errors import UnusableInput
+
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        raise UnusableInput(f"{path} cannot be written: {error.strerror}.", next_step="Name a new file.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from core import outbox
 from core.access.rules import STATEMENT
 from core.policy.state import Actor, Decision
 from core.work import Desk, Draft, Proof, Propose, Receipt, View
-from countersign.house import House, found_house
+from countersign.house import House, found_house, open_house
 from countersign.settings import Settings, sqlite_url
 from tests.clocks import SetClock
 
@@ -48,6 +49,16 @@ class HouseUnderTest:
         self.counters: dict[str, int] = {}
         if not founding:
             self._open()
+
+    def copied(self, folder: Path) -> HouseUnderTest:
+        """A second, independent house that begins where this one stands (SQLite); quicker than founding again."""
+        twin = HouseUnderTest.__new__(HouseUnderTest)
+        twin.clock, twin.home = SetClock(self.clock.at_us), folder / "home"
+        twin.secrets, twin.counters = dict(self.secrets), dict(self.counters)
+        with self.desk.writing():
+            shutil.copytree(self.home, twin.home)
+        twin.house = open_house(twin.home, clock=twin.clock)
+        return twin
 
     @property
     def desk(self) -> Desk:
@@ -161,7 +172,13 @@ def a_house(
     folder: Path, database_url: str | None = None, *, founding: bool = False
 ) -> Iterator[HouseUnderTest]:
     """A house that checks itself on the way out; `founding` leaves it before its first two people."""
-    house = HouseUnderTest(folder, database_url, founding=founding)
+    with checked(HouseUnderTest(folder, database_url, founding=founding)) as house:
+        yield house
+
+
+@contextmanager
+def checked(house: HouseUnderTest) -> Iterator[HouseUnderTest]:
+    """The promise at the end of a test, for a house made elsewhere."""
     try:
         yield house
         house.check()

@@ -90,7 +90,7 @@ def revoke_role(desk: Desk, actor: Actor, command: GrantRole) -> Proposal:
         person = queries.registered(session, command.user)
         if command.grant not in queries.grants_of(session, command.user):
             raise NotFound(f"{command.user} does not hold the role {command.role} for {views.where(command.grant)}.")
-        known = self_relation(actor, command.user)
+        known = self_relation(actor, command.user) | _last_holder(session, command.user, command.grant)
         if may_grant(command.grant, queries.grants_of(session, actor.user)):
             known.add("may_grant")
         decision = permit(actor, "role.revoke", queries.standing(
@@ -194,16 +194,28 @@ def review_access(desk: Desk, actor: Actor, conclusion: str, *, to_end: frozense
     return desk.prepare(actor, propose, asked="access.review")
 
 
+def _last_holder(session: Connection, user: str, grant: Grant) -> set[str]:
+    """`last_holder` where the house would be left without an owner or without quality assurance."""
+    if grant.trial or grant.role not in ("system_owner", "qa_auditor"):
+        return set()
+    others = [
+        one for one in queries.people_with(session, grant.role)
+        if one != user and queries.registered(session, one).account is Account.ACTIVE
+    ]
+    return set() if others else {"last_holder"}
+
+
 def close_account(desk: Desk, actor: Actor, user: str, because: str) -> Proposal:
     """One page: the account is closed and its key revoked; what the person signed stays theirs."""
 
     def propose(session: Connection, occasion: Occasion) -> list[Draft]:
         person = queries.registered(session, user)
         check_step(person, "person.closed")
+        last = set().union(*(_last_holder(session, user, grant) for grant in queries.grants_of(session, user)))
         drafts = []
         for action in ("person.close", "key.revoke"):
             decision = permit(actor, action, queries.standing(
-                session, actor, None, action, relations=self_relation(actor, user)))
+                session, actor, None, action, relations=self_relation(actor, user) | last))
             if action == "person.close":
                 view = views.ending("Close an account", "person-closed", user, person.printed_name, "account", because)
                 drafts.append(draft(session, actor, PersonClosed(user=user, because=because), decision,

@@ -19,7 +19,7 @@ def demo(
     data: Annotated[str | None, typer.Option(help="Folder of real imaging studies, to show these as well.")] = None,
     fresh: Annotated[bool, typer.Option(help="Remove an earlier demonstration in that folder first.")] = False,
 ) -> None:
-    """Play a whole trial through its four phases with real use cases, to the CSR appendix. Ends with 0 only if all verified."""
+    """Play a whole trial through its four phases with real use cases, to the CSR appendix; 0 only if all verified."""
     from pathlib import Path
 
     from countersign.demonstration.script import play

@@ -1,0 +1,1 @@
+"""Counterparts that others wrote, run for real."""

@@ -17,6 +17,15 @@ class Named:
     value: str
 
 
+@piece
+class TreeFile:
+    """One file of a bundle; the sorted list of all is what the tree digest is over."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
 @event(
     "model.registered", signed_by="person", clause="EU Annex 22 draft 2025, 6; FDA AI credibility draft 2025, step 4",
     sentence="{actor} registered {model} {model_version}, trained by {trained_by}; bundle {tree_sha256}",
@@ -29,7 +38,7 @@ class ModelRegistered:
     trained_by: str
     tree_sha256: str
     artefact: ObjectRef
-    files: int
+    tree: tuple[TreeFile, ...]
     intended_use: str
     licence: str
     data_statement_sha256: str
@@ -141,6 +150,7 @@ class RunRequested:
     time_point: str
     study: str
     lesion: str
+    tracking_uid: str
     seed: str
     seed_by: str
     inputs: tuple[InputSeries, ...]
@@ -158,7 +168,11 @@ class RunRequested:
     sentence="{model} {lock} measured lesion {lesion} of {subject}, {time_point} ({standing}): {values_said}",
 )
 class RunFinished:
-    """The inference made: input, lock, environment, output, confidence, gate state, and objects written."""
+    """The inference made: input, lock, environment, output, confidence, gate state, and objects written.
+
+    Of a sealed run `values` is empty and no object is named: `result` is one encrypted object, or absent where the
+    values went into the seal of a blinded read.
+    """
 
     run: str
     lock: str

@@ -1,5 +1,25 @@
-"""Rows about models (F-4nn forbids, P-4nn permits)."""
+"""Rows about models and their runs (F-4nn forbids, P-4nn permits). What a run may be used for: table/gates.py."""
 
-from core.policy.state import Rule
+from core.policy.state import Rule, Stage, allow, forbid, related
 
-ROWS: tuple[Rule, ...] = ()
+RUNNERS = "qc_technologist coordinator imaging_lead validation_lead model_custodian data_manager reader"
+
+ROWS: tuple[Rule, ...] = (
+    forbid("F-401", "model.lock", "You trained this model; somebody else locks it.", when=related("trainer")),
+    forbid("F-402", "model.lock", "This version is locked for this environment already.", when=related("locked")),
+    forbid("F-403", "run.request ai.run", "This lock is retired or recalled; it runs no more.",
+           when=related("lock_not_valid")),
+    forbid("F-404", "run.request ai.run", "The model is not locked. Only a locked version runs.",
+           when=related("no_lock")),
+    forbid("F-405", "run.request", "A series of this time point is not accepted at quality control.",
+           when=related("not_accepted")),
+    forbid("F-406", "run.request ai.run", "The open gate is for another lock.", when=related("other_lock")),
+    forbid("F-407", "run.request", "No person has placed a seed for this lesion; a model measures nothing that nobody "
+           "pointed at.", when=related("no_seed")),
+    allow("P-401", "model.register", "model_custodian", "You keep the models of this installation."),
+    allow("P-402", "model.lock", "model_custodian validation_lead", "You may lock a model that you did not train."),
+    allow("P-403", "model.retire", "model_custodian validation_lead qa_auditor", "You may take a lock out of use."),
+    allow("P-404", "model.see model.verify", "model_custodian validation_lead qa_auditor trial_lead imaging_lead "
+          "statistician system_owner inspector regulatory", "You may see models, their locks and runs."),
+    allow("P-405", "run.request", RUNNERS, "You may ask for a run in this trial.", stages=frozenset({Stage.LIVE})),
+)

@@ -1,0 +1,60 @@
+"""What the models room needs from outside: accepted images, a place that tracks models, and a worker to run them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from models_registry.contract import Study
+from models_registry.isolation import Expected, Session
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+    from sqlalchemy import Connection
+
+    from core.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSeries:
+    """A series of a time point as arrival knows it; `accepted` once a technologist's disposition says so."""
+
+    modality: str
+    series: str
+    study: str
+    manifest_sha256: str
+    instances: int
+    accepted: bool
+
+
+class Images(Protocol):
+    """The images of a time point."""
+
+    def series_of(self, session: Connection, trial: str, subject: str, time_point: str) -> Sequence[GivenSeries]:
+        """The series in force, one per modality and acquisition; rejected and superseded ones left out."""
+        ...
+
+    def load(self, session: Connection, objects: ObjectStore, trial: str, series: str) -> list[FileDataset]:
+        """The data sets of a series as stored, digests checked."""
+        ...
+
+
+class Tracking(Protocol):
+    """A registry outside (MLflow) that lists models for people. Its word counts for nothing here (MLK-06)."""
+
+    def register(self, model: str, version: str, files: Mapping[str, bytes], tags: Mapping[str, str]) -> str:
+        """Put a copy there; the answer is a hint where. Raises OutsideUnavailable."""
+        ...
+
+    def files_of(self, hint: str) -> dict[str, bytes]:
+        """The copy as it lies there now. Raises OutsideUnavailable."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs verified bundle bytes on studies, apart from the house: isolation.run_isolated, or a remote server."""
+
+    def __call__(self, files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+        """One answer per study. Raises WorkerDiffers, WorkerFailed."""
+        ...

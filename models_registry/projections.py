@@ -1,0 +1,184 @@
+"""Tables of the models room: versions, locks, refusals and runs, folded from their words alone."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, update
+
+from audit.vocabulary.models import (
+    ModelLocked,
+    ModelRefused,
+    ModelRegistered,
+    ModelRetired,
+    RunFailed,
+    RunFinished,
+    RunRequested,
+    RunUndecided,
+)
+from audit.vocabulary.registry import fields_of
+from core.projection import Recorded, keep, metadata, projects, reference
+
+versions = Table(
+    "model_versions", metadata,
+    Column("model", String(80), primary_key=True),
+    Column("version", String(40), primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("trained_by", String(80), nullable=False),
+    Column("registered_by", String(80), nullable=False),
+    Column("tree_sha256", String(64), nullable=False),
+    Column("artefact", Text, nullable=False),
+    Column("tree", Text, nullable=False),
+    Column("intended_use", Text, nullable=False),
+    Column("licence", Text, nullable=False),
+    Column("data_statement_sha256", String(64), nullable=False),
+    Column("store_hint", Text),
+    Column("entry_id", String(40), nullable=False),
+    Column("entry", BigInteger, nullable=False),
+)
+locks = Table(
+    "model_locks", metadata,
+    Column("lock", String(40), primary_key=True),
+    Column("model", String(80), nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("trained_by", String(80), nullable=False),
+    Column("locked_by", String(80), nullable=False),
+    Column("locked_at", String(32), nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("entry_id", String(40), nullable=False),
+    Column("entry", BigInteger, nullable=False),
+    Column("ended_by", String(80)),
+    Column("ended_at", String(32)),
+    Column("ended_reason", String(80)),
+    Column("ended_entry", BigInteger),
+)
+refusals = Table(
+    "model_refusals", metadata,
+    Column("entry", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("lock", String(40), nullable=False),
+    Column("model", String(80), nullable=False),
+    Column("checked", String(20), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("expected", Text, nullable=False),
+    Column("found", Text, nullable=False),
+    Column("path", Text),
+    Column("run", String(60)),
+)
+runs = Table(
+    "model_runs", metadata,
+    Column("run", String(60), primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("lock", String(40), nullable=False),
+    Column("model", String(80), nullable=False),
+    Column("trial", String(80), nullable=False),
+    Column("subject", String(80), nullable=False),
+    Column("time_point", String(40), nullable=False),
+    Column("study", String(80), nullable=False),
+    Column("lesion", String(40), nullable=False),
+    Column("tracking_uid", String(80), nullable=False),
+    Column("seed", String(80), nullable=False),
+    Column("use", String(20), nullable=False),
+    Column("endpoint", String(80)),
+    Column("gate", String(80)),
+    Column("standing", String(20), nullable=False),
+    Column("sealed", Boolean, nullable=False),
+    Column("asked_by", String(80), nullable=False),
+    Column("asked_at", String(32), nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("input_sha256", String(64), nullable=False),
+    Column("entry", BigInteger, nullable=False),
+    Column("entry_id", String(40), nullable=False),
+    Column("ended_at", String(32)),
+    Column("ended_entry", BigInteger),
+    Column("environment_sha256", String(64)),
+    Column("output_sha256", String(64)),
+    Column("values", Text),
+    Column("confidence", String(20)),
+    Column("domain_distance", String(20)),
+    Column("cause", String(60)),
+    Column("found", Text),
+    Column("limit", Text),
+    Column("took", String(20)),
+    Column("segmentation", Text),
+    Column("report", Text),
+    Column("result", Text),
+)
+
+
+@projects(ModelRegistered)
+def remember_version(session: Connection, entry: Recorded, event: ModelRegistered) -> None:
+    """A version was taken in."""
+    keep(session, versions, model=event.model, version=event.model_version, state="registered",
+         trained_by=event.trained_by, registered_by=entry.person, tree_sha256=event.tree_sha256,
+         artefact=reference(event.artefact), tree=json.dumps([fields_of(file) for file in event.tree]),
+         intended_use=event.intended_use, licence=event.licence, data_statement_sha256=event.data_statement_sha256,
+         store_hint=event.store_hint, entry_id=entry.id, entry=entry.seq)
+
+
+@projects(ModelLocked)
+def remember_lock(session: Connection, entry: Recorded, event: ModelLocked) -> None:
+    """A lock was signed; its version is locked, and the lock it supersedes is retired."""
+    keep(session, locks, lock=event.lock, model=event.model, version=event.model_version, state="valid",
+         trained_by=event.trained_by, locked_by=entry.person, locked_at=entry.at,
+         fields=json.dumps(fields_of(event), sort_keys=True), entry_id=entry.id, entry=entry.seq)
+    session.execute(update(versions).where(versions.c.model == event.model, versions.c.version == event.model_version)
+                    .values(state="locked"))
+
+
+@projects(ModelRetired)
+def remember_end(session: Connection, entry: Recorded, event: ModelRetired) -> None:
+    """A lock ended: retired or recalled."""
+    session.execute(update(locks).where(locks.c.lock == event.lock).values(
+        state=event.how, ended_by=entry.person, ended_at=entry.at, ended_reason=entry.reason, ended_entry=entry.seq))
+
+
+@projects(ModelRefused)
+def remember_refusal(session: Connection, entry: Recorded, event: ModelRefused) -> None:
+    """Something differed from a lock."""
+    keep(session, refusals, entry=entry.seq, at=entry.at, lock=event.lock, model=event.model, checked=event.check,
+         cause=event.cause, expected=event.expected, found=event.found, path=event.path, run=event.run)
+    if event.run is not None:
+        session.execute(update(runs).where(runs.c.run == event.run).values(
+            state="refused", ended_at=entry.at, ended_entry=entry.seq, cause=event.check, found=event.found,
+            limit=event.expected))
+
+
+@projects(RunRequested)
+def remember_request(session: Connection, entry: Recorded, event: RunRequested) -> None:
+    """A run waits for the worker."""
+    keep(session, runs, run=event.run, state="requested", lock=event.lock, model=event.model, trial=entry.trial or "",
+         subject=event.subject, time_point=event.time_point, study=event.study, lesion=event.lesion,
+         tracking_uid=event.tracking_uid, seed=event.seed, use=event.use, endpoint=event.endpoint, gate=event.gate,
+         standing=event.standing, sealed=event.sealed, asked_by=entry.person, asked_at=entry.at,
+         inputs=json.dumps([fields_of(one) for one in event.inputs]), input_sha256=event.input_sha256,
+         entry=entry.seq, entry_id=entry.id)
+
+
+@projects(RunFinished)
+def remember_result(session: Connection, entry: Recorded, event: RunFinished) -> None:
+    """A run measured; a sealed one leaves its values out."""
+    session.execute(update(runs).where(runs.c.run == event.run).values(
+        state="finished", ended_at=entry.at, ended_entry=entry.seq, environment_sha256=event.environment_sha256,
+        output_sha256=event.output_sha256, values=json.dumps([fields_of(one) for one in event.values]),
+        confidence=event.confidence, domain_distance=event.domain_distance, took=event.took,
+        segmentation=reference(event.segmentation) if event.segmentation else None,
+        report=reference(event.report) if event.report else None,
+        result=reference(event.result) if event.result else None))
+
+
+@projects(RunUndecided)
+def remember_undecided(session: Connection, entry: Recorded, event: RunUndecided) -> None:
+    """A run gave no value and says why."""
+    session.execute(update(runs).where(runs.c.run == event.run).values(
+        state="undecided", ended_at=entry.at, ended_entry=entry.seq, environment_sha256=event.environment_sha256,
+        cause=event.cause, found=event.found, limit=event.limit, took=event.took))
+
+
+@projects(RunFailed)
+def remember_failure(session: Connection, entry: Recorded, event: RunFailed) -> None:
+    """A run failed; there is no value."""
+    session.execute(update(runs).where(runs.c.run == event.run).values(
+        state="failed", ended_at=entry.at, ended_entry=entry.seq, cause=event.cause, found=event.detail,
+        took=event.took))

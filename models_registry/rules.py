@@ -1,0 +1,112 @@
+"""How a model version and its lock live, and with what standing a run counts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from audit.entry import canonical
+from core.errors import AlreadyDone, Refused, UnusableInput
+from models_registry.digest import sha256
+
+# (state, word) -> state. A pair that is missing is a word out of order.
+LIFECYCLE: dict[tuple[str | None, str], str] = {
+    (None, "model.registered"): "registered",
+    ("registered", "model.locked"): "locked",
+    # A further lock of the same bytes, for another environment; each lock has a life of its own.
+    ("locked", "model.locked"): "locked",
+}
+LOCK: dict[tuple[str | None, str], str] = {
+    (None, "locked"): "valid",
+    ("valid", "retired"): "retired",
+    ("valid", "recalled"): "recalled",
+    ("retired", "recalled"): "recalled",
+}
+RUN: dict[tuple[str | None, str], str] = {
+    (None, "run.requested"): "requested",
+    ("requested", "run.finished"): "finished",
+    ("requested", "run.undecided"): "undecided",
+    ("requested", "run.failed"): "failed",
+    ("requested", "model.refused"): "refused",
+}
+
+USES = ("qc", "cohort", "secondary", "primary", "none")
+STANDINGS = ("gated", "shadow", "exploratory")
+RISK = ("low", "medium", "high")
+# What each kind of refusal suspends a gate for (TRIAL 2).
+CAUSES = {
+    "files": "digest_mismatch", "tensors": "digest_mismatch", "configuration": "digest_mismatch",
+    "artefact": "digest_mismatch", "sentinel": "digest_mismatch", "environment": "environment_mismatch",
+    "lock": "lock_revoked", "worker": "none",
+}
+
+
+def after(table: Mapping[tuple[str | None, str], str], state: str | None, word: str, what: str) -> str:
+    """The next state. Raises AlreadyDone where the table has no such step."""
+    following = table.get((state, word))
+    if following is None:
+        raise AlreadyDone(f"{what} is {state or 'unknown'}; {word} does not follow.")
+    return following
+
+
+def lock_id(model: str, version: str, tree_sha256: str, environment_sha256: str, sentinel_sha256: str) -> str:
+    """The id of a lock: a digest of what it binds, so that equal locks have equal ids."""
+    bound = canonical({"model": model, "version": version, "tree": tree_sha256, "environment": environment_sha256,
+                       "sentinel": sentinel_sha256}, "lock")
+    return f"LCK-{sha256(bound)[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGate:
+    """An open use of AI as the gates room projects it."""
+
+    gate: str
+    use: str
+    endpoint: str | None
+    lock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a run counts: gated (with its gate), shadow or exploratory; `sealed` runs are shown to nobody yet."""
+
+    name: str
+    sealed: bool
+    gate: str | None = None
+
+    @property
+    def relations(self) -> frozenset[str]:
+        """As the policy table names it."""
+        return frozenset({self.name}) if self.name != "gated" else frozenset()
+
+
+def standing_of(asked: str | None, use: str, endpoint: str | None, lock: str, gates: Iterable[OpenGate]) -> Standing:
+    """The standing of a run. Asked for nothing in particular it is gated where a gate is open for exactly this use,
+    endpoint and lock, else exploratory.
+
+    Raises:
+        UnusableInput: an unknown use or standing, or an endpoint that does not fit the use.
+        Refused: a gated run was asked for and the open gate is for another lock.
+    """
+    if use not in USES or asked not in (None, *STANDINGS):
+        raise UnusableInput(f"Use is one of {', '.join(USES)}; standing one of {', '.join(STANDINGS)}.")
+    if (use in ("secondary", "primary")) != (endpoint is not None):
+        raise UnusableInput("Uses secondary and primary name their endpoint; the others name none.")
+    fitting = [gate for gate in gates if gate.use == use and gate.endpoint == endpoint]
+    same = [gate for gate in fitting if gate.lock == lock]
+    if asked in (None, "gated") and same:
+        return Standing("gated", use == "primary", same[0].gate)
+    if asked == "gated" and fitting:
+        raise Refused(f"Gate {fitting[0].gate} is open for lock {fitting[0].lock}, not for {lock}.", rule="F-406",
+                      next_step="Run the lock of the gate, or run this one in shadow.")
+    if asked == "shadow":
+        return Standing("shadow", True)
+    if asked == "gated":
+        return Standing("gated", use == "primary")
+    return Standing("exploratory", False)
+
+
+def coarse_for(resolution_mm: str, limit_mm: str) -> bool:
+    """True where a lock's cells are coarser than a criterion's absolute limit: it must not serve that criterion."""
+    return Decimal(resolution_mm) > Decimal(limit_mm)

@@ -67,10 +67,15 @@ def digests(dataset: FileDataset, file_sha256: str) -> ObjectDigests:
     """All digests of one object that `reading.read_object` returned.
 
     Raises:
-        UnreadableDicom: the pixels cannot be decoded.
+        UnreadableDicom: the pixels cannot be decoded, or a value is none of its kind.
     """
-    data_set = data_set_digest(dataset)
-    pixels_of, pixels = pixel_digest(dataset)
+    try:
+        data_set = data_set_digest(dataset)
+        pixels_of, pixels = pixel_digest(dataset)
+    except UnreadableDicom:
+        raise
+    except Exception as error:  # noqa: BLE001 - a value may be of any kind that a hostile file can make
+        raise UnreadableDicom("unreadable", f"A value cannot be encoded again ({type(error).__name__}).") from None
     whole = _CONTENT + bytes.fromhex(data_set) + pixels_of.encode() + bytes.fromhex(pixels)
     return ObjectDigests(file_sha256, hashlib.sha256(whole).hexdigest(), data_set, pixels, pixels_of)
 

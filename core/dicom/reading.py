@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from core.errors import UnusableInput
 
@@ -32,6 +32,8 @@ class Limits:
     pixel_bytes: int = 4 * 1024**3
     depth: int = 32
 
+
+_WITH_PIXELS: Final = frozenset({"Segmentation Storage", "RT Dose Storage", "Parametric Map Storage"})
 
 DEFAULT_LIMITS: Final = Limits()
 
@@ -82,7 +84,10 @@ def read_object(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> FileDa
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sloppy but readable values are the quality check's business
             dataset = dcmread(io.BytesIO(content))
+            _touch(dataset.file_meta, 0)
             _touch(dataset, limits.depth)
+            _require_identity(dataset, len(content))
+            _require_whole_pixels(dataset, limits)
     except UnreadableDicom:
         raise
     except EOFError as error:
@@ -91,8 +96,6 @@ def read_object(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> FileDa
         raise UnreadableDicom(
             "unreadable", f"The object breaks the DICOM encoding rules ({type(error).__name__})."
         ) from None
-    _require_identity(dataset, len(content))
-    _require_whole_pixels(dataset, limits)
     return dataset
 
 
@@ -161,8 +164,9 @@ def _require_identity(dataset: FileDataset, size: int) -> None:
     media = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     if media == "1.2.840.10008.1.3.10" or "DirectoryRecordSequence" in dataset:
         raise UnreadableDicom("directory", "The file is a DICOMDIR: a listing, and no object of a study.")
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        raise UnreadableDicom("unreadable", "The object does not state its transfer syntax (0002,0010).")
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if not isinstance(syntax, UID) or not syntax.is_transfer_syntax or syntax.is_private:
+        raise UnreadableDicom("unreadable", "The object states no transfer syntax of the standard (0002,0010).")
     missing = [
         name
         for name in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -199,6 +203,9 @@ def _is_encapsulated(dataset: Dataset) -> bool:
 def _require_whole_pixels(dataset: FileDataset, limits: Limits) -> None:
     tag = next((tag for tag in PIXEL_TAGS if tag in dataset), None)
     if tag is None:
+        name = UID(dataset.SOPClassUID).name
+        if "Image Storage" in name or name in _WITH_PIXELS:
+            raise UnreadableDicom("truncated", "The image has no pixels.")
         return
     expected = expected_pixel_bytes(dataset)
     if expected > limits.pixel_bytes:

@@ -78,4 +78,4 @@ def test_go_accepts_our_proofs_and_refuses_changed_ones(house: HouseUnderTest, c
     assert answer(question) == 0
     assert answer(question | {"note": new.note.replace(f"\n{new.size}\n", f"\n{new.size + 1}\n")}) == 2
     assert answer(question | {"consistency": consistency[::-1]}) == 2
-    assert answer(question | {"leaves": [leaves[0] | {"index": (leaves[0]["index"] + 1) % new.size}]}) == 2  
+    assert answer(question | {"leaves": [leaves[0] | {"index": (leaves[0]["index"] + 1) % new.size}]}) == 2

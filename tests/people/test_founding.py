@@ -1,4 +1,4 @@
-"""From `init` every act of founding can be reached, three people are enough and two are not; then nothing leads back."""
+"""From `init` every act of founding is reachable by three people, by no two, and nothing leads back."""
 
 from __future__ import annotations
 

@@ -19,8 +19,10 @@ from audit.signatures import NewKey, Proof, Signature
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
+from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
+from countersign.signer.seals import SealBox
 
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
@@ -37,6 +39,7 @@ class LocalSigner:
         self._clock = clock
         self._keys = KeyFolder(folder, cost)
         self._authority = Authority(self._keys, clock)
+        self._seals = SealBox(self._keys, engine)
         self._frontier: proofs.Frontier | None = None
         self._private: dict[str, Ed25519PrivateKey] = {}
         self._guard = threading.RLock()
@@ -103,6 +106,17 @@ class LocalSigner:
                 raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
         self._frontier = frontier
         return frontier
+
+    # Seals of reads --------------------------------------------------------------------------------------
+
+    def seal(self, occasion: str, plaintext: bytes) -> Sealed:
+        """Implements core.reads.ports.SealKeeper."""
+        with self._guard:
+            return self._seals.seal(occasion, plaintext)
+
+    def release(self, trial: str, subject: str, time_point: str, sealed: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Implements core.reads.ports.SealKeeper."""
+        return self._seals.release(trial, subject, time_point, sealed)
 
     # Persons ---------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ LONG_FILES = {
 }
 LONGEST = 420
 
+# pydantic is not here: typer brings it itself.
 HEAVY = [
     "torch",
     "monai",
@@ -32,7 +33,6 @@ HEAVY = [
     "weasyprint",
     "sqlalchemy",
     "fastapi",
-    "pydantic",
     "matplotlib",
     "pyhanko",
     "SimpleITK",

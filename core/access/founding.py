@@ -42,11 +42,7 @@ def enrol_founders(desk: Desk, owner: Founder, qa: Founder) -> tuple[NewKey, New
 
     Returns the two keys; each one-time secret is for its holder alone.
     """
-    problems = [reason for one in (owner, qa) for reason in _founder_refusals(one)]
-    if owner.user == qa.user:
-        problems.append("Owner and QA are two people.")
-    if problems:
-        raise UnusableInput(" ".join(problems))
+    check_founders(owner, qa)
     with desk.reading() as session:
         if queries.everybody(session):
             raise AlreadyDone("The first people of this installation are enrolled already.")
@@ -60,6 +56,15 @@ def enrol_founders(desk: Desk, owner: Founder, qa: Founder) -> tuple[NewKey, New
         entries += _first_entries(desk, founder, role, key)
     desk.record_as_root(entries)
     return keys[0], keys[1]
+
+
+def check_founders(owner: Founder, qa: Founder) -> None:
+    """Raises UnusableInput with every reason against these two, before anything is made."""
+    problems = [reason for one in (owner, qa) for reason in _founder_refusals(one)]
+    if owner.user == qa.user:
+        problems.append("Owner and QA are two people.")
+    if problems:
+        raise UnusableInput(" ".join(problems))
 
 
 def _founder_refusals(founder: Founder) -> list[str]:

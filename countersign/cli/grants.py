@@ -1,0 +1,175 @@
+"""`countersign role` and `countersign key`: who may do what, and with which key."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.signing import AsOption, BecauseOption, sign
+
+role_app = typer.Typer(no_args_is_help=True, help="Roles: grant, revoke, delegate, review, list.")
+key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, revoke.")
+
+TrialOption = Annotated[str | None, typer.Option("--trial", help="The trial; left out for the whole installation.")]
+SiteOption = Annotated[str | None, typer.Option("--site", help="One site of the trial.")]
+DAY = "YYYY-MM-DD"
+
+
+@role_app.command("grant")
+@told
+def grant(
+    user: str, role: str, acting: AsOption, because: BecauseOption = "needed for the work",
+    trial: TrialOption = None, site: SiteOption = None, home: HomeOption = None,
+) -> None:
+    """Grant a role; by a trial lead, imaging lead or investigator this delegates its tasks too."""
+    from core.access.usecases import GrantRole, grant_role
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, grant_role(opened.desk, Actor(acting), GrantRole(user, role, because, trial, site)))
+
+
+@role_app.command("revoke")
+@told
+def revoke(
+    user: str, role: str, acting: AsOption, because: BecauseOption,
+    trial: TrialOption = None, site: SiteOption = None, home: HomeOption = None,
+) -> None:
+    """Take a role; it ends at once."""
+    from core.access.usecases import GrantRole, revoke_role
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, revoke_role(opened.desk, Actor(acting), GrantRole(user, role, because, trial, site)))
+
+
+@role_app.command("delegate")
+@told
+def delegate(
+    user: str, role: str, acting: AsOption, trial: Annotated[str, typer.Option("--trial")],
+    from_on: Annotated[str | None, typer.Option("--from", metavar=DAY, help="First day; today if left out.")] = None,
+    until_on: Annotated[str | None, typer.Option("--until", metavar=DAY, help="Last day.")] = None,
+    site: SiteOption = None, home: HomeOption = None,
+) -> None:
+    """Delegate the tasks of a role that the person holds: a line of the delegation log."""
+    from core.access.usecases import DelegateTasks, delegate_tasks
+    from core.clock import in_words
+    from core.policy.state import Actor
+
+    opened = house(home)
+    first = _day(from_on) or in_words(opened.desk.clock.now())[:10]
+    command = DelegateTasks(user, role, trial, first, _day(until_on), site)
+    sign(opened.desk, delegate_tasks(opened.desk, Actor(acting), command))
+
+
+def _day(text: str | None) -> str | None:
+    from datetime import date
+
+    from core.errors import UnusableInput
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise UnusableInput(f"`{text}` is no day; one looks like 2026-11-24.") from error
+
+
+@role_app.command("undelegate")
+@told
+def undelegate(
+    user: str, role: str, acting: AsOption, because: BecauseOption, trial: Annotated[str, typer.Option("--trial")],
+    site: SiteOption = None, home: HomeOption = None,
+) -> None:
+    """Take the tasks of a role back; the role stays."""
+    from core.access.usecases import GrantRole, end_delegation
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, end_delegation(opened.desk, Actor(acting), GrantRole(user, role, because, trial, site)))
+
+
+@role_app.command("review")
+@told
+def review(
+    acting: AsOption, conclusion: Annotated[str, typer.Option(help="What the review found.")],
+    end: Annotated[list[str] | None, typer.Option(help="USER:ROLE[:TRIAL[:SITE]] to be ended; repeat it.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Sign the periodic review of every grant; then revoke what is to end."""
+    from core.access.roles import Grant
+    from core.access.usecases import review_access
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+
+    ending = set()
+    for text in end or []:
+        parts = text.split(":")
+        if not 2 <= len(parts) <= 4:
+            raise UnusableInput(f"`{text}` is not USER:ROLE[:TRIAL[:SITE]].")
+        ending.add((parts[0], Grant(*parts[1:])))
+    opened = house(home)
+    sign(opened.desk, review_access(opened.desk, Actor(acting), conclusion, to_end=frozenset(ending)))
+
+
+@role_app.command("list")
+@told
+def list_roles(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Every role: what it does, where and by whom it is granted, and who holds it."""
+    from core.access.queries import everybody, grants_of
+    from core.access.roles import CATALOGUE
+
+    with house(home).desk.reading() as session:
+        held = [(one.user, each) for one in everybody(session) for each in grants_of(session, one.user)]
+    data = [
+        asdict(role) | {"held_by": [
+            {"user": user, "trial": each.trial, "site": each.site} for user, each in held if each.role == role.name
+        ]}
+        for role in CATALOGUE
+    ]
+    lines = []
+    for row in data:
+        lines.append(f"{row['name']:<24} {row['description']}")
+        lines.append(f"{'':<24} for {row['scope']}; granted by {', '.join(row['granted_by'])}"
+                     + ("" if row["trained"] else "; no training, no delegation"))
+        lines += [
+            f"{'':<24} held by {one['user']}" + (f" in {one['trial']}" if one["trial"] else "")
+            + (f", site {one['site']}" if one["site"] else "") for one in row["held_by"]
+        ]
+    answer(data, as_json=as_json, words="\n".join(lines))
+
+
+@key_app.command("list")
+@told
+def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Every key of the record: class, holder, since when, and whether it was revoked."""
+    from sqlalchemy import select
+
+    from core.persons import keys
+
+    with house(home).desk.reading() as session:
+        rows = [dict(row) for row in session.execute(select(keys).order_by(keys.c.entry)).mappings()]
+    lines = [
+        f"{row['kid'][:16]}…  {row['klass']:<8} {row['holder']:<20} since entry {row['entry']}"
+        + (f", ended by entry {row['revoked_by']}" if row["revoked_by"] is not None else "")
+        for row in rows
+    ]
+    answer(rows, as_json=as_json, words="\n".join(lines))
+
+
+@key_app.command("revoke")
+@told
+def revoke_key_of(
+    user: str, acting: AsOption, because: BecauseOption,
+    suspect_from: Annotated[int | None, typer.Option(help="Entries from this number on are suspect.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Revoke a person's key at once: your own, or as owner or QA somebody's."""
+    from core.access.usecases import revoke_key
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, revoke_key(opened.desk, Actor(acting), user, because, suspect_from=suspect_from))

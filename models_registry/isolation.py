@@ -156,8 +156,8 @@ def _watched(folder: Path, limits: Limits) -> _Ended:
     def bounded() -> None:
         # The hard CPU limit lies above the soft one, so that the end shows as SIGXCPU.
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
-        for kind, value in ((resource.RLIMIT_AS, limits.memory_mib << 20), (resource.RLIMIT_FSIZE, limits.file_mib << 20),
-                            (resource.RLIMIT_CORE, 0)):
+        for kind, value in ((resource.RLIMIT_AS, limits.memory_mib << 20),
+                            (resource.RLIMIT_FSIZE, limits.file_mib << 20), (resource.RLIMIT_CORE, 0)):
             resource.setrlimit(kind, (value, value))
 
     # -P and -s keep script folder and user site off the module path; -I would also drop the hash seed set above.

@@ -94,7 +94,7 @@ runs = Table(
     Column("ended_entry", BigInteger),
     Column("environment_sha256", String(64)),
     Column("output_sha256", String(64)),
-    Column("values", Text),
+    Column("measured", Text),
     Column("confidence", String(20)),
     Column("domain_distance", String(20)),
     Column("cause", String(60)),
@@ -161,7 +161,7 @@ def remember_result(session: Connection, entry: Recorded, event: RunFinished) ->
     """A run measured; a sealed one leaves its values out."""
     session.execute(update(runs).where(runs.c.run == event.run).values(
         state="finished", ended_at=entry.at, ended_entry=entry.seq, environment_sha256=event.environment_sha256,
-        output_sha256=event.output_sha256, values=json.dumps([fields_of(one) for one in event.values]),
+        output_sha256=event.output_sha256, measured=json.dumps([fields_of(one) for one in event.values]),
         confidence=event.confidence, domain_distance=event.domain_distance, took=event.took,
         segmentation=reference(event.segmentation) if event.segmentation else None,
         report=reference(event.report) if event.report else None,

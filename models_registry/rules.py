@@ -37,8 +37,7 @@ RISK = ("low", "medium", "high")
 # What each kind of refusal suspends a gate for (TRIAL 2).
 CAUSES = {
     "files": "digest_mismatch", "tensors": "digest_mismatch", "configuration": "digest_mismatch",
-    "artefact": "digest_mismatch", "sentinel": "digest_mismatch", "environment": "environment_mismatch",
-    "lock": "lock_revoked", "worker": "none",
+    "environment": "environment_mismatch", "sentinel": "environment_mismatch", "lock": "lock_revoked",
 }
 
 

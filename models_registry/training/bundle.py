@@ -25,7 +25,9 @@ def write_sentinel(path: Path) -> None:
     lesion = lesion_at("liver", "TL01", (46, 38, 40), lobes=3, bump=0.12)
     volume = make_volume(scanner, [lesion], SENTINEL_SEED, noise=0.05)
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]] = {"seed": np.array(lesion.centre_mm)}
-    for name, values, grid, step in (("ct", volume.ct_hu, volume.ct_grid, 2), ("pet", volume.pet_suv, volume.pet_grid, 1)):
+    for name, values, grid, step in (
+        ("ct", volume.ct_hu, volume.ct_grid, 2), ("pet", volume.pet_suv, volume.pet_grid, 1),
+    ):
         low, high = [], []
         for axis in range(3):
             first, spacing, count = grid.origin_mm[2 - axis], grid.spacing_mm[axis], grid.shape[axis]

@@ -1,0 +1,129 @@
+"""From a lock to bytes that may run: each check of DESIGN 5, and the refusal that is recorded where one fails.
+
+1 the lock is valid · 2 the stored bundle is there whole · 3 exact file set · 4 tree, tensor, configuration and contract
+digests · 5 environment and 6 sentinel in the worker process (isolation.py) before its first job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from audit.entry import canonical
+from audit.vocabulary.models import ModelRefused
+from core.errors import CountersignError, NotFound, RecordDamaged
+from core.policy.decide import permit
+from core.work import Actor, Desk
+from models_registry import jobs, queries
+from models_registry.bundle import Bundle, opened, unpacked
+from models_registry.contract import Study
+from models_registry.digest import ModelFileUnusable, sha256
+from models_registry.isolation import Expected, Session, WorkerDiffers, run_isolated
+from models_registry.ports import Runner
+from models_registry.queries import LockRow, VersionRow
+from models_registry.rules import CAUSES
+
+INFERENCE = Actor.of_service("inference")
+
+
+class ModelDiffers(CountersignError):
+    """What was found is not what was locked. Recorded as model.refused; nothing ran."""
+
+    code, http_status = "model-differs", 409
+    next_step = "The refusal is on record and suspends what rests on this lock. Find out who changed what, then " \
+                "register and lock again."
+
+    def __init__(self, fact: str, *, check: str, expected: str, found: str, path: str | None = None) -> None:
+        super().__init__(fact)
+        self.check, self.expected, self.found, self.path = check, expected, found, path
+
+
+def verified(desk: Desk, lock: LockRow, version: VersionRow, *, run: str | None = None) -> Bundle:
+    """The bundle of a lock, every byte checked. Raises ModelDiffers, after recording model.refused."""
+    try:
+        return check_bundle(lock, version, _stored(desk, version))
+    except ModelDiffers as refusal:
+        refuse(desk, lock, refusal, run=run)
+        raise
+
+
+def _stored(desk: Desk, version: VersionRow) -> dict[str, bytes]:
+    try:
+        return unpacked(desk.objects.get(version.artefact))
+    except NotFound:
+        raise ModelDiffers(
+            f"The stored bundle of {version.model} {version.version} is missing (object {version.artefact.sha256}).",
+            check="files", expected=version.artefact.sha256, found="nothing") from None
+    except (RecordDamaged, ModelFileUnusable) as error:
+        raise ModelDiffers(
+            f"The stored bundle of {version.model} {version.version} was changed: {error.fact}",
+            check="files", expected=version.artefact.sha256, found="other bytes") from None
+
+
+def check_bundle(lock: LockRow, version: VersionRow, files: Mapping[str, bytes]) -> Bundle:
+    """Steps 1, 3 and 4 on bytes from anywhere: store, library folder or registry. Raises ModelDiffers."""
+    if not lock.valid:                                                                                          # 1
+        raise ModelDiffers(f"Lock {lock.lock} is {lock.state}; it runs no more.", check="lock", expected="valid",
+                           found=lock.state)
+    check_tree(version, files)                                                                                  # 3
+    fields = lock.fields                                                                                        # 4
+    bundle = opened(files)
+    for check, expected, found in (
+        ("files", fields.tree_sha256, bundle.tree_sha256),
+        ("tensors", fields.tensors_sha256, bundle.tensors_sha256),
+        ("configuration", fields.configuration_sha256, bundle.digest_of(jobs.CONFIGURATION)),
+        ("configuration", fields.contract_sha256, contract_digest(bundle.configuration)),
+        ("sentinel", fields.sentinel_input_sha256, bundle.digest_of(jobs.SENTINEL)),
+    ):
+        if expected != found:
+            raise ModelDiffers(f"The {check} digest of {fields.model} {fields.model_version} differs from lock "
+                               f"{lock.lock}: expected {expected}, found {found}.",
+                               check=check, expected=expected, found=found)
+    return bundle
+
+
+def check_tree(version: VersionRow, files: Mapping[str, bytes]) -> None:
+    """The exact file set, each file's size and digest as registered. Raises ModelDiffers naming the first file."""
+    name = f"{version.model} {version.version}"
+    for path in sorted(set(version.tree) | set(files)):
+        if path not in files:
+            raise ModelDiffers(f"{path} of {name} is missing.", check="files", expected=version.tree[path][1],
+                               found="nothing", path=path)
+        found = sha256(files[path])
+        if path not in version.tree:
+            raise ModelDiffers(f"{path} of {name} was not there when it was registered.", check="files",
+                               expected="nothing", found=found, path=path)
+        if (len(files[path]), found) != version.tree[path]:
+            raise ModelDiffers(f"{path} of {name} was changed: expected {version.tree[path][1]}, found {found}.",
+                               check="files", expected=version.tree[path][1], found=found, path=path)
+
+
+def contract_digest(configuration: Mapping[str, Any]) -> str:
+    """Digest of what the model accepts and how it decides: preparation, contract, thresholds, domain."""
+    parts = {part: configuration[part] for part in ("preparation", "contract", "thresholds", "domain")}
+    return sha256(canonical(parts, "contract"))
+
+
+def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Study], *,
+            runner: Runner = run_isolated, run: str | None = None) -> tuple[Session, Bundle]:
+    """Run a verified lock on studies: what the validation's PQ and every inference go through.
+
+    Raises ModelDiffers (recorded) where bytes, environment or sentinel differ; WorkerFailed where no job was reached.
+    """
+    bundle = verified(desk, lock, version, run=run)
+    try:
+        return runner(bundle.files, studies, Expected(lock.environment, lock.fields.sentinel_output_sha256)), bundle
+    except WorkerDiffers as differs:                                                                         # 5, 6
+        refusal = ModelDiffers(differs.fact, check=differs.check, expected=differs.expected, found=differs.found)
+        refuse(desk, lock, refusal, run=run)
+        raise refusal from differs
+
+
+def refuse(desk: Desk, lock: LockRow, refusal: ModelDiffers, *, run: str | None = None) -> None:
+    """Record model.refused; what rests on the lock is suspended by whoever projects it."""
+    with desk.open(INFERENCE, asked="model.refuse") as work:
+        decision = permit(INFERENCE, "model.refuse", queries.house_facts(work.session, INFERENCE, "model.refuse"))
+        work.record(ModelRefused(
+            lock=lock.lock, model=lock.fields.model, check=refusal.check, cause=CAUSES.get(refusal.check, "none"),
+            expected=refusal.expected, found=refusal.found, path=refusal.path, run=run,
+        ), under=decision)

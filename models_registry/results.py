@@ -1,0 +1,121 @@
+"""What a finished run leaves: SEG, TID 1500 SR and their objects; of a sealed run one encrypted object instead."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from audit.vocabulary.registry import ObjectRef
+from core.clock import as_datetime
+from core.dicom.result import Algorithm, Instance, as_bytes
+from core.dicom.segmentation import Segment, make_segmentation
+from core.dicom.structured_report import LesionResult, Measured, TimePoint, make_ai_report
+from core.errors import UnusableInput
+from core.ids import derived_uid
+from core.objects import DICOM, JSON
+from core.trials.queries import time_points_of
+from core.work import Desk, release
+from models_registry.pipeline import Answer, Value
+from models_registry.queries import LockRow, RunRow
+
+UNITS = ("mm", "cm", "mm3", "ml")
+NAMES = ("volume", "long_axis", "short_axis")
+SEG_SERIES, SR_SERIES = 801, 802
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The objects of a run."""
+
+    segmentation: ObjectRef | None = None
+    report: ObjectRef | None = None
+    result: ObjectRef | None = None
+
+
+def algorithm_of(lock: LockRow) -> Algorithm:
+    """TID 4019 of a lock: what a reader of SEG or SR needs to find it in the record."""
+    fields = lock.fields
+    return Algorithm(
+        name=fields.model, version=fields.model_version, manufacturer="Countersign", lock_digest=fields.tree_sha256,
+        parameters=(
+            f"lock={lock.lock}", f"bundle-sha256={fields.tree_sha256}", f"weights-sha256={fields.tensors_sha256}",
+            f"environment-sha256={fields.environment_sha256}", f"entry={lock.entry_id}",
+        ),
+    )
+
+
+def write_result(desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer) -> Written:
+    """Write the objects of a finished run, each encrypted under the subject's key.
+
+    Raises ResultUnusable where SEG or SR cannot be made, UnusableInput for a unit that no SR code fits.
+    """
+    owner = f"{row.trial}/{row.subject}"
+    if row.sealed:
+        return Written(result=desk.objects.put(sealed_document(row, answer), JSON, subject=owner))
+    assert answer.mask is not None  # finished
+    algorithm = algorithm_of(lock)
+    made_at = as_datetime(desk.clock.now())
+
+    def instance(kind: str, series_number: int) -> Instance:
+        return Instance(
+            series_uid=derived_uid("run", row.run, kind, "series"), sop_uid=derived_uid("run", row.run, kind),
+            series_number=series_number, instance_number=1, made_at=made_at, software=release(),
+        )
+
+    segment = Segment(label=row.lesion, tracking_id=row.lesion, tracking_uid=row.tracking_uid, mask=answer.mask,
+                      kind="SEMIAUTOMATIC")
+    segmentation = make_segmentation([segment], ct_files, algorithm, instance("SEG", SEG_SERIES))
+    lesion = LesionResult(
+        tracking_id=row.lesion, tracking_uid=row.tracking_uid, segment_uid=str(segmentation.SOPInstanceUID),
+        segment_number=1, source_series=str(ct_files[0].SeriesInstanceUID),
+        measurements=tuple(_measured(value) for value in answer.values), origin="ai",
+    )
+    report = make_ai_report([lesion], [segmentation, *ct_files], algorithm, _time_point(desk, row),
+                            instance("SR", SR_SERIES))
+    return Written(
+        segmentation=desk.objects.put(as_bytes(segmentation), DICOM, subject=owner),
+        report=desk.objects.put(as_bytes(report), DICOM, subject=owner),
+    )
+
+
+def _measured(value: Value) -> Measured:
+    if value.name not in NAMES:
+        raise UnusableInput(f"No code of the report fits the measure {value.name}.")
+    name = cast(Literal["volume", "long_axis", "short_axis"], value.name)
+    if value.value is None:
+        return Measured(name, None, "mm3" if name == "volume" else "mm", "failure")
+    number, unit = value.value.split(" ", 1)
+    if unit not in UNITS:
+        raise UnusableInput(f"No code of the report fits the unit {unit}.")
+    return Measured(name, Decimal(number), cast(Literal["mm", "cm", "mm3", "ml"], unit))
+
+
+def _time_point(desk: Desk, row: RunRow) -> TimePoint:
+    """The time point in the protocol's words, its kind and place. Kinds are those of core.dicom.codes."""
+    with desk.reading() as session:
+        points = time_points_of(session, row.trial, row.subject)
+    order = {one.time_point: number for number, one in enumerate(points, start=1)}
+    label = next((one.label for one in points if one.time_point == row.time_point), row.time_point)
+    occasion = next((one.occasion for one in points if one.time_point == row.time_point), "unscheduled")
+    kind = {"baseline": "baseline", "unscheduled": "unscheduled"}.get(occasion, "posttreatment")
+    return TimePoint(name=label, kind=kind, order=order.get(row.time_point, 1))
+
+
+def sealed_document(row: RunRow, answer: Answer) -> bytes:
+    """Values and mask of a sealed run as one document; shown to nobody until its seals open."""
+    assert answer.mask is not None  # finished
+    packed = io.BytesIO()
+    np.savez_compressed(packed, mask=np.packbits(answer.mask), shape=np.array(answer.mask.shape))
+    return json.dumps({
+        "run": row.run, "lock": row.lock, "lesion": row.lesion, "tracking_uid": row.tracking_uid,
+        "values": [{"name": v.name, "value": v.value, "uncertainty": v.uncertainty, "failed": v.failed}
+                   for v in answer.values],
+        "confidence": answer.confidence, "domain_distance": answer.domain_distance,
+        "output_sha256": answer.output_sha256, "mask_npz_hex": packed.getvalue().hex(),
+    }, sort_keys=True).encode()

@@ -19,7 +19,7 @@ CAST: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("qa-auditor", "QA auditor (demonstration)", ("@qa_auditor",)),
     ("validation-lead", "Validation lead (demonstration)", ("@validation_lead",)),
     ("model-custodian", "Model custodian (demonstration)", ("@model_custodian",)),
-    ("model-trainer", "Model trainer (demonstration)", ()),
+    ("model-trainer", "Model trainer (demonstration)", ("@model_custodian",)),
     ("trial-lead", "Trial lead (demonstration)", ("trial_lead",)),
     ("imaging-lead", "Imaging lead (demonstration)", ("imaging_lead",)),
     ("statistician", "Statistician (demonstration)", ("statistician",)),

@@ -39,8 +39,9 @@ def found(stage: Stage) -> None:
             stage.signed(draft_sop(stage.desk, actor(OWNER), DraftSop(document, window_days=0)))
             stage.signed(review_sop(stage.desk, actor(SECOND), sop))
             stage.signed(approve_sop(stage.desk, actor(QA), sop))
-        for user in (OWNER, QA, SECOND):
-            train(stage, user)
+            # Once effective a document binds at once: SOP-01 governs the drafting of those that follow it.
+            for user in (OWNER, QA, SECOND):
+                train(stage, user)
         for user in (OWNER, QA):
             stage.signed(open_installation(stage.desk, actor(user)))
     with stage.scene("People: each enrols with a key of their own"):

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from core.errors import AlreadyDone
-from countersign.demonstration import founding
+from countersign.demonstration import founding, models
 from countersign.demonstration.cast import Pockets
 from countersign.demonstration.stage import DemonstrationFailed, Stage
 from countersign.house import found_house
@@ -28,6 +28,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
     stage = Stage(house, Pockets(home / "demonstration" / "accounts.json"), home / "demonstration")
     try:
         founding.found(stage)
+        models.take_in_and_lock(stage)
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")
         return 1

@@ -25,6 +25,7 @@ CAP = 10_000
 LARGEST_PAGE = 500
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
+Trials = frozenset[str] | None
 
 
 class Reader(Protocol):
@@ -118,9 +119,9 @@ class Note:
     note: str
 
 
-def page(reader: Reader, query: Query, *, before: int | None = None, limit: int = 100) -> Page:
+def page(reader: Reader, query: Query, *, before: int | None = None, limit: int = 100, trials: Trials = None) -> Page:
     """Up to `limit` entries below `before`, by key: the depth of the page costs nothing."""
-    where, parameters = condition(query, reader.dialect)
+    where, parameters = condition(query, reader.dialect, trials)
     limit = max(1, min(limit, LARGEST_PAGE))
     sql = f"SELECT {_ROW} FROM entry WHERE {where} AND seq < :before ORDER BY seq DESC LIMIT :many"  # noqa: S608
     top = LARGEST_SEQ + 1 if before is None else before
@@ -129,42 +130,55 @@ def page(reader: Reader, query: Query, *, before: int | None = None, limit: int 
     return Page(lines, lines[-1].seq if len(found) > limit else None)
 
 
-def every(reader: Reader, query: Query) -> Iterator[Line]:
+def every(reader: Reader, query: Query, trials: Trials = None) -> Iterator[Line]:
     """All entries that fit, newest first, a page at a time."""
     before: int | None = None
     while True:
-        found = page(reader, query, before=before, limit=LARGEST_PAGE)
+        found = page(reader, query, before=before, limit=LARGEST_PAGE, trials=trials)
         yield from found.lines
         if found.next_before is None:
             return
         before = found.next_before
 
 
-def count(reader: Reader, query: Query) -> Count:
+def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
-    where, parameters = condition(query, reader.dialect)
+    where, parameters = condition(query, reader.dialect, trials)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM entry WHERE {where} LIMIT :cap) AS some"  # noqa: S608
     number = next(reader.rows(sql, cap=CAP + 1, **parameters))[0]
     return Count(min(number, CAP), number > CAP)
 
 
-def facet(reader: Reader, query: Query, key: str, *, most: int = 10) -> list[tuple[str, Count]]:
+def facet(
+    reader: Reader, query: Query, key: str, *, most: int = 10, trials: Trials = None
+) -> list[tuple[str, Count]]:
     """The most frequent values of one key among the newest entries that fit, up to the cap."""
     if key not in FACETS:
         raise ValueError(f"no facet {key!r}; there are {', '.join(FACETS)}.")
-    where, parameters = condition(query, reader.dialect)
+    where, parameters = condition(query, reader.dialect, trials)
     sql = (
         f"SELECT {key}, count(*) AS n FROM (SELECT {key} FROM entry WHERE {where} AND {key} IS NOT NULL "  # noqa: S608
         f"ORDER BY seq DESC LIMIT :cap) AS some GROUP BY {key} ORDER BY n DESC, {key} LIMIT :most"
     )
     found = list(reader.rows(sql, cap=CAP + 1, most=most, **parameters))
-    if not count(reader, query).capped:
+    if not count(reader, query, trials).capped:
         return [(str(value), Count(number, capped=False)) for value, number in found]
     # Among more entries than the cap the first look only names the values; each is counted by its own index.
-    return [
-        (str(value), count(reader, replace(query, terms=(*query.terms, Term(key, (str(value),), negated=False)))))
-        for value, _ in found
-    ]
+    return [(str(value), count(reader, _narrowed(query, key, str(value)), trials)) for value, _ in found]
+
+
+def _narrowed(query: Query, key: str, value: str) -> Query:
+    """The question for one value of a key; terms of this key that were asked for are met by it already."""
+    others = tuple(term for term in query.terms if term.key != key or term.negated)
+    return replace(query, terms=(*others, Term(key, (value,), negated=False)))
+
+
+def days(reader: Reader, query: Query, trials: Trials = None) -> list[tuple[int, int]]:
+    """(day since 1970, entries) of the newest entries that fit, up to the cap, oldest day first."""
+    where, parameters = condition(query, reader.dialect, trials)
+    sql = (f"SELECT ts / 86400000000 AS day, count(*) FROM (SELECT ts FROM entry WHERE {where} "  # noqa: S608
+           "ORDER BY seq DESC LIMIT :cap) AS some GROUP BY ts / 86400000000 ORDER BY day")
+    return [(int(day), int(number)) for day, number in reader.rows(sql, cap=CAP, **parameters)]
 
 
 def line_at(reader: Reader, seq: int) -> Line:
@@ -232,8 +246,11 @@ def sentences(reader: Reader) -> dict[tuple[str, int], str]:
 # ---------------------------------------------------------------- the condition
 
 
-def condition(query: Query, dialect: str) -> tuple[str, dict[str, Any]]:
-    """A WHERE clause and its parameters. Times become sequence numbers first: one probe instead of a scan."""
+def condition(query: Query, dialect: str, trials: Trials = None) -> tuple[str, dict[str, Any]]:
+    """A WHERE clause and its parameters. Times become sequence numbers first: one probe instead of a scan.
+
+    `trials` narrows it to what a person may read; None is everything.
+    """
     clauses: list[str] = []
     given: dict[str, Any] = {}
 
@@ -246,6 +263,8 @@ def condition(query: Query, dialect: str) -> tuple[str, dict[str, Any]]:
         probe = f"SELECT seq FROM entry WHERE ts >= {bind(us)} ORDER BY ts, seq LIMIT 1"  # noqa: S608
         return f"coalesce(({probe}), {LARGEST_SEQ + 1})"
 
+    if trials is not None:
+        clauses.append(f"trial IN ({', '.join(bind(name) for name in sorted(trials))})" if trials else "1 = 0")
     if query.since_us is not None:
         clauses.append(f"seq >= {from_time(query.since_us)}")
     clauses += [f"seq < {from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]

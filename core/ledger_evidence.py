@@ -1,0 +1,182 @@
+"""One entry examined as an outsider would: bytes, signature, key, head, path, root, checkpoint; nothing on faith."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from audit import proofs
+from audit.verifier import (
+    ENTRY_TYPE,
+    PROOF_TYPE,
+    canonical,
+    check_members,
+    decode_b64,
+    good_signature,
+    leaf_hash,
+    note_signed_by,
+    pae,
+    parse_canonical,
+    parse_note,
+    root_of_path,
+)
+from core.errors import NotFound
+from core.ledger_queries import Line, Note, Reader, ReadNodes, newest_note, proof_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was checked. `good` is None where there was nothing to check."""
+
+    name: str
+    what: str
+    value: str
+    good: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOnRecord:
+    """A key as the entries of the stream `keys` tell it."""
+
+    kid: str
+    klass: str
+    holder: str
+    public: bytes
+    printed_name: str | None
+    enrolled: int
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An entry, its proof, and every step of the check."""
+
+    line: Line
+    note: Note
+    path: tuple[bytes, ...]
+    steps: tuple[Step, ...]
+    key: KeyOnRecord | None
+
+    @property
+    def good(self) -> bool:
+        return all(step.good is not False for step in self.steps)
+
+    @property
+    def proof_file(self) -> str:
+        return proofs.proof_file(self.line.seq, self.path, self.note.note)
+
+
+def keys_on_record(reader: Reader) -> dict[str, KeyOnRecord]:
+    """All keys ever enrolled, by key id."""
+    sql = ("SELECT seq, data FROM entry WHERE action IN ('ledger.founded', 'key.enrolled', 'key.rotated', "
+           "'key.revoked') ORDER BY seq")
+    found: dict[str, KeyOnRecord] = {}
+
+    def end(kid: str, seq: int) -> None:
+        if kid in found and found[kid].ended is None:
+            old = found[kid]
+            found[kid] = KeyOnRecord(old.kid, old.klass, old.holder, old.public, old.printed_name, old.enrolled, seq)
+
+    for seq, data in reader.rows(sql):
+        entry = json.loads(bytes(data))
+        fields = entry["body"]["fields"]
+        if entry["body"]["action"] == "key.revoked":
+            end(fields["kid"], seq)
+            continue
+        public = decode_b64(fields["public_key"], 32)
+        kid = _kid(public)
+        if entry["body"]["action"] == "key.rotated":
+            end(entry["kid"], seq)
+        found[kid] = KeyOnRecord(kid, fields["class"], fields["holder"], public, fields.get("printed_name"), seq, None)
+    return found
+
+
+def _kid(public: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(public).hexdigest()
+
+
+def examine(reader: Reader, line: Line) -> Evidence:
+    """Check one entry under the newest checkpoint. Raises NotFound in an empty ledger."""
+    note = newest_note(reader)
+    keys = keys_on_record(reader)
+    key = keys.get(line.kid)
+    steps: list[Step] = []
+
+    def step(name: str, what: str, value: str, good: bool | None) -> None:
+        steps.append(Step(name, what, value, good))
+
+    leaf = leaf_hash(line.raw)
+    entry = _form(line, step)
+    step("Leaf", f"Digest of the entry as stored, {len(line.raw)} bytes", leaf.hex(), leaf == line.leaf)
+    if entry is not None:
+        _signatures(entry, keys, step)
+    try:
+        path = proof_of(reader, line.seq, note)
+        root = root_of_path(line.seq, note.size, leaf, path)
+    except (ValueError, NotFound) as problem:
+        path, root = [], b""
+        step("Path", str(problem), "", False)
+    else:
+        ends = f"{path[0].hex()[:8]}… to {path[-1].hex()[:8]}…" if path else "the only entry"
+        step("Path", f"{len(path)} sibling digests, leaf to root", ends, True)
+    step("Root", f"Root of {note.size} entries, recomputed from leaf and path", root.hex(), root == note.root)
+    _checkpoint(note, keys, step)
+    _head(reader, line, step)
+    return Evidence(line, note, tuple(path), tuple(steps), key)
+
+
+def _form(line: Line, step: Any) -> dict[str, Any] | None:
+    try:
+        entry = parse_canonical(line.raw)
+        check_members(entry)
+    except ValueError as problem:
+        step("Form", f"The stored bytes: {problem}", "", False)
+        return None
+    step("Form", "The stored bytes are their own canonical form", "RFC 8785, suite 1", entry["seq"] == line.seq)
+    return entry
+
+
+def _signatures(entry: dict[str, Any], keys: dict[str, KeyOnRecord], step: Any) -> None:
+    body, kid, seq = entry["body"], entry["kid"], entry["seq"]
+    key = keys.get(kid)
+    own = key is not None and (key.klass != "person" or key.holder == body["actor"])
+    in_force = key is not None and key.enrolled <= seq and (key.ended is None or seq <= key.ended)
+    step("Key", f"Enrolled by entry {key.enrolled} for {key.holder} ({key.klass}), in force, and the actor's own"
+         if key else "The key was never enrolled", kid, own and in_force)
+    signed = key is not None and good_signature(key.public, decode_b64(entry["sig"]), pae(ENTRY_TYPE, canonical(body)))
+    step("Signature", "Ed25519 over exactly these words", entry["sig"][:24] + "…", signed)
+    bare = {name: value for name, value in body.items() if name not in ("proofs", "assertion")}
+    for proof in body.get("proofs", ()):
+        other = keys.get(proof["kid"])
+        good = other is not None and good_signature(other.public, decode_b64(proof["sig"]),
+                                                    pae(PROOF_TYPE, canonical(bare)))
+        step("Proof", f"Further signature by {other.holder if other else 'an unknown key'}", proof["kid"], good)
+
+
+def _checkpoint(note: Note, keys: dict[str, KeyOnRecord], step: Any) -> None:
+    try:
+        parsed = parse_note(note.note.encode())
+    except ValueError as problem:
+        step("Checkpoint", f"The note {problem}", "", False)
+        return
+    logs = [key for key in keys.values() if key.klass == "log" and key.ended is None]
+    signed = any(note_signed_by(parsed, parsed.origin, key.public) for key in logs)
+    step("Checkpoint", f"Ed25519 signature of the root by the log key of {parsed.origin}", f"size {parsed.size}",
+         signed and (parsed.size, parsed.root) == (note.size, note.root))
+    others = len(parsed.lines) - 1
+    step("Outside", f"{others} cosignatures of witnesses on this checkpoint" if others else
+         "No witness has cosigned it yet: loss of the newest entries would show only against one", "", None)
+
+
+def _head(reader: Reader, line: Line, step: Any) -> None:
+    head = line.body["head"]
+    try:
+        root = proofs.root_at(ReadNodes(reader), head["size"])
+    except NotFound as problem:
+        step("Head", problem.fact, "", False)
+        return
+    step("Head", f"What the signer had seen, {head['size']} entries, is the beginning of this ledger", root.hex(),
+         root == decode_b64(head["root"], 32) and head["size"] <= line.seq)

@@ -1,0 +1,185 @@
+"""The web application of one house: headers, who is asking, errors in words, and its two faces."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from core.errors import CountersignError, NotAuthenticated
+from core.ledger_words import utc
+from core.work import release
+from countersign.house import House
+from countersign.web import words
+from countersign.web.accounts import Passwords, Session, session_of
+from countersign.web.watch import Watch
+
+HERE = Path(__file__).parent
+CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+       "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+HEADERS = {
+    "Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store", "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+LARGEST_BODY = 64 * 1024
+
+
+class LogInFirst(Exception):
+    """A page was asked for by nobody."""
+
+
+@dataclass(slots=True)
+class Site:
+    """What every page needs: the house, its watch, its templates, and whether cookies may travel only over TLS."""
+
+    house: House
+    watch: Watch
+    templates: jinja2.Environment
+    passwords: Passwords
+    tls: bool
+
+    @property
+    def cookie(self) -> str:
+        # The prefix makes a browser refuse the cookie without TLS, a path or a foreign domain.
+        return "__Host-countersign" if self.tls else "countersign"
+
+    def page(self, request: Request, name: str, session: Session | None, status: int = 200, **things: Any) -> Response:
+        """Render a template with what the frame of every page shows."""
+        now = self.house.desk.clock.now()
+        text = self.templates.get_template(name).render(
+            request=request, session=session, now=utc(now), release=release(), watch=self.watch.last,
+            ends=utc(session.ends_us)[11:16] if session else "", **things)
+        return HTMLResponse(text, status)
+
+
+def build_app(house: House, *, tls: bool = False, watching: bool = True) -> FastAPI:
+    """The application over an opened house; `watching` starts the regular look through the record."""
+    settings = house.settings
+    passwords = Passwords(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True)
+    templates.filters.update(words.FILTERS)
+    templates.globals["url_for_static"] = lambda name: f"/static/{name}"
+    site = Site(house, Watch(house.desk, settings.origin), templates, passwords, tls)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if watching:
+            site.watch.start()
+        yield
+        site.watch.stop()
+
+    from countersign.web import api, pages
+
+    # Documentation pages would need script and style from elsewhere; the description itself is enough.
+    app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
+                  redoc_url=None, lifespan=lifespan)
+    app.state.site = site
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.include_router(pages.router)
+    app.include_router(api.router)
+    app.middleware("http")(_guard)
+    app.add_exception_handler(LogInFirst, _to_login)
+    app.add_exception_handler(CountersignError, _in_words)
+    app.add_exception_handler(HTTPException, _in_words)
+    app.add_exception_handler(RequestValidationError, _in_words)
+    app.add_exception_handler(Exception, _in_words)
+    return app
+
+
+def the_site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def somebody(request: Request) -> Session | None:
+    """Who is logged in, or None."""
+    site = the_site(request)
+    return session_of(site.house.desk, request.cookies.get(site.cookie))
+
+
+def the_person(request: Request) -> Session:
+    """Who is logged in; everybody else logs in first (pages) or is told so (API)."""
+    session = somebody(request)
+    if session is None:
+        if request.url.path.startswith("/api/"):
+            raise NotAuthenticated("Nobody is logged in.", next_step="Log in at /login; the API uses the same session.")
+        raise LogInFirst
+    return session
+
+
+async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Headers on every answer; refuses bodies that are too large and forms sent by other sites."""
+    refusal = _foreign(request)
+    response = JSONResponse({"error": "refused", "fact": refusal}, 403) if refusal else await call_next(request)
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    if request.url.path.startswith("/static/"):
+        response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
+
+
+def _foreign(request: Request) -> str | None:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return None
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > LARGEST_BODY or "transfer-encoding" in request.headers:
+        return "A form of this size is not accepted."
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in (None, "same-origin", "none"):
+        return "This form was sent by another site."
+    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host', '')}":
+        return "This form was sent by another site."
+    return None
+
+
+def same_token(given: str, own: str) -> bool:
+    """Whether a form's hidden token is the session's."""
+    return secrets.compare_digest(given.encode(), own.encode())
+
+
+def _to_login(request: Request, _: Exception) -> Response:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(request.url_for("login").include_query_params(next=target), 303)
+
+
+def _in_words(request: Request, problem: Exception) -> Response:
+    """Every error as fact and next step: a page for people, JSON for machines."""
+    status, code = 500, "error"
+    fact, following = "The server could not answer.", "Nothing was changed. Try again, then call the help desk."
+    if isinstance(problem, CountersignError):
+        status, code, fact, following = problem.http_status, problem.code, problem.fact, problem.next_step
+    elif isinstance(problem, HTTPException):
+        status, code = problem.status_code, "not-found" if problem.status_code == 404 else "error"
+        fact, following = "There is no such page." if status == 404 else str(problem.detail), "Go back to the ledger."
+    elif isinstance(problem, RequestValidationError):
+        status, code = 422, "unusable-input"
+        fact = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in problem.errors())
+        following = "Correct the address; nothing was changed."
+    else:
+        logging.getLogger(__name__).error("unexpected", exc_info=problem)
+    if request.url.path.startswith("/api/"):
+        answer: Response = JSONResponse({"error": code, "fact": fact, "next_step": following}, status)
+    else:
+        try:
+            session = somebody(request)
+        except CountersignError:
+            session = None
+        answer = the_site(request).page(request, "error.html", session, status, fact=fact, following=following)
+    # Unexpected errors are answered outside the guard, so it cannot add them.
+    for name, value in HEADERS.items():
+        answer.headers[name] = value
+    return answer

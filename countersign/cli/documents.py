@@ -11,6 +11,7 @@ from countersign.cli.signing import AsOption, BecauseOption, sign
 from countersign.cli.signing import answer as ask
 
 sop_app = typer.Typer(no_args_is_help=True, help="Controlled documents and training.")
+SopList = Annotated[list[str], typer.Argument(help="One or more documents, on one page.", metavar="SOP…")]
 VersionOption = Annotated[int | None, typer.Option("--version", help="The newest where left out.")]
 
 
@@ -57,13 +58,13 @@ def draft(
 
 @sop_app.command("review")
 @told
-def review(sop: str, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
-    """Sign that another person's text is fit for approval."""
+def review(sops: SopList, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
+    """Sign that another person's texts are fit for approval."""
     from core.policy.state import Actor
     from sops.usecases import review_sop
 
     opened = house(home)
-    sign(opened.desk, review_sop(opened.desk, Actor(acting), sop, version))
+    sign(opened.desk, review_sop(opened.desk, Actor(acting), *sops, version=version))
 
 
 @sop_app.command("return")
@@ -81,13 +82,13 @@ def return_to_author(
 
 @sop_app.command("approve")
 @told
-def approve(sop: str, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
+def approve(sops: SopList, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
     """QA approves; effective after the training window."""
     from core.policy.state import Actor
     from sops.usecases import approve_sop
 
     opened = house(home)
-    sign(opened.desk, approve_sop(opened.desk, Actor(acting), sop, version))
+    sign(opened.desk, approve_sop(opened.desk, Actor(acting), *sops, version=version))
 
 
 @sop_app.command("retire")
@@ -105,18 +106,20 @@ def retire(
 
 @sop_app.command("train")
 @told
-def train(sop: str, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
-    """Read a document, answer its questions where it has some, and sign read-and-understood."""
+def train(sops: SopList, acting: AsOption, version: VersionOption = None, home: HomeOption = None) -> None:
+    """Read documents, answer their questions where they have some, and sign read-and-understood."""
     from core.policy.state import Actor
     from sops.queries import version_to_read
     from sops.usecases import CompleteTraining, complete_training, text_of
 
     opened = house(home)
-    with opened.desk.reading() as session:
-        found = version_to_read(session, sop, version)
-    document = text_of(opened.desk, found)
-    answers = {question: ask(question, ()) for question in document.questions}
-    sign(opened.desk, complete_training(opened.desk, Actor(acting), CompleteTraining(sop, found.version, answers)))
+    commands = []
+    for sop in sops:
+        with opened.desk.reading() as session:
+            found = version_to_read(session, sop, version)
+        answers = {question: ask(question, ()) for question in text_of(opened.desk, found).questions}
+        commands.append(CompleteTraining(sop, found.version, answers))
+    sign(opened.desk, complete_training(opened.desk, Actor(acting), *commands))
 
 
 @sop_app.command("show")

@@ -174,6 +174,24 @@ def test_a_text_changed_on_disk_is_found_before_anybody_signs_it(opened: HouseUn
         usecases.complete_training(opened.desk, THIRD, usecases.CompleteTraining("SOP-07"))
 
 
+@req("SOP-01", "SIG-07")
+def test_several_documents_stand_on_one_page_and_each_is_an_entry_with_its_own_view(opened: HouseUnderTest) -> None:
+    """One unlock, but nothing is signed that was not shown: every body has the digest of its own view."""
+    documents = [texts.template(sop) for sop in ("SOP-09", "SOP-10", "SOP-15")]
+    numbers = [each.sop for each in documents]
+    opened.commit(usecases.draft_sop(opened.desk, THIRD, *(usecases.DraftSop(each, 0) for each in documents)))
+    opened.commit(usecases.review_sop(opened.desk, OWNER, *numbers))
+    opened.commit(usecases.approve_sop(opened.desk, QA, *numbers))
+    opened.commit(usecases.complete_training(opened.desk, QA, *map(usecases.CompleteTraining, numbers)))
+
+    entries = opened.entries()[-3:]
+    assert [each.body["fields"]["sop"] for each in entries] == numbers
+    assert len({each.body["manifest"]["view_digest"] for each in entries}) == 3
+    assert state(opened, "SOP-15") == [State.EFFECTIVE]
+    with pytest.raises(UnusableInput, match="different documents"):
+        usecases.complete_training(opened.desk, QA, *map(usecases.CompleteTraining, ("SOP-09", "SOP-09")))
+
+
 @req("SOP-01")
 def test_retiring_ends_what_a_document_governs(opened: HouseUnderTest) -> None:
     approved(opened, a_document("sop.draft"))

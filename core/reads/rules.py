@@ -1,11 +1,11 @@
-"""Rules of reads, pure: criteria of a charter, courses of a reader, triggers that fire, blind labels, order of cases."""
+"""Rules of reads, pure: criteria of a charter, courses of a reader, triggers that fire, blind labels, case order."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from core.errors import UnusableInput
 from core.quantities import Quantity
@@ -77,6 +77,17 @@ def is_baseline(charter: Charter, time_point: str) -> bool:
     """Whether the charter calls this time point the baseline."""
     scheduled = charter.time_point(time_point)
     return scheduled is not None and scheduled.event == "baseline"
+
+
+def decimal_of(text: str) -> Decimal:
+    """A finite decimal from text. Raises UnusableInput."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise UnusableInput(f"{text!r} is no decimal number.") from error
+    if not number.is_finite():
+        raise UnusableInput(f"{text!r} is no decimal number.")
+    return number
 
 
 # One reader's course

@@ -166,3 +166,26 @@ class SeedRow:
     placed_by: str
     placed: str
     entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class AiDecision:
+    """What a reader made of one AI value, once the read is open: A10's row. `own` is the reader's own mark before."""
+
+    trial: str
+    subject: str
+    time_point: str
+    slot: str
+    reader: str
+    endpoint: str
+    lesion: str
+    run: str
+    ai: str
+    own: str | None
+    final: str | None
+    use: str
+    reason: str
+    lock: str
+    sealed_at: str
+    entry: int
+    excluded: bool

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 
 from audit import store
 from audit.entry import Entry, base64_text
-from core.errors import NotFound, RecordDamaged, Refused
+from core.errors import NotAuthenticated, NotFound, RecordDamaged, Refused
 from core.reads.sealing import IV_BYTES, KEY_BYTES, NONCE_BYTES, Sealed, SealSecret, new_secret, padded, seal
 from core.reads.sealing import commitment as commit_to
 from countersign.signer.keyfiles import KeyFolder
@@ -91,7 +91,10 @@ class SealBox:
             kept: dict[str, Any] = self._keys.read("seal", commit)
         except NotFound as error:
             raise RecordDamaged(f"The signer holds no secret for the seal {commit[:16]}….") from error
-        raw = self._keys.unseal(f"seal/{commit}", kept["secret"])
+        try:
+            raw = self._keys.unseal(f"seal/{commit}", kept["secret"])
+        except (NotAuthenticated, KeyError) as error:
+            raise RecordDamaged(f"The secret of the seal {commit[:16]}… was changed; it does not open.") from error
         if len(raw) != KEY_BYTES + NONCE_BYTES + IV_BYTES:
             raise RecordDamaged(f"The secret of the seal {commit[:16]}… has the wrong length.")
         return SealSecret(raw[:KEY_BYTES], raw[KEY_BYTES : KEY_BYTES + NONCE_BYTES], raw[KEY_BYTES + NONCE_BYTES :])

@@ -1,0 +1,227 @@
+"""Reads beside each other: differences and their decisions, what readers made of AI values, AI against people.
+
+Every row names the entry it rests on; nothing under seal is in any of them. Not blinded: see listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from core.reads import queries, rules
+from core.reads.answer import Answer, Target
+from core.reads.disagreement import Course
+from core.reads.listing import is_accepted, size_sum
+from core.reads.state import AI_SLOT, AiDecision, AiValue, Comparison, OpenedRead, Task
+from core.trials.charter import Charter
+
+
+@dataclass(frozen=True, slots=True)
+class AdjudicationRow:
+    """A difference and what became of it (table A8). Responses by slot for the endpoints whose triggers fired."""
+
+    trial: str
+    subject: str
+    time_point: str | None
+    triggers: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    by_slot: dict[str, dict[str, str]]
+    adjudicator: str | None
+    chosen_slot: str | None
+    reason: str | None
+    compared_entry: int
+    entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AiPair:
+    """An AI value beside the person's and the accepted one, in the endpoint's unit. `before` is the reader's own mark
+    made before AI was shown, or a blind read against the sealed AI read; only those measure agreement."""
+
+    trial: str
+    subject: str
+    time_point: str
+    endpoint: str
+    lesion: str
+    reader: str
+    ai: Decimal
+    before: Decimal | None
+    final: Decimal | None
+    unit: str
+    use: str
+    ai_entry: int
+    entry: int
+
+
+def ai_decisions(session: Connection, trial: str) -> list[AiDecision]:
+    """Every decision about an AI value in opened reads, in full (table A10 lists those that are not `accept`)."""
+    rows = []
+    for each in queries.opened_reads(session, trial):
+        charter = queries.charter_for(session, trial, each.task.charter_version)
+        values = _runs(session, charter, each.task)
+        own = {target.lesion: target for target in each.own_marks.targets} if each.own_marks else {}
+        for target, use in each.answer.ai_uses():
+            value = values.get((use.run, use.endpoint))
+            before = own.get(target.lesion)
+            rows.append(
+                AiDecision(
+                    trial,
+                    each.task.subject,
+                    each.task.time_point,
+                    each.task.slot,
+                    each.task.reader,
+                    use.endpoint,
+                    target.lesion,
+                    use.run,
+                    str(value) if value else "",
+                    _said(before, use.endpoint),
+                    _said(target, use.endpoint),
+                    use.use,
+                    use.reason,
+                    value.lock if value else "",
+                    each.task.sealed_at or "",
+                    each.task.sealed_entry or 0,
+                    each.excluded,
+                )
+            )
+    return rows
+
+
+def _said(target: Target | None, endpoint: str) -> str | None:
+    return " + ".join(target.sizes[endpoint]) if target is not None and target.sizes.get(endpoint) else None
+
+
+def _runs(session: Connection, charter: Charter, task: Task) -> dict[tuple[str, str], AiValue]:
+    found = queries.ai_values_of(session, charter, task.trial, task.subject, task.time_point)
+    return {(each.run, each.endpoint): each for each in found}
+
+
+def ai_pairs(session: Connection, trial: str) -> list[AiPair]:
+    """AI against people: shown values lesion by lesion, and the sealed AI read against each human read by sums."""
+    pairs = []
+    opened = [each for each in queries.opened_reads(session, trial) if not each.excluded]
+    for each in opened:
+        charter = queries.charter_for(session, trial, each.task.charter_version)
+        values = _runs(session, charter, each.task)
+        own = {target.lesion: target for target in each.own_marks.targets} if each.own_marks else {}
+        for target, use in each.answer.ai_uses():
+            value, before = values.get((use.run, use.endpoint)), own.get(target.lesion)
+            if value is not None:
+                pairs.append(
+                    AiPair(
+                        trial,
+                        each.task.subject,
+                        each.task.time_point,
+                        use.endpoint,
+                        target.lesion,
+                        each.task.reader,
+                        value.value,
+                        size_sum(before, use.endpoint) if before else None,
+                        size_sum(target, use.endpoint),
+                        value.unit,
+                        use.use,
+                        value.entry,
+                        each.task.sealed_entry or 0,
+                    )
+                )
+    return pairs + _sealed_pairs(session, trial, opened)
+
+
+def _sealed_pairs(session: Connection, trial: str, opened: list[OpenedRead]) -> list[AiPair]:
+    pairs = []
+    for third in (each for each in opened if each.task.slot == AI_SLOT):
+        charter = queries.charter_for(session, trial, third.task.charter_version)
+        human = [
+            each
+            for each in opened
+            if each.task.slot != AI_SLOT
+            and (each.task.subject, each.task.time_point) == (third.task.subject, third.task.time_point)
+        ]
+        for endpoint in (each for each in charter.endpoints if each.kind == "primary"):
+            ai = burden(third.answer, endpoint.id)
+            for each in human:
+                theirs = burden(each.answer, endpoint.id)
+                if ai is not None and theirs is not None:
+                    pairs.append(
+                        AiPair(
+                            trial,
+                            each.task.subject,
+                            each.task.time_point,
+                            endpoint.id,
+                            "sum",
+                            each.task.reader,
+                            ai,
+                            theirs,
+                            theirs if is_accepted(session, each.task) else None,
+                            endpoint.unit,
+                            "sealed",
+                            third.task.sealed_entry or 0,
+                            each.task.sealed_entry or 0,
+                        )
+                    )
+    return pairs
+
+
+def burden(answer: Answer, endpoint: str) -> Decimal | None:
+    """Sum of an answer's measured targets; None where one of them has no size."""
+    if endpoint in answer.not_evaluable:
+        return None
+    sizes = [size_sum(each, endpoint) if each.state == "measured" else None for each in answer.targets]
+    gone = [each.state in ("gone", "merged") for each in answer.targets]
+    if any(size is None and not away for size, away in zip(sizes, gone, strict=True)):
+        return None
+    return sum((size for size in sizes if size is not None), Decimal(0))
+
+
+def adjudication_rows(session: Connection, trial: str) -> list[AdjudicationRow]:
+    """Every comparison in which a trigger fired, decided or not, with what each slot's read derives to."""
+    decided = {each.compared: each for each in queries.adjudications_of(session, trial)}
+    slots = {each.sealed: each.slot for each in queries.tasks_of(session, trial)}
+    rows = []
+    for each in queries.comparisons_of(session, trial):
+        if not each.fired:
+            continue
+        found = decided.get(each.compared)
+        rows.append(
+            AdjudicationRow(
+                trial,
+                each.subject,
+                each.time_point,
+                tuple(one.trigger for one in each.fired),
+                tuple(dict.fromkeys(one.endpoint for one in each.fired)),
+                _by_slot(session, each),
+                found.adjudicator if found else None,
+                slots[found.chosen] if found else None,
+                found.reason if found else None,
+                each.entry,
+                found.entry if found else None,
+            )
+        )
+    return rows
+
+
+def _by_slot(session: Connection, compared: Comparison) -> dict[str, dict[str, str]]:
+    """Status and sum in words by slot and endpoint, at the time point of a comparison or over the course."""
+    charter = queries.charter_for(session, compared.trial, compared.charter_version)
+    answers = queries.answers_by_slot(session, compared.trial, compared.subject, ai=True)
+    told: dict[str, dict[str, str]] = {}
+    for slot, given in answers.items():
+        told[slot] = {}
+        for endpoint in charter.endpoints:
+            found = rules.course(charter, endpoint, given)
+            told[slot][endpoint.id] = _in_words(found, endpoint, given, compared.time_point)
+    return told
+
+
+def _in_words(found: Course, endpoint: rules.Endpoint, given: Iterable[Answer], time_point: str | None) -> str:
+    if time_point is None:
+        return str(found.subject.best)
+    derived = next((each for each in found.timepoints if each.time_point == time_point), None)
+    if derived is not None:
+        return f"{derived.status}, {derived.sum} {endpoint.unit}" if derived.sum is not None else str(derived.status)
+    here = next((each for each in given if each.time_point == time_point), None)
+    total = burden(here, endpoint.id) if here is not None else None
+    return f"{total} {endpoint.unit}" if total is not None else "not evaluable"

@@ -1,0 +1,95 @@
+"""The AI as a sealed, blinded third reader (phase 4): it locks before the human reads open, and is never accepted."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from audit.vocabulary import reads as words
+from core.errors import NotFound, Refused, UnusableInput
+from core.policy.decide import permit
+from core.policy.state import Actor, Decision
+from core.reads import queries, rules, views
+from core.reads.acting import READS, facts_of
+from core.reads.answer import FORMAT, read_answer, sealed_text
+from core.reads.locking import LockAnswer
+from core.reads.ports import keeper_of
+from core.reads.sealing import Sealed
+from core.reads.state import AI_SLOT, human_slots
+from core.trials import queries as trials
+from core.trials.charter import Charter
+from core.work import Desk, Receipt
+
+
+def seal_ai_read(desk: Desk, command: LockAnswer) -> Receipt:
+    """The AI's own read of a time point, sealed like a person's, before the human reads open. Never the accepted one.
+
+    Raises:
+        Refused: the primary use is not open, the human reads are open already, or the AI read is locked.
+    """
+    inference = Actor.of_service("inference")
+    sealed = _ai_seal(desk, inference, command)
+    with desk.open(inference, asked="ai.seal_read") as work:
+        charter, under, on = _ai_facts(work.session, inference, command)
+        begun = work.record(
+            words.ReadBegun(
+                subject=command.subject, time_point=command.time_point, slot=AI_SLOT, assigned=AI_SLOT,
+                charter_version=charter.version, slots=human_slots(charter.reading.readers), on=on,
+            ),
+            under=under, trial=command.trial,
+        )  # fmt: skip
+        event = words.ReadSealed(assignment=str(begun.body["id"]), commit=sealed.commit, iv=sealed.iv, ct=sealed.ct)
+        work.record(event, under=under, trial=command.trial, caused_by=str(begun.body["id"]))
+    return work.receipts[-1]
+
+
+def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer) -> Sealed:
+    """Asked before anything is written, so that a refusal leaves no secret behind; sealed outside the lock."""
+    try:
+        with desk.reading() as session:
+            charter, _, on = _ai_facts(session, inference, command)
+            stated = {
+                "format": FORMAT, "trial": command.trial, "subject": command.subject,
+                "time_point": command.time_point, "scanned_on": on,
+            } | dict(command.answer)  # fmt: skip
+            answer = read_answer(stated)
+            earlier = [
+                each.answer
+                for each in queries.opened_reads(session, command.trial, command.subject)
+                if each.task.slot == AI_SLOT
+            ]
+            problems = rules.answer_problems(charter, answer, earlier)
+    except Refused as refusal:
+        desk.record_refusal(inference.user, "ai.seal_read", refusal)
+        raise
+    if problems:
+        raise UnusableInput(f"The AI read cannot be locked. {'; '.join(problems)}.")
+    text = sealed_text(answer, views.answer(answer, rules.units_of(charter)))
+    return keeper_of(desk.signer).seal(desk.occasion().id, text)
+
+
+def _ai_facts(session: Connection, inference: Actor, command: LockAnswer) -> tuple[Charter, Decision, str]:
+    """Charter, decision and date of acquisition; raises Refused or NotFound."""
+    charter = trials.charter_of(session, command.trial)
+    primary = next(each for each in charter.endpoints if each.kind == "primary")
+    point = trials.time_point_of(session, command.trial, command.subject, command.time_point)
+    if point is None or point.acquired_on is None:
+        raise NotFound(f"{command.subject} has no images at {command.time_point}.")
+    begun = queries.current_tasks(session, command.trial, command.subject, command.time_point)
+    found = {
+        "opened": any(each.state == "opened" for each in begun),
+        "locked": any(each.slot == AI_SLOT for each in begun),
+    }
+    relations = [name for name, holds in found.items() if holds]
+    facts = facts_of(session, inference, "ai.seal_read", command.trial, *relations, endpoint=primary.id)
+    return charter, permit(inference, "ai.seal_read", facts), point.acquired_on
+
+
+def withdraw_ai_read(desk: Desk, assignment: str, says: str) -> Receipt:
+    """Give up an AI read that began and will not be sealed, so that human reads do not wait for it."""
+    with desk.open(READS, asked="read.withdraw") as work:
+        task = queries.task(work.session, assignment)
+        if task.slot != AI_SLOT or task.locked:
+            raise UnusableInput("Only an AI read that is not locked can be withdrawn.")
+        under = permit(READS, "read.withdraw", facts_of(work.session, READS, "read.withdraw", task.trial))
+        work.record(words.ReadWithdrawn(assignment=assignment, says=says), under=under, trial=task.trial)
+    return work.receipts[-1]

@@ -1,0 +1,94 @@
+"""What a person is shown before signing something about reads: lines of label and value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from core.reads.answer import Answer, lines_of
+from core.reads.sealing import Sealed
+from core.reads.state import Comparison, SeedRow, Task
+from core.work import View
+
+
+def qualification(user: str, role_read: str, reference_set: str, cases: int, score: str, limit: str) -> View:
+    return View(
+        "Qualify a reader",
+        "reads/qualify",
+        (
+            ("Person", user),
+            ("As", role_read),
+            ("Reference set", reference_set),
+            ("Cases", str(cases)),
+            ("Score", score),
+            ("Limit", limit),
+        ),
+    )
+
+
+def assignment(subject: str, slot: str, reader: str, replaces: str | None, reason: str | None) -> View:
+    lines = [("Subject", subject), ("Slot", slot), ("Reader", reader)]
+    if replaces:
+        lines += [("Replaces assignment", replaces), ("Reason", reason or "")]
+    return View("Give a slot of a subject to a reader", "reads/assign", tuple(lines))
+
+
+def answer(stated: Answer, units: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What the reader is shown of the answer itself. It goes under the seal, never into a stored view: the digest of
+    so few values could be guessed."""
+    return lines_of(stated, units)
+
+
+def seal(task: Task, sealed: Sealed, *, marks: bool) -> View:
+    """What the signature of a sealed read covers openly: the commitment holds the answer and its view."""
+    return View(
+        "Lock your own marks under seal" if marks else "Lock your read under seal",
+        "reads/seal",
+        (
+            ("Subject", task.subject),
+            ("Time point", task.time_point),
+            ("Charter", task.charter_version),
+            ("Commitment to answer and view", sealed.commit),
+            ("What follows", "Nothing can be changed afterwards; the answer opens when every required seal is in."),
+        ),
+    )
+
+
+def seeds(subject: str, time_point: str, placed: Sequence[SeedRow]) -> View:
+    return View(
+        "Place seeds for the model",
+        "reads/seeds",
+        (
+            ("Subject", subject),
+            ("Time point", time_point),
+            *((f"Lesion {each.lesion}", f"{each.x}, {each.y}, {each.z} mm") for each in placed),
+        ),
+    )
+
+
+def adjudication(found: Comparison, letter: str, shown: Iterable[tuple[str, str]], reason: str) -> View:
+    """The reads side by side under their letters, without who read them, and the choice."""
+    fired = ", ".join(f"{each.trigger} ({each.kind.replace('_', ' ')})" for each in found.fired)
+    return View(
+        "Choose one whole read",
+        "reads/adjudicate",
+        (
+            ("Subject", found.subject),
+            ("Time point", found.time_point or "whole course"),
+            ("Triggers", fired),
+            *shown,
+            ("Chosen read", letter),
+            ("Reason", reason),
+        ),
+    )
+
+
+def final(task: Task, stated: Answer, units: Mapping[str, str], report_sha256: str) -> View:
+    return View(
+        "Sign the final read",
+        "reads/final",
+        (
+            *lines_of(stated, units),
+            ("Charter", task.charter_version),
+            ("Structured report (SHA-256)", report_sha256),
+        ),
+    )

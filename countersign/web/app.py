@@ -139,9 +139,10 @@ def _foreign(request: Request) -> str | None:
     if not length.isdigit() or int(length) > LARGEST_BODY or "transfer-encoding" in request.headers:
         return "A form of this size is not accepted."
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site not in (None, "same-origin", "none"):
-        return "This form was sent by another site."
-    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host', '')}":
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    # Under `no-referrer` a browser sends the origin of our own forms as "null"; then its Sec-Fetch-Site must vouch.
+    allowed = (None, own, "null") if site == "same-origin" else (None, own)
+    if site not in (None, "same-origin", "none") or origin not in allowed:
         return "This form was sent by another site."
     return None
 

@@ -207,7 +207,7 @@ def test_forms_of_other_sites_and_without_token_do_nothing(browser: TestClient) 
     assert browser.post("/login", data=form).status_code == 401
     page = browser.get("/login").text
     good = form | {"token": hidden(page, "token")}
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         assert browser.post("/login", data=good, headers=headers).status_code == 403
     assert browser.post("/login", data=good | {"password": "x" * 70_000}).status_code == 403
 

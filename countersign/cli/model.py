@@ -1,0 +1,224 @@
+"""`countersign model`: take models in, lock them, show them, check their bytes, run them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.signing import AsOption
+
+if TYPE_CHECKING:
+    from models_registry.queries import LockRow, RunRow
+
+app = typer.Typer(no_args_is_help=True, help="Models: register, lock, list, show, verify, run.")
+APPS = {"model": app}
+
+LockArgument = Annotated[str, typer.Argument(metavar="LOCK", help="Lock id, such as LCK-1a2b3c4d5e6f.")]
+
+
+@app.command()
+@told
+def register(
+    folder: Annotated[str, typer.Argument(help="Bundle folder; `shipped` is lesion-at-seed of this release.")],
+    trained_by: Annotated[str, typer.Option(help="User id of who trained it; they cannot lock it.")],
+    person: AsOption,
+    tracking: Annotated[bool, typer.Option(help="Keep a copy in the local MLflow store as well.")] = True,
+    home: HomeOption = None,
+) -> None:
+    """Take a bundle in: its files are read once, checked, stored, and signed for."""
+    from pathlib import Path
+
+    from core.policy.state import Actor
+    from countersign.adapters.mlflow import MlflowTracking
+    from countersign.cli.signing import sign
+    from models_registry.library import SHIPPED
+    from models_registry.usecases import RegisterModel, register_model
+
+    opened = house(home)
+    command = RegisterModel(SHIPPED if folder == "shipped" else Path(folder), trained_by)
+    register_in = MlflowTracking(opened.home / "mlflow") if tracking else None
+    sign(opened.desk, register_model(opened.desk, Actor(person), command, register_in))
+
+
+@app.command()
+@told
+def lock(
+    model: Annotated[str, typer.Argument(help="Name of a registered model.")],
+    person: AsOption,
+    version: Annotated[str, typer.Option(help="Version; the newest where not given.")] = "",
+    influence: Annotated[str, typer.Option(help="low, medium or high: weight of its answer in a decision.")] = "medium",
+    consequence: Annotated[str, typer.Option(help="low, medium or high: harm of a wrong decision.")] = "medium",
+    demonstration: Annotated[bool, typer.Option("--demonstration", help="Evidence class demonstration.")] = False,
+    supersedes: Annotated[str, typer.Option(help="Lock that this one follows.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Lock a version as it runs here; whoever trained it cannot."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from models_registry.usecases import LockModel, lock_model
+
+    opened = house(home)
+    command = LockModel(model, version or None, influence, consequence, demonstration, supersedes or None)
+    sign(opened.desk, lock_model(opened.desk, Actor(person), command))
+
+
+@app.command()
+@told
+def retire(
+    lock: LockArgument,
+    person: AsOption,
+    how: Annotated[str, typer.Option(help="retired, or recalled where what it measured is in doubt.")] = "retired",
+    reason: Annotated[str, typer.Option(help="Reason code.")] = "superseded",
+    home: HomeOption = None,
+) -> None:
+    """Take a lock out of use."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from models_registry.usecases import RetireModel, retire_model
+
+    opened = house(home)
+    sign(opened.desk, retire_model(opened.desk, Actor(person), RetireModel(lock, how, reason)))
+
+
+@app.command("list")
+@told
+def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Registered versions and their locks."""
+    from models_registry import queries
+
+    with house(home).desk.reading() as session:
+        versions, locks = queries.versions_known(session), queries.locks_known(session)
+    lines = [f"{one.model} {one.version}  {one.state}  trained by {one.trained_by}  bundle {one.tree_sha256[:12]}…"
+             for one in versions]
+    lines += [f"{one.lock}  {one.state}  {one.fields.model} {one.fields.model_version}  locked by {one.locked_by} "
+              f"{one.locked_at[:19]}Z  entry {one.entry}" for one in locks]
+    data = {"versions": [{"model": one.model, "version": one.version, "state": one.state, "entry": one.entry,
+                          "trained_by": one.trained_by, "tree_sha256": one.tree_sha256} for one in versions],
+            "locks": [_lock_data(one) for one in locks]}
+    answer(data, as_json=as_json, words="\n".join(lines) or "No model is registered.")
+
+
+def _lock_data(row: LockRow) -> dict[str, Any]:
+    from audit.vocabulary.registry import fields_of
+
+    return fields_of(row.fields) | {"state": row.state, "locked_by": row.locked_by, "locked_at": row.locked_at,
+                                    "entry": row.entry}
+
+
+@app.command()
+@told
+def show(lock: LockArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Everything a lock binds, what was refused for it, and how its runs ended."""
+    from countersign.cli.signing import page
+    from models_registry import queries, views
+
+    with house(home).desk.reading() as session:
+        row = queries.lock_of(session, lock)
+        refused = queries.refusals_known(session, lock=lock)
+        runs = queries.runs_of(session, lock=lock)
+    words = page(views.lock(row.fields)) + f"State: {row.state}, entry {row.entry}\n"
+    words += "".join(f"Refused at {one.checked}, entry {one.entry}: expected {one.expected}, found {one.found}\n"
+                     for one in refused)
+    words += "\n".join(_run_line(one) for one in runs)
+    data = _lock_data(row) | {"refusals": [one.entry for one in refused], "runs": [one.run for one in runs]}
+    answer(data, as_json=as_json, words=words)
+
+
+def _run_line(row: RunRow) -> str:
+    said = ", ".join(f"{name} {value}" for name, value in row.values.items()) or row.cause or ""
+    return (f"{row.run}  {row.trial} {row.subject} {row.time_point} {row.lesion}  {row.standing}"
+            f"{' sealed' if row.sealed else ''}  {row.state}  {said}")
+
+
+@app.command()
+@told
+def runs(
+    trial: Annotated[str, typer.Option(help="Trial.")] = "",
+    subject: Annotated[str, typer.Option(help="Subject.")] = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Runs and how they ended."""
+    from models_registry import queries
+
+    with house(home).desk.reading() as session:
+        rows = queries.runs_of(session, trial=trial or None, subject=subject or None)
+    data = [{"run": one.run, "state": one.state, "lock": one.lock, "trial": one.trial, "subject": one.subject,
+             "time_point": one.time_point, "lesion": one.lesion, "standing": one.standing, "sealed": one.sealed,
+             "values": dict(one.values), "cause": one.cause, "entry": one.entry} for one in rows]
+    answer(data, as_json=as_json, words="\n".join(_run_line(one) for one in rows) or "Nothing was run.")
+
+
+@app.command()
+@told
+def verify(
+    lock: Annotated[str, typer.Argument(help="Lock id; every valid lock where not given.")] = "",
+    folder: Annotated[str, typer.Option(help="Hold this bundle folder against the lock, too.")] = "",
+    run: Annotated[bool, typer.Option(help="Run the sentinel as well: environment and bit-equal answer.")] = True,
+    home: HomeOption = None,
+) -> None:
+    """Recompute every digest of a lock from the stored bytes, and its sentinel; exit 2 where anything differs."""
+    from pathlib import Path
+
+    from models_registry import queries
+    from models_registry.digest import read_tree
+    from models_registry.loading import ModelDiffers, answers, verified
+    from models_registry.usecases import verify_copy
+
+    opened = house(home)
+    with opened.desk.reading() as session:
+        locks = [queries.lock_of(session, lock)] if lock else list(queries.locks_known(session, valid_only=True))
+        pairs = [(one, queries.version_of(session, one.fields.model, one.fields.model_version)) for one in locks]
+    if not pairs:
+        typer.echo("There is no valid lock.")
+    differs = False
+    for locked, version in pairs:
+        try:
+            if folder:
+                verify_copy(opened.desk, locked, version, read_tree(Path(folder)))
+            if run:
+                answers(opened.desk, locked, version, [])
+            else:
+                verified(opened.desk, locked, version)
+            typer.echo(f"{locked.lock}: {len(version.tree)} files, {locked.fields.tensors} tensors"
+                       f"{', environment and sentinel' if run else ''} are as locked.")
+        except ModelDiffers as difference:
+            differs = True
+            typer.echo(f"{locked.lock}: {difference.in_words()}", err=True)
+    if differs:
+        raise typer.Exit(2)
+
+
+@app.command()
+@told
+def run(
+    lock: LockArgument,
+    trial: Annotated[str, typer.Option(help="Trial.")],
+    subject: Annotated[str, typer.Option(help="Coded subject.")],
+    time_point: Annotated[str, typer.Option(help="Time point.")],
+    lesion: Annotated[str, typer.Option(help="Lesion whose seed a person placed.")],
+    person: AsOption,
+    use: Annotated[str, typer.Option(help="qc, cohort, secondary, primary or none.")] = "none",
+    endpoint: Annotated[str, typer.Option(help="Endpoint, for secondary and primary.")] = "",
+    standing: Annotated[str, typer.Option(help="gated, shadow or exploratory; what is open where not given.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Ask for a run and carry it out now."""
+    from core.policy.state import Actor
+    from models_registry import queries
+    from models_registry.images import ArrivalImages
+    from models_registry.running import RequestRun, request_run, run_waiting
+    from models_registry.seeds import placed_seed
+
+    opened = house(home)
+    with opened.desk.reading() as session:
+        seed = placed_seed(session, trial, subject, time_point, lesion)
+    command = RequestRun(trial=trial, subject=subject, time_point=time_point, lesion=lesion,
+                         tracking_uid=seed.tracking_uid, seed_mm=seed.point, seed_by=seed.placed_by, lock=lock,
+                         use=use, endpoint=endpoint or None, standing=standing or None)
+    receipt = request_run(opened.desk, Actor(person), command, ArrivalImages())
+    run_waiting(opened.desk, ArrivalImages(), lock)
+    with opened.desk.reading() as session:
+        typer.echo(_run_line(next(one for one in queries.runs_of(session, lock=lock) if one.entry == receipt.seq)))

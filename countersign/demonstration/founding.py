@@ -35,13 +35,13 @@ def found(stage: Stage) -> None:
             if user in (SECOND,):
                 for role in roles:
                     grant(stage, QA, user, role)
-        for sop, document in sorted(templates().items()):
-            stage.signed(draft_sop(stage.desk, actor(OWNER), DraftSop(document, window_days=0)))
-            stage.signed(review_sop(stage.desk, actor(SECOND), sop))
-            stage.signed(approve_sop(stage.desk, actor(QA), sop))
-            # Once effective a document binds at once: SOP-01 governs the drafting of those that follow it.
-            for user in (OWNER, QA, SECOND):
-                train(stage, user)
+        documents = templates()
+        drafts = [DraftSop(each, window_days=0) for each in documents.values()]
+        stage.signed(draft_sop(stage.desk, actor(OWNER), *drafts))
+        stage.signed(review_sop(stage.desk, actor(SECOND), *documents))
+        stage.signed(approve_sop(stage.desk, actor(QA), *documents))
+        for user in (OWNER, QA, SECOND):
+            train(stage, user)
         for user in (OWNER, QA):
             stage.signed(open_installation(stage.desk, actor(user)))
     with stage.scene("People: each enrols with a key of their own"):
@@ -52,6 +52,7 @@ def found(stage: Stage) -> None:
             for role in roles:
                 if role.startswith("@"):
                     grant(stage, QA, user, role)
+            train(stage, user)
         stage.note("people with a key of their own", len(CAST))
         stage.refused(
             "QA granting a role to themself",
@@ -86,7 +87,7 @@ def train(stage: Stage, user: str, trial: str | None = None) -> None:
         lacking = {
             (binding.sop, binding.version) for role in roles for binding in queries.untrained_in(session, user, role)
         }
-    documents = templates()
-    for sop, version in sorted(lacking):
-        command = CompleteTraining(sop, version, dict(documents[sop].questions))
-        stage.signed(complete_training(stage.desk, actor(user), command))
+    if lacking:
+        documents = templates()
+        commands = [CompleteTraining(sop, version, dict(documents[sop].questions)) for sop, version in sorted(lacking)]
+        stage.signed(complete_training(stage.desk, actor(user), *commands))

@@ -142,11 +142,11 @@ def expected_time_points(
     return tuple(sorted(expected, key=lambda one: (one.target, one.id)))
 
 
-def expectation_on(point: ExpectedTimePoint, today: date) -> Expectation:
+def expectation_on(earliest: date, latest: date, today: date) -> Expectation:
     """`due` from the first day of the window, `overdue` after its last, while nothing was received."""
-    if today < point.earliest:
+    if today < earliest:
         return "expected"
-    return "due" if today <= point.latest else "overdue"
+    return "due" if today <= latest else "overdue"
 
 
 def time_point_of(expected: Sequence[ExpectedTimePoint], acquired: date) -> ExpectedTimePoint | None:

@@ -1,5 +1,45 @@
 """Rows about trials (F-2nn forbids, P-2nn permits)."""
 
-from core.policy.state import Rule
+from core.policy.state import ANY_STAGE, Rule, Stage, allow, forbid, related, unrelated
 
-ROWS: tuple[Rule, ...] = ()
+NO_TRIAL = frozenset({None})
+SET_UP = frozenset({Stage.SET_UP})
+RUNNING = frozenset({Stage.SET_UP, Stage.LIVE})
+LIVE = frozenset({Stage.LIVE})
+NOT_LIVE = ANY_STAGE - LIVE
+
+ROWS: tuple[Rule, ...] = (
+    forbid("F-202", "charter.approve", "You signed this charter yourself; another person approves it.",
+           when=related("author")),
+    forbid("F-203", "charter.sign charter.accept charter.approve",
+           "The trial is no longer in set-up. An amendment of a running trial's charter is not handled by this release.",
+           stages=ANY_STAGE - SET_UP),
+    forbid("F-204", "charter.sign", "The charter names another person as trial lead.",
+           when=related("not_named")),
+    forbid("F-205", "charter.accept", "The charter does not name you as investigator.", when=related("not_named")),
+    forbid("F-206", "subject.enrol subject.progress consent.record time_point.declare",
+           "The trial is not live.", stages=NOT_LIVE, when=unrelated("dummy")),
+    forbid("F-207", "site.activate", "No approved charter is in force in this trial.", when=related("no_charter")),
+    allow("P-201", "trial.create", "trial_lead data_manager", "You set up trials that you are granted.",
+          stages=NO_TRIAL),
+    allow("P-202", "charter.sign", "trial_lead", "You are the trial lead.", stages=SET_UP),
+    allow("P-203", "charter.accept", "investigator", "You are an investigator of this trial.", stages=SET_UP),
+    allow("P-204", "charter.approve", "qa_auditor", "You approve charters as QA.", stages=SET_UP),
+    allow("P-205", "configuration.test", "data_manager coordinator qc_technologist imaging_lead",
+          "You use this trial's configuration.", stages=SET_UP),
+    allow("P-206", "trial.activate", "trial_lead", "You are the trial lead.", stages=SET_UP),
+    allow("P-207", "site.train site.activate site.close", "trial_lead", "You answer for the sites of this trial.",
+          stages=RUNNING),
+    allow("P-208", "scanner.qualify", "imaging_lead", "You answer for acquisition in this trial.", stages=RUNNING),
+    allow("P-209", "subject.screen consent.record subject.progress", "coordinator investigator data_manager",
+          "You enter subjects of this trial.", stages=LIVE),
+    allow("P-210", "subject.enrol subject.fail_screening", "investigator", "You are an investigator of this trial.",
+          stages=LIVE),
+    allow("P-211", "time_point.declare", "imaging_lead data_manager", "You answer for completeness.", stages=LIVE),
+    allow("P-212", "database.sign_lock", "data_manager statistician imaging_lead", "You sign the lock of the data.",
+          stages=LIVE),
+    allow("P-213", "database.lock", "qa_auditor", "You sign the lock last.", stages=LIVE),
+    allow("P-215", "trial.see", "trial_lead imaging_lead validation_lead data_manager qc_technologist coordinator "
+          "investigator monitor qa_auditor statistician medical_monitor regulatory inspector sponsor_viewer",
+          "You hold a role in this trial."),
+)

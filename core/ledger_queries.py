@@ -144,7 +144,7 @@ def every(reader: Reader, query: Query, trials: Trials = None) -> Iterator[Line]
 def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
     where, parameters = condition(query, reader.dialect, trials)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM entry WHERE {where} LIMIT :cap) AS some"  # noqa: S608
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM entry WHERE {where} LIMIT :cap) AS found"  # noqa: S608
     number = next(reader.rows(sql, cap=CAP + 1, **parameters))[0]
     return Count(min(number, CAP), number > CAP)
 
@@ -158,7 +158,7 @@ def facet(
     where, parameters = condition(query, reader.dialect, trials)
     sql = (
         f"SELECT {key}, count(*) AS n FROM (SELECT {key} FROM entry WHERE {where} AND {key} IS NOT NULL "  # noqa: S608
-        f"ORDER BY seq DESC LIMIT :cap) AS some GROUP BY {key} ORDER BY n DESC, {key} LIMIT :most"
+        f"ORDER BY seq DESC LIMIT :cap) AS found GROUP BY {key} ORDER BY n DESC, {key} LIMIT :most"
     )
     found = list(reader.rows(sql, cap=CAP + 1, most=most, **parameters))
     if not count(reader, query, trials).capped:
@@ -177,7 +177,7 @@ def days(reader: Reader, query: Query, trials: Trials = None) -> list[tuple[int,
     """(day since 1970, entries) of the newest entries that fit, up to the cap, oldest day first."""
     where, parameters = condition(query, reader.dialect, trials)
     sql = (f"SELECT ts / 86400000000 AS day, count(*) FROM (SELECT ts FROM entry WHERE {where} "  # noqa: S608
-           "ORDER BY seq DESC LIMIT :cap) AS some GROUP BY ts / 86400000000 ORDER BY day")
+           "ORDER BY seq DESC LIMIT :cap) AS found GROUP BY ts / 86400000000 ORDER BY day")
     return [(int(day), int(number)) for day, number in reader.rows(sql, cap=CAP, **parameters)]
 
 

@@ -33,6 +33,11 @@ class ProofPlot:
     points: tuple[tuple[float, float], ...]
     siblings: tuple[Sibling, ...]
 
+    @property
+    def label_y(self) -> float:
+        """Where the entry's own label stands: under it, or above where the first sibling hangs below."""
+        return 172.0 if self.siblings and self.siblings[0].y > LOW else 256.0
+
 
 def proof(evidence: Evidence) -> ProofPlot:
     """The way from an entry to the root: a sibling on the left stands above, one on the right below."""

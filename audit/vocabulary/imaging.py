@@ -10,7 +10,7 @@ from audit.vocabulary.registry import ObjectRef, event, piece
     sentence="The key for de-identifying images of {trial} was made; profile revision {profile}, options {options}",
 )
 class DeidentificationKeyed:
-    """The trial's secret for UIDs, dates and device pseudonyms; `key` is its object, encrypted under a key of its own."""
+    """The trial's secret for UIDs, dates and device pseudonyms; `key` is its encrypted object."""
 
     profile: str
     options: tuple[str, ...]

@@ -76,8 +76,12 @@ def digests(dataset: FileDataset, file_sha256: str) -> ObjectDigests:
         raise
     except Exception as error:  # noqa: BLE001 - a value may be of any kind that a hostile file can make
         raise UnreadableDicom("unreadable", f"A value cannot be encoded again ({type(error).__name__}).") from None
-    whole = _CONTENT + bytes.fromhex(data_set) + pixels_of.encode() + bytes.fromhex(pixels)
-    return ObjectDigests(file_sha256, hashlib.sha256(whole).hexdigest(), data_set, pixels, pixels_of)
+    return ObjectDigests(file_sha256, content_digest(data_set, pixels_of, pixels), data_set, pixels, pixels_of)
+
+
+def content_digest(data_set: str, pixels_of: str, pixels: str) -> str:
+    """One digest of data set and pixels, from theirs."""
+    return hashlib.sha256(_CONTENT + bytes.fromhex(data_set) + pixels_of.encode() + bytes.fromhex(pixels)).hexdigest()
 
 
 def data_set_digest(dataset: Dataset) -> str:

@@ -27,9 +27,10 @@ _NAMES: Final = (
 )  # fmt: skip
 _CODES: Final = (
     "PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID", "MedicalRecordLocator",
-    "DeviceSerialNumber", "RequestedProcedureID", "ServiceEpisodeID", "PatientTelephoneNumbers",
-    "ReferringPhysicianTelephoneNumbers", "PersonTelephoneNumbers", "InsurancePlanIdentification", "StationName",
+    "RequestedProcedureID", "ServiceEpisodeID", "PatientTelephoneNumbers", "ReferringPhysicianTelephoneNumbers",
+    "PersonTelephoneNumbers", "InsurancePlanIdentification",
 )  # fmt: skip
+_DEVICES: Final = ("DeviceSerialNumber", "StationName", "GantryID", "DetectorID")
 _PLACES: Final = (
     "InstitutionName", "InstitutionAddress", "PatientAddress", "InstitutionalDepartmentName", "PersonAddress",
     "PatientInstitutionResidence", "ReferringPhysicianAddress",
@@ -97,6 +98,9 @@ def identifiers_of(dataset: Dataset, *, allowed: Iterable[str] = ()) -> list[Ide
         elif keyword in _CODES:
             for text in _texts(element):
                 add("identification code", text.strip())
+        elif keyword in _DEVICES:
+            for text in _texts(element):
+                add("device code", text.strip())
         elif keyword in _PLACES:
             for part in _parts(r"[\s,;.]+", element):
                 if not is_imaging_word(part) and len(part) >= 4:
@@ -151,7 +155,20 @@ def holds(text: str, identifier: Identifier) -> bool:
     if token in folded:
         return True
     squeezed = _squeezed(token)
-    return identifier.kind == "identification code" and len(squeezed) >= 6 and squeezed in _squeezed(folded)
+    coded = identifier.kind in ("identification code", "device code")
+    return coded and len(squeezed) >= 6 and squeezed in _squeezed(folded)
+
+
+_VALUES: Final = frozenset({"DS", "IS", "DA", "TM", "DT", "AS", "FD", "FL", "US", "SS", "UL", "SL", "UV", "SV", "AT"})
+
+
+def _names(element: DataElement, text: str, identifier: Identifier) -> bool:
+    """`holds`, by what the element is: digits of a number or a UID hold every short code by chance."""
+    if element.VR == "UI":
+        return identifier.kind == "unique identifier" and identifier.token in text.casefold()
+    if element.VR in _VALUES:
+        return len(identifier.token) >= 6 and text.strip().casefold() == identifier.token
+    return holds(text, identifier)
 
 
 def find_leaks(dataset: Dataset, identifiers: Sequence[Identifier], *, allowed: Iterable[str] = ()) -> list[Finding]:
@@ -176,7 +193,7 @@ def find_leaks(dataset: Dataset, identifiers: Sequence[Identifier], *, allowed: 
     if not suspects and not patterns:
         return found
     for place, element, here in texts:
-        kinds = {identifier.kind for identifier in suspects if any(holds(text, identifier) for text in here)}
+        kinds = {one.kind for one in suspects if any(_names(element, text, one) for text in here)}
         found.extend(_leak("deid.identifier", kind, place) for kind in sorted(kinds))
         if _is_text(element):
             found.extend(_leak("deid.pattern", name, place) for name, pattern in patterns

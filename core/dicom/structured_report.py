@@ -45,7 +45,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class LesionResult:
-    """One measurement group of TID 1411. `origin`: the AI's own value, or what the reader made of it."""
+    """One measurement group: of TID 1411 with its segment, or of TID 1501 where a person measured without a mask and
+    `segment_uid` is empty. `origin`: the AI's own value, or what the reader made of it."""
 
     tracking_id: str
     tracking_uid: str
@@ -132,7 +133,9 @@ def _report(
     one_study(evidence)
     present = {str(dataset.SOPInstanceUID) for dataset in evidence}
     for lesion in lesions:
-        if lesion.segment_uid not in present:
+        if not lesion.segment_uid and lesion.origin != "drawn":
+            raise ResultUnusable(f"{lesion.tracking_id}: a value that came from the AI names its segmentation.")
+        if lesion.segment_uid and lesion.segment_uid not in present:
             raise ResultUnusable(f"{lesion.tracking_id}: its segmentation is not among the evidence.")
     if time_point.kind not in codes.TIME_POINT_TYPES:
         raise ResultUnusable(f"{time_point.kind!r} is no kind of time point: {', '.join(codes.TIME_POINT_TYPES)}.")
@@ -221,6 +224,14 @@ def _group(lesion: LesionResult, algorithm: Algorithm | None, time_point: TimePo
     if not lesion.measurements:
         raise ResultUnusable(f"{lesion.tracking_id}: a lesion without a measurement is not reported.")
     named = algorithm is not None and lesion.origin in ("ai", "accepted", "adjusted")
+    if not lesion.segment_uid:
+        return sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion.tracking_id),
+            finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
+            finding_type=codes.LESION,
+            time_point_context=_time_point(time_point),
+            measurements=[_number(lesion, measured, instance) for measured in lesion.measurements],
+        )
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion.tracking_id),
         referenced_segment=sr.ReferencedSegment(
@@ -231,14 +242,18 @@ def _group(lesion: LesionResult, algorithm: Algorithm | None, time_point: TimePo
         ),
         finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
         finding_type=codes.LESION,
-        time_point_context=sr.TimePointContext(
-            time_point=time_point.name,
-            time_point_type=codes.TIME_POINT_TYPES[time_point.kind],
-            time_point_order=time_point.order,
-            protocol_time_point_identifier=time_point.name,
-        ),
+        time_point_context=_time_point(time_point),
         algorithm_id=_identification(algorithm) if named and algorithm is not None else None,
         measurements=[_number(lesion, measured, instance) for measured in lesion.measurements],
+    )
+
+
+def _time_point(time_point: TimePoint) -> Any:
+    return sr.TimePointContext(
+        time_point=time_point.name,
+        time_point_type=codes.TIME_POINT_TYPES[time_point.kind],
+        time_point_order=time_point.order,
+        protocol_time_point_identifier=time_point.name,
     )
 
 

@@ -83,6 +83,7 @@ _GROUP: Final = (
     *_ALGORITHM,
     *(Row((code.value, code.scheme_designator), "NUM", "CONTAINS") for code in codes.MEASURES.values()),
 )
+_GROUP_WITHOUT_MASK: Final = tuple(row for row in _GROUP if row.concept[0] not in ("121191", "121232"))
 _NUMBER: Final = (
     Row(("370129005", "SCT"), "CODE", "HAS CONCEPT MOD", values=_of([codes.SUM_OF_VOXELS])),
     Row(("121401", "DCM"), "CODE", "HAS CONCEPT MOD", values=_of([codes.USER_CHOSEN_VALUE])),
@@ -232,7 +233,10 @@ def _observers(report: Dataset) -> list[Finding]:
 
 
 def _group(group: Dataset, place: str) -> list[Finding]:
-    found = _rows(group, _GROUP, place)
+    template = (group.get("ContentTemplateSequence") or [Dataset()])[0]
+    # TID 1501: measured by a person without a mask, so there is no segment to refer to.
+    rows = _GROUP_WITHOUT_MASK if str(template.get("TemplateIdentifier", "")) == "1501" else _GROUP
+    found = _rows(group, rows, place)
     present = {_concept(child)[0] for child in group.get("ContentSequence") or []}
     for first, second in (("111001", "111003"), ("111003", "111001"), ("111002", "111001")):  # TID 4019
         if first in present and second not in present:

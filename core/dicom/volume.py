@@ -70,7 +70,7 @@ def load_volume(datasets: Sequence[FileDataset], limits: Tolerances = DEFAULT_TO
             raise GeometryUnusable("The images are in colour; a volume needs one value per voxel.")
         frames = stored[np.newaxis] if stored.ndim == 2 else stored
         for number, plane in enumerate(frames):
-            slope, intercept = _rescale(dataset, number)
+            slope, intercept = rescale(dataset, number)
             planes.append((plane * np.float64(slope) + np.float64(intercept)).astype(np.float32))
             instances.append(str(dataset.SOPInstanceUID))
     values = np.stack([planes[index] for index in geometry.order])
@@ -82,7 +82,8 @@ def load_volume(datasets: Sequence[FileDataset], limits: Tolerances = DEFAULT_TO
     return Volume(values, geometry, unit, modality, str(datasets[0].SeriesInstanceUID), ordered, rule)
 
 
-def _rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
+def rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
+    """Rescale Slope and Intercept of a frame; 1 and 0 where the object states none (PS3.3 C.11.1)."""
     groups: list[Dataset] = []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if frame < len(per_frame):
@@ -146,11 +147,19 @@ def _suv_factor(dataset: Dataset) -> tuple[float, str]:
     if decay != "START":
         raise ScaleUnknown(f"Decay Correction (0054,1102) is {decay or 'missing'}; START or ADMIN is needed.")
     half_life_s = _positive(sources[0], "RadionuclideHalfLife")
-    waited_s = (_scan_start(dataset) - _injection(dataset, sources[0])).total_seconds()
+    waited_s = uptake_s(dataset)
     if not 0 <= waited_s <= 24 * 3600:
         raise ScaleUnknown("Injection and scan lie apart by less than nothing or more than a day.")
     return (weight_g / (dose_bq * math.exp2(-waited_s / half_life_s)),
             "SUVbw from Bq/ml, decay corrected to the start of the series")
+
+
+def uptake_s(dataset: Dataset) -> float:
+    """Seconds from injection to the start of the PET series. Raises ScaleUnknown where either is not stated."""
+    sources = dataset.get("RadiopharmaceuticalInformationSequence") or []
+    if not sources:
+        raise ScaleUnknown("No radiopharmaceutical is stated.")
+    return (_scan_start(dataset) - _injection(dataset, sources[0])).total_seconds()
 
 
 def _positive(dataset: Dataset, keyword: str) -> float:

@@ -13,7 +13,9 @@ from core.dicom.result import as_bytes
 from core.ids import derived_uid
 
 
-def ct_slice(number: int, *, study: str = "study", series: str = "series", step_mm: float = 2.5, **changes: Any) -> FileDataset:
+def ct_slice(
+    number: int, *, study: str = "study", series: str = "series", step_mm: float = 2.5, **changes: Any
+) -> FileDataset:
     """Slice `number` of an axial CT of 16 x 12 pixels; its position rises by `step_mm`; keywords overwrite."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage

@@ -1,0 +1,1 @@
+"""How images come in: identity, de-identification, protocol and quality checks, and the technologist's disposition."""

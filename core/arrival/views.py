@@ -1,0 +1,30 @@
+"""What a technologist is shown before signing a disposition; the page and the prompt render from this alone."""
+
+from __future__ import annotations
+
+from core.arrival.queries import CaseRow, SeriesRow
+from core.work import View
+
+_WORDS = {"met": "met", "warning": "noted", "not_met": "not met"}
+
+
+def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str) -> View:
+    """Every value to be signed, and every rule of the check with its outcome."""
+    lines = [
+        ("Disposition", verdict),
+        ("Reason", reason.replace("_", " ")),
+        ("Trial", case.trial),
+        ("Subject", case.subject),
+        ("Time point", case.time_point),
+        ("Series", f"{case.modality}, {row.instances} instances, acquired {row.acquired_on}"),
+        ("Case", case.case_id),
+        ("Content digest", row.content_sha256),
+        ("Manifest digest", case.manifest_sha256),
+        ("Charter", case.charter_version),
+        ("Rules not met", str(case.broken)),
+    ]
+    lines += [
+        (rule.rule, f"{_WORDS[rule.outcome]}: required {rule.required}; measured {rule.measured} ({rule.where})")
+        for rule in case.rules
+    ]
+    return View("Disposition of a series", "qc/dispose", tuple(lines))

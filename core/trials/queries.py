@@ -175,7 +175,7 @@ def facts_for(
 
 def _holds(scope: str, site: str) -> bool:
     # An arm or part of a subject is unknown here; rooms that know it ask `open_uses` themselves.
-    return scope == "all" or scope.startswith("sites:") and site in scope.removeprefix("sites:").split(",")
+    return scope == "all" or (scope.startswith("sites:") and site in scope.removeprefix("sites:").split(","))
 
 
 def open_uses(session: Connection, trial: str) -> tuple[OpenUse, ...]:

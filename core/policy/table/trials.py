@@ -12,7 +12,7 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-202", "charter.approve", "You signed this charter yourself; another person approves it.",
            when=related("author")),
     forbid("F-203", "charter.sign charter.accept charter.approve",
-           "The trial is no longer in set-up. An amendment of a running trial's charter is not handled by this release.",
+           "The trial is past set-up; an amendment of a running trial's charter is not handled by this release.",
            stages=ANY_STAGE - SET_UP),
     forbid("F-204", "charter.sign", "The charter names another person as trial lead.",
            when=related("not_named")),

@@ -80,6 +80,8 @@ class Book:
         if len(known) != size or size == 0:
             raise UnusableInput(f"The range says {size} entries, the record at hand has {len(known)}.")
         self._leaves = known
+        # What was worked out from these lines once (opened reads, courses); the lines never change.
+        self.memo: dict[tuple[str, ...], Any] = {}
         self.lines: dict[int, Line] = {}
         self._by_action: dict[str, list[Line]] = defaultdict(list)
         self._by_id: dict[str, Line] = {}

@@ -11,7 +11,7 @@ from reports import recompute
 from reports.book import Book, Line
 from reports.model import Cover, Figure, Paper, Signing, Table
 from reports.quoting import Quote
-from reports.tables import governance, statement, subjects
+from reports.tables import agreement, governance, models, people, reads, statement, subjects
 
 KIND = "csr_appendix"
 PARTS = (("prepared", "Prepared and complete", "trial_lead"), ("approved", "Approved for issue", "qa_auditor"))
@@ -32,12 +32,20 @@ def build(book: Book, trial: str, release: str) -> Paper:
     tables: list[Table] = [
         statement.statement(book, quote, trial),
         governance.charter(book, quote, trial), governance.limits(book, quote, trial),
+        people.readers(book, quote, trial),
+        models.models(book, quote, trial), models.runs(book, quote, trial), models.validation(book, quote, trial),
         governance.gates(book, quote, trial), governance.criteria(book, quote, trial),
-        subjects.missing(book, quote, trial),
-        statement.audit_trail(book, quote, trial),
+        reads.reads(book, quote, trial), reads.lesions(book, quote, trial),
+        reads.adjudications(book, quote, trial), reads.adjudication_rate(book, quote, trial),
+        agreement.variability(book, quote, trial), reads.overrides(book, quote, trial),
+        subjects.missing(book, quote, trial), models.deviations(book, quote, trial),
+        statement.audit_trail(book, quote, trial), agreement.beside_final(book, quote, trial),
     ]
-    figures: list[Figure | None] = [subjects.timelines(book, trial, {})]
-    return Paper(_cover(book, trial, release, created[0]), tuple(tables), tuple(f for f in figures if f is not None))
+    figures: list[Figure] = [*agreement.waterfall(book, trial), *agreement.bland_altman(book, trial)]
+    course = subjects.timelines(book, trial, agreement.accepted_responses(book, trial))
+    if course is not None:
+        figures.append(course)
+    return Paper(_cover(book, trial, release, created[0]), tuple(tables), tuple(figures))
 
 
 def document_id(trial: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CountersignError, UnusableInput
-from reports import recompute
+from reports import csr_appendix, recompute
 from reports.attached import BUNDLE_NAME, CONTENT_NAME, OpenedPaper, open_paper, paper_of
 from reports.book import Book
 from reports.model import Cell, Paper, cells_of, content_digest
@@ -204,8 +204,6 @@ class _Checker:
         self.check.steps[5] = f"{self.check.numbers} cells made again from their entries"
 
     def whole(self, book: Book) -> None:  # 6
-        from reports import csr_appendix
-
         try:
             again = csr_appendix.build(book, self.paper.cover.trial, self.paper.cover.release)
         except (recompute.CannotRecompute, CountersignError) as error:
@@ -221,7 +219,7 @@ class _Checker:
             self.tell(6, "content digest", self.check.content_sha256, content_digest(again))
 
     def print(self, whole: Book) -> None:  # 7
-        from reports import csr_appendix, visible
+        from reports import visible
         from reports.render import attached_data
 
         signings = csr_appendix.signings(whole, self.paper.cover.trial, self.check.content_sha256)

@@ -238,3 +238,10 @@ def _constant(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> 
         if not fits(book.line(seq), args.get("where", "")):
             raise CannotRecompute(f"entry {seq} is not what the word {args['text']!r} stands for.")
     return args["text"]
+
+
+@rule("interval")
+def _interval(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> str:
+    """Low and high bound of a criterion of the first cited entry, "0.81 to 0.93"; a dash where one is not stated."""
+    found = value_at(book.line(entries[0]).body, args["path"])
+    return " to ".join(str(found.get(side, "–")) for side in ("low", "high"))

@@ -1,109 +1,64 @@
-"""A small trial told through its words alone, for tests of papers; and a bundle of the whole ledger."""
+"""A small trial as papers see it: charter, reads by two readers, a missed time point, a gate, a deviation."""
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import Any
 
-from audit import store
-from audit.entry import canonical
 from audit.vocabulary.gates import GateOpened, GateRequested, JudgedCriterion
-from audit.vocabulary.ledger import ExportMade, StreamEnd
-from audit.vocabulary.trials import (
-    CharterApproved,
-    CharterSigned,
-    KeyNumber,
-    TimePointExpected,
-    TimePointMissed,
-    TimePointMoved,
-    TrialCreated,
-)
+from audit.vocabulary.trials import CharterSigned, KeyNumber, TimePointMissed
+from audit.vocabulary.validation import DeviationOpened
 from core.policy.state import Actor, Decision
-from core.work import Draft, View
 from reports.book import Book, Line
+from tests.builders import reads
 from tests.house import HouseUnderTest
 
-TRIAL = "T1"
-SCHEDULE = (("baseline", "Baseline"), ("week-8", "Week 8"), ("week-16", "Week 16"))
-ALLOWED = Decision(True, "T-00", "set up for a test", "trial_lead")
+TRIAL = reads.TRIAL
+FIRST, SECOND = "101-001", "101-002"
 SERVICE = Decision(True, "T-00", "set up for a test", "service")
-VIEW = View("A deed of a test", "test", (("What", "a test"),))
-
-
-def signs(house: HouseUnderTest, user: str, event: Any, *, role: str = "trial_lead", meaning: str = "approval",
-          reason: str | None = None) -> str:
-    """A person signs one word about the trial; the entry's id."""
-    under = Decision(True, "T-00", "set up for a test", role)
-    house.clock.advance(minutes=1)
-    proposal = house.desk.prepare(Actor(user), lambda session, occasion: Draft(
-        event, under=under, meaning=meaning, view=VIEW, trial=TRIAL, reason=reason))
-    house.commit(proposal)
-    return proposal.occasion.id
+LOCK = "a" * 64
 
 
 def notes(house: HouseUnderTest, *events: Any, trial: str | None = TRIAL, on_behalf_of: str | None = None) -> None:
-    """The house records words about the trial."""
+    """The house records words."""
     with house.desk.open(Actor.of_service("house"), on_behalf_of=on_behalf_of) as work:
         for event in events:
             work.record(event, under=SERVICE, trial=trial)
 
 
 def a_told_trial(house: HouseUnderTest) -> None:
-    """Charter, two subjects with three time points each (one missed, one only received), a gate opened for QC."""
-    for user in ("lead", "qa"):
-        house.person(user)
-    signs(house, "lead", TrialCreated(title="A test of papers", demonstration=True), meaning="responsibility")
-    charter = signs(house, "lead", CharterSigned(
-        charter_version="1.0", digest="d" * 64, text="endpoints: []", evidence_class="demonstration",
+    """Two subjects, three time points each: both read twice, discordant once and adjudicated, one missed, one only
+    received; a gate opened for QC; a run; a limit below the shipped one; a deviation."""
+    house.person("qa-0")
+    reads.a_live_trial(house, subjects=(FIRST, SECOND))
+    house.person("qa", "qa_auditor", trial=TRIAL)
+    reads.signed(house, "trial-lead", CharterSigned(
+        charter_version="1.1", digest="d" * 64, text=reads.charter_text(), evidence_class="demonstration",
         limits=(KeyNumber(name="qc.min_studies", value="2", shipped="50", laxer=True,
-                          justification="Small numbers of a demonstration."),), uses=(), people=(), sites=()),
-        meaning="authorship")
-    signs(house, "qa", CharterApproved(charter_version="1.0", digest="d" * 64, signed=charter), role="qa_auditor")
-    for subject in ("S-001", "S-002"):
-        notes(house, *(
-            TimePointExpected(subject=subject, time_point=name, label=label, occasion=name, target_on=f"2026-0{n}-15",
-                              earliest_on=f"2026-0{n}-08", latest_on=f"2026-0{n}-22", charter_version="1.0")
-            for n, (name, label) in enumerate(SCHEDULE, 1)
-        ), on_behalf_of="lead")
-    for became in ("received", "in_qc", "ready", "in_read", "read"):
-        notes(house, TimePointMoved(subject="S-001", time_point="baseline", became=became))
-    notes(house, TimePointMoved(subject="S-002", time_point="baseline", became="received", acquired_on="2026-01-14"))
-    signs(house, "lead", TimePointMissed(subject="S-001", time_point="week-8"), reason="scan_not_done")
+                          justification="Small numbers of a demonstration."),), uses=(), people=(), sites=()))
+    reads.assign(house, reads.BOTH, FIRST, SECOND)
+    for subject in (FIRST, SECOND):
+        reads.read_by_both(house, reads.baseline_answer("50.0"), reads.baseline_answer("52.0", "64.0"), "BL", subject)
+    reads.read_by_both(house, reads.follow_up("30.0", "21.0"), reads.follow_up("33.4", "25.5"), "W08", FIRST)
+    reads.read_by_both(house, reads.follow_up("45.0", "50.0"), reads.follow_up("28.0", "18.2"), "W16", FIRST)
+    for compared in compared_with_trigger(house):
+        reads.decide(house, compared)
+    reads.signed(house, "trial-lead", TimePointMissed(subject=SECOND, time_point="W08"), reason="scan_not_done")
     criterion = JudgedCriterion(id="studies", state="met", found="3", limit="2", entries=(4, 5))
-    request = signs(house, "lead", GateRequested(gate="G-1", use=1, use_name="qc", scope="all", lock="a" * 64,
-                                                 model="lesion-net 1.0", criteria=(criterion,)))
-    notes(house, GateOpened(gate="G-1", use=1, use_name="qc", scope="all", lock="a" * 64, criteria=(criterion,),
-                            signed=(request,)))
+    request = reads.signed(house, "trial-lead", GateRequested(
+        gate="G-1", use=1, use_name="qc", scope="all", lock=LOCK, model="lesion-unet", criteria=(criterion,)))
+    notes(house, GateOpened(gate="G-1", use=1, use_name="qc", scope="all", lock=LOCK, criteria=(criterion,),
+                            signed=(request.id,)))
+    notes(house, DeviationOpened(deviation="DEV-1", klass_name="minor", source="quality", about="scanner",
+                                 says="The phantom scan was one day late."))
+
+
+def compared_with_trigger(house: HouseUnderTest) -> list[str]:
+    """Ids of comparisons that fired a trigger at a time point and are not decided yet."""
+    return [entry.body["id"] for entry in house.entries() if entry.body["action"] == "read.compared"
+            and entry.body["fields"]["fired"] and "time_point" in entry.body["fields"]]
 
 
 def book_of(house: HouseUnderTest) -> Book:
     """The live record as a book."""
     entries = house.entries()
-    with house.desk.reading() as session:
-        origin = house.house.signer.origin
-        assert store.head(session)[0] == len(entries)
-    return Book(origin, (Line.of(entry) for entry in entries), (entry.leaf for entry in entries), len(entries))
-
-
-def whole_bundle(house: HouseUnderTest) -> bytes:
-    """A bundle of the whole ledger, after its export.made."""
-    ends: dict[str, int] = {}
-    for entry in house.entries():
-        ends[entry.stream] = entry.stream_seq + 1
-    streams = tuple(StreamEnd(stream=name, next=n) for name, n in sorted(ends.items()))
-    notes(house, ExportMade(scope="whole", streams=streams, size=len(house.entries())), trial=None, on_behalf_of="lead")
-    entries = house.entries()
-    with house.desk.reading() as session:
-        checkpoint = store.last_checkpoint(session)
-    assert checkpoint is not None
-    about = {"format": "countersign-bundle/1", "origin": house.house.signer.origin, "first": 0,
-             "last": len(entries) - 1, "export": len(entries) - 1,
-             "scope": {"kind": "whole", "streams": entries[-1].body["fields"]["streams"]}}
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bundle.json", canonical(about) + b"\n")
-        archive.writestr("entries.jsonl", b"".join(entry.raw + b"\n" for entry in entries))
-        archive.writestr("checkpoint.txt", checkpoint.note)
-        archive.writestr("leaves.bin", b"".join(entry.leaf for entry in entries))
-    return out.getvalue()
+    return Book(house.house.signer.origin, (Line.of(entry) for entry in entries), (entry.leaf for entry in entries), len(entries))

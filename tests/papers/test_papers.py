@@ -25,7 +25,7 @@ from tests.builders.papers import TRIAL, a_told_trial, book_of
 from tests.conftest import need
 from tests.req import req
 
-LEAD, QA = Actor("lead"), Actor("qa")
+LEAD, QA = Actor("trial-lead"), Actor("qa")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,6 @@ def issued(tmp_path_factory):
     folder = tmp_path_factory.mktemp("papers")
     with a_house(folder) as house:
         a_told_trial(house)
-        house.person("lead", "trial_lead", trial=TRIAL)
-        house.person("qa", "qa_auditor", trial=TRIAL)
         drawn = usecases.draw_appendix(house.desk, LEAD, TRIAL)
         for actor, part in ((LEAD, "prepared"), (QA, "approved")):
             house.clock.advance(minutes=1)
@@ -55,8 +53,6 @@ def issued(tmp_path_factory):
 def ready(house):
     """A house whose trial can be reported."""
     a_told_trial(house)
-    house.person("lead", "trial_lead", "reader", trial=TRIAL)
-    house.person("qa", "qa_auditor", trial=TRIAL)
     return house
 
 
@@ -89,7 +85,7 @@ def test_an_issued_paper_agrees_with_its_record_offline(issued):
 def test_the_same_range_gives_the_same_content_digest(ready):
     """Drawn from the live record, and again from a bundle in other hands."""
     drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
-    bundle = bundling.trial_bundle(ready.desk, TRIAL, "lead")
+    bundle = bundling.trial_bundle(ready.desk, TRIAL, "trial-lead")
     from_live = csr_appendix.build(book_of(ready).until(drawn.size), TRIAL, drawn.release)
     from_bundle = csr_appendix.build(Book.from_bundle(io.BytesIO(bundle)).until(drawn.size), TRIAL, drawn.release)
     assert content_digest(from_live) == content_digest(from_bundle) == drawn.content_digest
@@ -99,10 +95,10 @@ def test_the_same_range_gives_the_same_content_digest(ready):
 def test_missing_time_points_stand_in_the_paper_with_state_and_reason(ready):
     paper = csr_appendix.build(book_of(ready), TRIAL, "0.1.0")
     rows = {row.key: [cell.text for cell in row.cells] for row in tables(paper)["A11"].rows}
-    assert "S-001, baseline" not in rows
-    assert rows["S-001, week-8"][4:6] == ["missed", "scan not done"]
-    assert rows["S-002, baseline"][4] == "received"
-    assert len(rows) == 5
+    assert "101-001, BL" not in rows
+    assert rows["101-002, W08"][4:6] == ["missed", "scan not done"]
+    assert rows["101-002, W16"][4] == "ready"
+    assert len(rows) == 2
 
 
 def test_a_limit_below_the_shipped_one_is_printed_with_its_justification(ready):
@@ -159,7 +155,7 @@ def test_one_changed_byte_in_the_attached_record_is_found(issued, tmp_path):
 
 
 @req("RPT-04")
-@pytest.mark.parametrize(("old", "new"), [("scan not done", "scan not lost"), ("Missing", "Present")])
+@pytest.mark.parametrize(("old", "new"), [("scan not done", "scan not lost"), ("Missing", "Messing")])
 def test_changed_print_is_found_though_all_attachments_are_whole(issued, tmp_path, old, new):
     """A number, and a heading, are repainted on the page with the page's own font."""
     done = []
@@ -220,25 +216,25 @@ def test_a_row_left_out_of_content_and_print_alike_is_found(ready, tmp_path):
     paper = usecases.read_content(ready.desk, drawn)
     cut = []
     for table in paper.tables:
-        rows = tuple(row for row in table.rows if row.key != "S-001, week-8") if table.id == "A11" else table.rows
+        rows = tuple(row for row in table.rows if row.key != "101-002, W08") if table.id == "A11" else table.rows
         cut.append(type(table)(**{slot: getattr(table, slot) for slot in table.__slots__} | {"rows": rows}))
     path = tmp_path / "forged.pdf"
     forged = Paper(paper.cover, tuple(cut), paper.figures)
     signings = csr_appendix.signings(book_of(ready), TRIAL, content_digest(forged))
     forged = Paper(forged.cover, forged.tables, forged.figures, signings)
-    path.write_bytes(render(forged, bundle=bundling.trial_bundle(ready.desk, TRIAL, "lead")))
+    path.write_bytes(render(forged, bundle=bundling.trial_bundle(ready.desk, TRIAL, "trial-lead")))
 
     check = check_pdf(path)
 
     assert not check.ok
     assert {finding.step for finding in check.findings} == {6}
-    assert any("S-001, week-8" in finding.where and finding.printed == "no such row" for finding in check.findings)
+    assert any("101-002, W08" in finding.where and finding.printed == "no such row" for finding in check.findings)
 
 
 @req("RPT-04")
 def test_a_changed_table_file_is_found(issued, tmp_path):
     raw = open_paper(issued).files["table-a11.csv"]
-    other = raw.replace(b"S-001", b"S-009")
+    other = raw.replace(b"101-002", b"101-009")
     path = spoiled(issued, tmp_path / "x.pdf", lambda pdf: attach(pdf, "table-a11.csv", other))
     check = check_pdf(path)
     assert not check.ok
@@ -269,7 +265,7 @@ def test_foreign_and_broken_files_are_named_as_such(issued, tmp_path):
 
 @req("SIG-03")
 def test_only_the_trial_lead_prepares_and_only_another_person_approves(ready):
-    ready.grant("lead", "qa_auditor", trial=TRIAL)
+    ready.grant("trial-lead", "qa_auditor", trial=TRIAL)
     ready.person("reader", "reader", trial=TRIAL)
     drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)
     digest = drawn.content_digest

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydicom.dataset import FileDataset
 from sqlalchemy import Connection
 
 from audit.vocabulary.models import InputSeries, RunFailed, RunFinished, RunRequested, RunUndecided, RunValue
 from core.dicom.volume import Volume, load_volume
-from core.errors import CountersignError, UnusableInput
+from core.errors import CountersignError, Refused, UnusableInput
 from core.policy.decide import permit
+from core.policy.state import Decision
 from core.work import Actor, Desk, Receipt
 from models_registry import queries
 from models_registry.contract import Study
@@ -60,42 +62,93 @@ class _Given:
 
     series: tuple[GivenSeries, ...]
     study: Study
-    ct_files: tuple[object, ...]
+    ct_files: tuple[FileDataset, ...]
+
+
+class _Reader:
+    """Reads series as volumes, each once for all lesions of its time point."""
+
+    def __init__(self, desk: Desk, images: Images) -> None:
+        self._desk, self._images = desk, images
+        self._read: dict[tuple[str, str], tuple[Volume, tuple[FileDataset, ...]]] = {}
+
+    def given(self, session: Connection, trial: str, series: Sequence[GivenSeries], seed: Point | None) -> _Given:
+        """CT and PET as the model takes them. Raises where geometry or scale is unusable, or a digest differs."""
+        (ct, files), (pet, _) = (self._volume(session, trial, one.series) for one in series)
+        frame = ct.geometry.frame_of_reference
+        point = None if seed is None else (float(seed[0]), float(seed[1]), float(seed[2]))
+        study = Study(
+            ct=_image(ct), pet=_image(pet), seed_mm=point, ct_unit=ct.unit, pet_unit=pet.unit,
+            axial=_axial(ct) and _axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
+        )
+        return _Given(tuple(series), study, files)
+
+    def _volume(self, session: Connection, trial: str, series: str) -> tuple[Volume, tuple[FileDataset, ...]]:
+        if (trial, series) not in self._read:
+            files = tuple(self._images.load(session, self._desk.objects, trial, series))
+            self._read[trial, series] = load_volume(files), files
+        return self._read[trial, series]
 
 
 def request_run(desk: Desk, person: Actor, command: RequestRun, images: Images) -> Receipt:
-    """Record that a person asks for a run; the worker follows from the entry.
+    """One run asked for; see `request_runs`."""
+    return request_runs(desk, person, [command], images)[0]
+
+
+def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], images: Images) -> list[Receipt]:
+    """Record that a person asks for runs, all or none; the worker follows from the entries.
 
     Raises:
         Refused: the person may not ask, the lock does not run, a series is not accepted, or the gate is closed.
-        UnusableInput: the time point has not exactly one CT and one PET.
+        UnusableInput: a time point has not exactly one CT and one PET, or their geometry or scale is unusable.
         NotFound: no such lock.
     """
-    with desk.reading() as session:
-        queries.lock_of(session, command.lock)
-        series = _two_series(images.series_of(session, command.trial, command.subject, command.time_point), command)
-        given = _loaded(desk, session, images, command.trial, series, command.seed_mm)
-    digest = input_digest(given.study)
+    reader, prepared = _Reader(desk, images), []
+    for command in commands:
+        with desk.reading() as session:
+            queries.lock_of(session, command.lock)
+            series = _two_series(images.series_of(session, command.trial, command.subject, command.time_point), command)
+            # Asked before the images are opened, so that who may not ask opens none.
+            _permitted(session, person, command, series, desk)
+            given = reader.given(session, command.trial, series, command.seed_mm)
+        prepared.append((command, series, input_digest(given.study)))
     with desk.open(INFERENCE, on_behalf_of=person.user, asked="run.request") as work:
-        lock = queries.lock_of(work.session, command.lock)
-        standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
-                               queries.gates_open(work.session, command.trial))
-        relations = _relations(lock.valid, standing, command, series)
-        permit(person, "run.request", queries.run_facts(
-            work.session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint))
-        decision = permit(INFERENCE, "ai.run", queries.run_facts(
-            work.session, INFERENCE, "ai.run", command.trial, relations=relations, endpoint=command.endpoint))
-        occasion = desk.occasion()
-        work.record(RunRequested(
-            run=occasion.id, lock=command.lock, model=lock.fields.model, subject=command.subject,
-            time_point=command.time_point, study=series[0].study, lesion=command.lesion,
-            tracking_uid=command.tracking_uid, seed=_seed_text(command.seed_mm), seed_by=command.seed_by,
-            inputs=tuple(InputSeries(modality=one.modality, series=one.series, manifest_sha256=one.manifest_sha256,
-                                     instances=one.instances) for one in series),
-            use=command.use, standing=standing.name, sealed=standing.sealed, input_sha256=digest,
-            endpoint=command.endpoint, gate=standing.gate,
-        ), under=decision, trial=command.trial)
-    return work.receipts[0]
+        for command, series, digest in prepared:
+            standing, decision = _decided(work.session, person, command, series)
+            model = queries.lock_of(work.session, command.lock).fields.model
+            work.record(RunRequested(
+                run=desk.occasion().id, lock=command.lock, model=model, subject=command.subject,
+                time_point=command.time_point, study=series[0].study, lesion=command.lesion,
+                tracking_uid=command.tracking_uid, seed=_seed_text(command.seed_mm), seed_by=command.seed_by,
+                inputs=tuple(InputSeries(modality=one.modality, series=one.series, instances=one.instances,
+                                         manifest_sha256=one.manifest_sha256) for one in series),
+                use=command.use, standing=standing.name, sealed=standing.sealed, input_sha256=digest,
+                endpoint=command.endpoint, gate=standing.gate,
+            ), under=decision, trial=command.trial)
+    return work.receipts
+
+
+def _permitted(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries],
+               desk: Desk) -> None:
+    try:
+        _decided(session, person, command, series)
+    except Refused as refusal:
+        desk.record_refusal(person.user, "run.request", refusal)
+        raise
+
+
+def _decided(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries]
+             ) -> tuple[Standing, Decision]:
+    """The person may ask, and the service may run: both are asked of the table."""
+    lock = queries.lock_of(session, command.lock)
+    standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
+                           queries.gates_open(session, command.trial))
+    relations = _relations(lock.valid, standing, command, series)
+    permit(person, "run.request", queries.run_facts(
+        session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint))
+    decision = permit(INFERENCE, "ai.run", queries.run_facts(
+        session, INFERENCE, "ai.run", command.trial, relations=relations, endpoint=command.endpoint))
+    return standing, decision
 
 
 def _relations(valid: bool, standing: Standing, command: RequestRun, series: Sequence[GivenSeries]) -> frozenset[str]:
@@ -132,21 +185,6 @@ def _seed_of(text: str) -> Point | None:
     return x, y, z
 
 
-def _loaded(desk: Desk, session: Connection, images: Images, trial: str, series: Sequence[GivenSeries],
-            seed: Point | None) -> _Given:
-    """The two series as volumes. Geometry or scale that is unusable raises; the caller makes a failed run of it."""
-    ct_files = images.load(session, desk.objects, trial, series[0].series)
-    ct, pet = load_volume(ct_files), load_volume(images.load(session, desk.objects, trial, series[1].series))
-    frame = ct.geometry.frame_of_reference
-    study = Study(
-        ct=_image(ct), pet=_image(pet), seed_mm=None if seed is None else (float(seed[0]), float(seed[1]),
-                                                                            float(seed[2])),
-        ct_unit=ct.unit, pet_unit=pet.unit, axial=_axial(ct) and _axial(pet),
-        one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
-    )
-    return _Given(tuple(series), study, tuple(ct_files))
-
-
 def _image(volume: Volume) -> Image:
     geometry = volume.geometry
     return Image(volume.values, geometry.origin, geometry.spacing_mm)
@@ -176,10 +214,11 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         locked = queries.lock_of(session, lock)
         version = queries.version_of(session, locked.fields.model, locked.fields.model_version)
     given: list[tuple[RunRow, _Given]] = []
+    reader = _Reader(desk, images)
     for row in rows:
         try:
             with desk.reading() as session:
-                one = _again(desk, session, images, row)
+                one = _again(session, images, reader, row)
         except CountersignError as error:
             _fail(desk, row, "input", error.fact)
             continue
@@ -204,7 +243,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
     return len(rows)
 
 
-def _again(desk: Desk, session: Connection, images: Images, row: RunRow) -> _Given:
+def _again(session: Connection, images: Images, reader: _Reader, row: RunRow) -> _Given:
     """The input of a waiting run as it is now; it must be what was asked for."""
     series = [one for one in images.series_of(session, row.trial, row.subject, row.time_point)
               if one.series in {given["series"] for given in row.inputs}]
@@ -212,7 +251,7 @@ def _again(desk: Desk, session: Connection, images: Images, row: RunRow) -> _Giv
     chosen = sorted(series, key=lambda one: [name for name, _ in wanted].index(one.series))
     if [(one.series, one.manifest_sha256) for one in chosen] != wanted:
         raise UnusableInput(f"The series of {row.subject}, {row.time_point} changed since the run was asked for.")
-    given = _loaded(desk, session, images, row.trial, chosen, _seed_of(row.seed))
+    given = reader.given(session, row.trial, chosen, _seed_of(row.seed))
     if input_digest(given.study) != row.input_sha256:
         raise UnusableInput(f"The input of {row.subject}, {row.time_point} is not what the run was asked for.")
     return given

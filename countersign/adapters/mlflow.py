@@ -78,4 +78,4 @@ class MlflowTracking:
     def _failure() -> type[Exception]:
         from mlflow.exceptions import MlflowException
 
-        return MlflowException  # type: ignore[no-any-return]
+        return MlflowException

@@ -208,9 +208,8 @@ def run(
     """Ask for a run and carry it out now."""
     from core.policy.state import Actor
     from models_registry import queries
-    from models_registry.images import ArrivalImages
+    from models_registry.images import ArrivalImages, placed_seed
     from models_registry.running import RequestRun, request_run, run_waiting
-    from models_registry.seeds import placed_seed
 
     opened = house(home)
     with opened.desk.reading() as session:

@@ -86,13 +86,18 @@ def test_a_lock_binds_bytes_environment_sentinel_use_and_risk(told: tuple[HouseU
         version = queries.version_of(session, "lesion-at-seed")
 
     fields = row.fields
-    assert row.valid and row.locked_by == "custodian" and fields.trained_by == "trainer"
+    assert row.valid
+    assert row.locked_by == "custodian"
+    assert fields.trained_by == "trainer"
     assert fields.tree_sha256 == version.tree_sha256
     assert len(version.tree) == len(read_tree(SHIPPED))
-    assert row.environment["torch"] and row.environment["torch_deterministic"] == "true"
-    assert len(fields.sentinel_output_sha256) == 64 and fields.resolution == "5.333 mm"
+    assert row.environment["torch"]
+    assert row.environment["torch_deterministic"] == "true"
+    assert len(fields.sentinel_output_sha256) == 64
+    assert fields.resolution == "5.333 mm"
     assert (fields.influence, fields.consequence) == ("medium", "medium")
-    assert "Not for" not in fields.intended_use and fields.intended_use.startswith("Context of use.")
+    assert "Not for" not in fields.intended_use
+    assert fields.intended_use.startswith("Context of use.")
 
 
 @req("MLK-02", "REC-14", "REC-15")
@@ -107,7 +112,8 @@ def test_an_exploratory_run_is_measured_written_and_recorded(
     assert (row.state, row.standing, row.sealed, row.asked_by) == ("finished", "exploratory", False, "imaging")
     volume_mm3 = float(row.values["volume"].removesuffix(" mm3"))
     assert volume_mm3 == pytest.approx(LESION.volume_mm3(), rel=0.5)
-    assert row.segmentation is not None and row.report is not None
+    assert row.segmentation is not None
+    assert row.report is not None
     owner = f"{TRIAL}/S-001"
     seg, report = (house.desk.objects.get(ref, subject=owner) for ref in (row.segmentation, row.report))
     (tmp_path / "seg.dcm").write_bytes(seg)
@@ -142,7 +148,8 @@ def test_outside_its_contract_the_model_is_undecided(cause: str, outcomes: dict[
     row = outcomes[cause]
 
     assert (row.state, row.cause) == ("undecided", cause)
-    assert not row.values and row.segmentation is None
+    assert not row.values
+    assert row.segmentation is None
 
 
 @req("GAT-03")
@@ -167,7 +174,8 @@ def test_a_shadow_run_leaves_no_value_in_the_record(
     row = outcomes["shadow"]
 
     assert (row.state, row.sealed, dict(row.values), row.confidence) == ("finished", True, {}, None)
-    assert row.segmentation is None and row.result is not None
+    assert row.segmentation is None
+    assert row.result is not None
     fields = next(one for one in house.entries() if one.seq == row.ended_entry).body["fields"]
     assert "values" not in fields or fields["values"] == []
     assert "mm3" not in str(fields)

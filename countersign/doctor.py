@@ -34,7 +34,11 @@ class Finding:
 
 def examine(house: House) -> list[Finding]:
     """Look at everything; nothing is changed."""
-    return [*_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house)]
+    from countersign.readiness import people_findings
+
+    return [
+        *_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house), *people_findings(house),
+    ]
 
 
 def _record(house: House) -> Iterator[Finding]:

@@ -32,16 +32,20 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @work_app.callback(invoke_without_command=True)
 @told
 def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop when nothing is due.")] = True) -> None:
-    """Carry out what the outbox holds."""
+    """Carry out what the outbox holds, and make documents effective whose day has come."""
     import time
 
     from core.outbox import drain
+    from sops.usecases import make_due_effective
 
     opened = house(home)
+    for name in make_due_effective(opened.desk):
+        typer.echo(f"{name} is effective.")
     done = drain(opened.desk)
     typer.echo(f"{done} jobs carried out.")
     while not once:
         time.sleep(1)
+        make_due_effective(opened.desk)
         drain(opened.desk)
 
 

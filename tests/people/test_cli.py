@@ -52,7 +52,18 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    made = Terminal(tmp_path / "home")
+    """A home with its two founders enrolled, nothing signed."""
+    return _made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    """The same, for tests in which nothing is ever signed."""
+    return _made(tmp_path_factory.mktemp("shared"))
+
+
+def _made(folder: Path) -> Terminal:
+    made = Terminal(folder / "home")
     result = made.run("init", "--one-time", "counter", "--origin", "countersign.example/cli", lines=(WORDS, WORDS))
     assert result.exit_code == 0, result.output
     assert "countersign init --home" in result.output
@@ -107,15 +118,15 @@ def test_an_installation_is_founded_and_opened_at_the_command_line(terminal: Ter
     ((), "no answer"),
     (("responsibility", "another password altogether", "000000"), "wrong"),
 ])
-def test_nothing_is_signed_on_a_mismatch(terminal: Terminal, lines: tuple[str, ...], because: str) -> None:
+def test_nothing_is_signed_on_a_mismatch(shared: Terminal, lines: tuple[str, ...], because: str) -> None:
     """Another meaning, a missing answer or a wrong proof: fact, next step, exit 1, and no entry of the person."""
-    before = terminal.words()
+    before = shared.words()
 
-    result = terminal.run("init", "--sign", "owner", lines=lines)
+    result = shared.run("init", "--sign", "owner", lines=lines)
 
     assert result.exit_code == 1
     assert because in result.output
-    assert [word for word in terminal.words()[len(before):] if word != "action.refused"] == []
+    assert [word for word in shared.words()[len(before):] if word != "action.refused"] == []
     assert "Traceback" not in result.output
 
 
@@ -149,8 +160,8 @@ def test_a_founding_that_cannot_be_leaves_nothing_half_made(
     assert not (tmp_path / "home").exists()
 
 
-def test_a_second_founding_in_the_same_home_is_refused(terminal: Terminal) -> None:
-    result = terminal.run("init", lines=(WORDS, WORDS))
+def test_a_second_founding_in_the_same_home_is_refused(shared: Terminal) -> None:
+    result = shared.run("init", lines=(WORDS, WORDS))
 
     assert result.exit_code == 1
     assert "already a home of Countersign" in result.output
@@ -163,8 +174,8 @@ def test_a_second_founding_in_the_same_home_is_refused(terminal: Terminal) -> No
     ("role", "delegate", "owner", "reader", "--trial", "T1", "--from", "soon", "--as", "qa"),
     ("role", "review", "--conclusion", "fine", "--end", "nonsense", "--as", "qa"),
 ])
-def test_wrong_use_is_answered_with_fact_and_next_step(terminal: Terminal, arguments: tuple[str, ...]) -> None:
-    result = terminal.run(*arguments)
+def test_wrong_use_is_answered_with_fact_and_next_step(shared: Terminal, arguments: tuple[str, ...]) -> None:
+    result = shared.run(*arguments)
 
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

@@ -1,0 +1,82 @@
+"""Who is missing for which act: founding, training, delegation, roles that nobody holds, documents that fall due."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from core.access import queries
+from core.access.roles import ROLES
+from core.access.rules import Account, Installation
+from core.clock import in_words
+from core.policy.table import TABLE
+from countersign.doctor import Finding
+from countersign.house import House
+from sops.queries import due, overdue_reviews
+
+
+def people_findings(house: House) -> list[Finding]:
+    """What is missing, of which act, and who can supply it (TRIAL 1)."""
+    day = in_words(house.desk.clock.now())[:10]
+    with house.desk.reading() as session:
+        return [*_founding(session), *_gaps(session, day), *_unheld(session), *_documents(session, day)]
+
+
+def _founding(session: Connection) -> Iterator[Finding]:
+    if queries.installation_state(session) is Installation.OPEN:
+        yield Finding("The installation is open.")
+        return
+    for gap in queries.what_opening_lacks(session):
+        yield Finding(f"Before the opening: {gap.what}", fine=False, remedy=gap.supplied_by)
+
+
+def _gaps(session: Connection, day: str) -> Iterator[Finding]:
+    """Training and delegation that people lack in the roles they hold."""
+    for person in queries.everybody(session):
+        if person.account is Account.CLOSED:
+            continue
+        if person.account is not Account.ACTIVE:
+            yield Finding(f"{person.user} is {person.account.value} and can sign nothing yet.", fine=False,
+                          remedy=f"`countersign user show {person.user}` says which step is next.")
+        gaps = {
+            gap: None
+            for grant in queries.grants_of(session, person.user)
+            for gap in (*queries.training_gaps(session, person.user, grant.role),
+                        queries.delegation_gap(session, person.user, grant.role, grant.trial or None, day))
+            if gap is not None
+        }
+        for gap in gaps:
+            yield Finding(gap.what, fine=False, remedy=gap.supplied_by)
+
+
+def _unheld(session: Connection) -> Iterator[Finding]:
+    """Acts for which a trial has nobody, grouped by the role that would do; nobody's absence is noticed too late."""
+    everyone = [
+        grant for person in queries.everybody(session) if person.account is Account.ACTIVE
+        for grant in queries.grants_of(session, person.user)
+    ]
+    for trial in sorted({grant.trial for grant in everyone if grant.trial}):
+        held = {grant.role for grant in everyone if grant.trial in ("", trial)}
+        waiting: dict[frozenset[str], list[str]] = defaultdict(list)
+        for rule in TABLE:
+            roles = rule.roles - {"service", "*"}
+            if rule.effect == "permit" and roles == rule.roles and not roles & held:
+                waiting[roles].extend(rule.actions)
+        for roles, actions in sorted(waiting.items(), key=lambda each: sorted(each[0])):
+            givers = sorted({giver for role in roles for giver in ROLES[role].granted_by})
+            acts = ", ".join(dict.fromkeys(actions))
+            yield Finding(
+                f"{trial}: nobody holds {' or '.join(sorted(roles))}, so nobody can: {acts}.", fine=False,
+                remedy=f"{', '.join(givers)}: countersign role grant USER ROLE --trial {trial}",
+            )
+
+
+def _documents(session: Connection, day: str) -> Iterator[Finding]:
+    for version in due(session, day):
+        yield Finding(f"{version.name} was to become effective on {version.effective_on}.", fine=False,
+                      remedy="Run `countersign work`; it makes what fell due effective.")
+    for version in overdue_reviews(session, day):
+        yield Finding(f"The periodic review of {version.name} was due by {version.review_by}.", fine=False,
+                      remedy=f"Its owner, {version.owner}, reviews it: a new version, or retirement.")

@@ -151,6 +151,17 @@ ai_values = Table(
     Column("report", Text),
     Column("entry", Integer, nullable=False),
 )
+locks = Table(
+    "read_lock", metadata,
+    Column("lock", String(64), primary_key=True),
+    Column("model", String(64), nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("tree_sha256", String(64), nullable=False),
+    Column("tensors_sha256", String(64), nullable=False),
+    Column("environment_sha256", String(64), nullable=False),
+    Column("entry_id", String(36), nullable=False),
+    Column("entry", Integer, nullable=False),
+)
 seeds = Table(
     "read_seed", metadata,
     Column("trial", String(16), primary_key=True),
@@ -311,3 +322,13 @@ def remember_ai_value(session: Connection, entry: Recorded, event: model_words.R
             segmentation=reference(event.segmentation) if event.segmentation else None,
             report=reference(event.report) if event.report else None, entry=entry.seq,
         )  # fmt: skip
+
+
+@projects(model_words.ModelLocked)
+def remember_lock(session: Connection, entry: Recorded, event: model_words.ModelLocked) -> None:
+    """What a final report says of the algorithm whose values were accepted or adjusted."""
+    keep(
+        session, locks, lock=event.lock, model=event.model, model_version=event.model_version,
+        tree_sha256=event.tree_sha256, tensors_sha256=event.tensors_sha256,
+        environment_sha256=event.environment_sha256, entry_id=entry.id, entry=entry.seq,
+    )  # fmt: skip

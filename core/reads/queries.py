@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from core.access.queries import roles_of
+from core.dicom.result import Algorithm
 from core.errors import NotFound
 from core.policy.state import Stage
 from core.reads import projections as tables
@@ -337,6 +338,26 @@ def shown_runs(session: Connection, assignment: str) -> set[tuple[str, str]]:
     """(run, endpoint) of the AI values that were shown for a read."""
     table = tables.shown
     return {(row.run, row.endpoint) for row in session.execute(select(table).where(table.c.assignment == assignment))}
+
+
+def algorithm_of(session: Connection, lock: str) -> Algorithm:
+    """TID 4019 of a lock, with the same names and digests as in the AI's own report. Raises NotFound."""
+    row = session.execute(select(tables.locks).where(tables.locks.c.lock == lock)).first()
+    if row is None:
+        raise NotFound(f"There is no lock {lock}.")
+    return Algorithm(
+        row.model,
+        row.model_version,
+        "Countersign",
+        row.tree_sha256,
+        (
+            f"lock={row.lock}",
+            f"bundle-sha256={row.tree_sha256}",
+            f"weights-sha256={row.tensors_sha256}",
+            f"environment-sha256={row.environment_sha256}",
+            f"entry={row.entry_id}",
+        ),
+    )
 
 
 def seeds_of(session: Connection, trial: str, subject: str, time_point: str) -> list[SeedRow]:

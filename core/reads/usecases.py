@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from audit.vocabulary import reads as words
 from audit.vocabulary.registry import ObjectRef
 from core.access.queries import roles_of
+from core.arrival.queries import accepted_series
 from core.errors import NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
@@ -180,12 +181,11 @@ def place_seeds(desk: Desk, actor: Actor, command: PlaceSeeds) -> Proposal:
 
 @dataclass(frozen=True, slots=True)
 class BeginRead:
-    """A time point of a subject, and the series laid before the reader with the entries that accepted them."""
+    """A time point of a subject."""
 
     trial: str
     subject: str
     time_point: str
-    images: tuple[words.ShownSeries, ...] = ()
 
 
 def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
@@ -204,13 +204,19 @@ def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
             words.ReadBegun(
                 subject=command.subject, time_point=command.time_point, slot=slot.slot, assigned=slot.assigned,
                 charter_version=charter.version, slots=human_slots(charter.reading.readers), on=point.acquired_on,
-                images=command.images,
+                images=_images(session, command),
             ),
             under=under, trial=command.trial,
         )  # fmt: skip
         begun = str(entry.body["id"])
         move_time_point(work, command.trial, command.subject, command.time_point, "time_point.read_opened", begun)
     return begun
+
+
+def _images(session: Connection, command: BeginRead) -> tuple[words.ShownSeries, ...]:
+    """The accepted series laid before the reader, each with the entry of its acceptance."""
+    found = accepted_series(session, command.trial, command.subject, command.time_point)
+    return tuple(words.ShownSeries(series=each.series, entry=each.disposed_entry or each.entry) for each in found)
 
 
 def begin_relations(session: Connection, charter: Charter, command: BeginRead, reader: str) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from core.errors import AlreadyDone
-from countersign.demonstration import founding, models
+from countersign.demonstration import founding, models, trial
 from countersign.demonstration.cast import Pockets
 from countersign.demonstration.stage import DemonstrationFailed, Stage
 from countersign.house import found_house
@@ -29,6 +29,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
     try:
         founding.found(stage)
         models.take_in_and_lock(stage)
+        trial.set_up(stage)
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")
         return 1

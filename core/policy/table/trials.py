@@ -1,6 +1,6 @@
 """Rows about trials (F-2nn forbids, P-2nn permits)."""
 
-from core.policy.state import ANY_STAGE, Rule, Stage, allow, forbid, related, unrelated
+from core.policy.state import ANY_STAGE, Rule, Stage, allow, forbid, related
 
 NO_TRIAL = frozenset({None})
 SET_UP = frozenset({Stage.SET_UP})
@@ -17,8 +17,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-204", "charter.sign", "The charter names another person as trial lead.",
            when=related("not_named")),
     forbid("F-205", "charter.accept", "The charter does not name you as investigator.", when=related("not_named")),
-    forbid("F-206", "subject.enrol subject.progress consent.record time_point.declare",
-           "The trial is not live.", stages=NOT_LIVE, when=unrelated("dummy")),
+    forbid("F-206", "subject.screen subject.enrol subject.fail_screening subject.progress consent.record "
+           "time_point.declare", "The trial is not live.", stages=NOT_LIVE),
     forbid("F-207", "site.activate", "No approved charter is in force in this trial.", when=related("no_charter")),
     allow("P-201", "trial.create", "trial_lead data_manager", "You set up trials that you are granted.",
           stages=NO_TRIAL),

@@ -94,12 +94,17 @@ def _judge(
 def _subgroup(protocol: Protocol, criterion: Criterion, subgroup: str, cases: Sequence[CaseResult]) -> CriterionVerdict:
     """Sub-groups are planned for no bound of their own: a group fails only where its whole interval is outside."""
     mine = [one for one in cases if one.subgroup == subgroup]
-    row = _judge(protocol, criterion, f"{criterion.id}/{subgroup}", mine, planned=len(mine) + 1)
+    row = _judge(protocol, criterion, f"{criterion.id}/{subgroup}", mine, planned=len(mine))
     row = replace(row, limit=f"sub-group {subgroup}: not wholly outside [{row.limit}]")
-    if row.verdict != "insufficient_evidence" or row.estimate is None:
+    if _lost(criterion, row):
         return row
-    says = f"{row.low} to {row.high} on {row.subjects} subjects: not outside the limit; shown for information."
-    return replace(row, verdict="met", says=says)
+    return replace(row, verdict="for_information")
+
+
+def _lost(criterion: Criterion, row: CriterionVerdict) -> bool:
+    if row.low is None or row.high is None:
+        return False
+    return judge(row.low, row.high, criterion.numbers(), criterion.judge, subjects=row.subjects, planned=1).lost
 
 
 def coarse(protocol: Protocol, resolution_mm: Decimal) -> dict[str, str]:
@@ -125,7 +130,7 @@ def strata_of(rows: Sequence[CriterionVerdict], refused: Mapping[str, str]) -> t
             about = [row for row in mine if row.measure == measure]
             counted = about if measure in ("operation", "overlap") else [*about, *shared]
             verdict = overall([row.verdict for row in counted])
-            bad = [row for row in counted if row.verdict != "met"]
+            bad = [row for row in counted if row.verdict not in ("met", "for_information")]
             says = "; ".join(f"{row.criterion}: {row.says}" for row in bad) or "Every criterion was met on its bound."
             if measure in refused and verdict == "passed":
                 verdict, says = "too_coarse", refused[measure]

@@ -6,6 +6,7 @@ import json
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, String, Table, Text, select, update
 
+from audit.vocabulary.models import ModelLocked
 from audit.vocabulary.registry import fields_of
 from audit.vocabulary.validation import (
     DeviationClosed,
@@ -129,6 +130,15 @@ criteria = Table(
     Column("fields", Text, nullable=False),
     Column("entry", BigInteger, nullable=False),
 )
+# What validation needs to know of a model, from its word: who made it keeps away from its test set.
+locks = Table(
+    "validation_lock", metadata,
+    Column("lock", String(200), primary_key=True),
+    Column("trained_by", String(120), nullable=False),
+    Column("locked_by", String(120), nullable=False),
+    Column("resolution", String(40), nullable=False),
+    Column("entry", BigInteger, nullable=False),
+)
 deviations = Table(
     "validation_deviation", metadata,
     Column("deviation", String(240), primary_key=True),
@@ -159,6 +169,14 @@ releases = Table(
     Column("person", String(120), nullable=False),
     Column("at", String(32), nullable=False),
 )
+
+
+@projects(ModelLocked)
+def remember_lock(session: Connection, entry: Recorded, event: ModelLocked) -> None:
+    keep(
+        session, locks, lock=event.lock, trained_by=event.trained_by, locked_by=entry.person,
+        resolution=event.resolution, entry=entry.seq,
+    )
 
 
 @projects(ProtocolDrafted)
@@ -192,6 +210,7 @@ def remember_signature(session: Connection, entry: Recorded, event: ProtocolRevi
         update(protocols).where(
             protocols.c.protocol == event.protocol, protocols.c.version < event.version,
             protocols.c.state == "approved", protocols.c.lock.is_not_distinct_from(row.lock),
+            protocols.c.use.is_not_distinct_from(row.use), protocols.c.endpoint.is_not_distinct_from(row.endpoint),
         ).values(state=PROTOCOL["approved", "newer version approved"])
     )
     session.execute(

@@ -298,11 +298,22 @@ def template(name: str) -> str:
     return (files("validation") / "protocols" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def filled(text: str, *, lock: str, test_set_digest: str | None = None, endpoint: str | None = None) -> str:
-    """A shipped text with its open places named: the lock, the sealed test set, the endpoint."""
-    for place, value in (("lock", lock), ("digest", test_set_digest), ("endpoint", endpoint)):
+def filled(
+    text: str, *, lock: str, use: int | None = None, endpoint: str | None = None, test_set_digest: str | None = None
+) -> str:
+    """A shipped text with its open places named. A use without an endpoint loses the line that asks for one.
+
+    Places that nothing is given for stay open; `draft_protocol` refuses a text that still has one.
+    """
+    # Quoted: a digest of digits alone, or with one e, would else be read as a number.
+    places = (("lock", f'"{lock}"'), ("use", None if use is None else str(use)),
+              ("endpoint", None if endpoint is None else f'"{endpoint}"'),
+              ("digest", None if test_set_digest is None else f'"{test_set_digest}"'))
+    for place, value in places:
         if value is not None:
             text = text.replace(f"{place}: {UNNAMED}", f"{place}: {value}")
+    if use in (1, 2) or (use is not None and endpoint is None):
+        text = text.replace(f"  endpoint: {UNNAMED}\n", "")
     return text
 
 

@@ -15,6 +15,7 @@ from core.policy.state import Actor, Facts
 from validation.projections import (
     criteria,
     deviations,
+    locks,
     openings,
     protocols,
     releases,
@@ -26,7 +27,7 @@ from validation.projections import (
 )
 from validation.rules import next_signature
 
-Row = Mapping[str, Any]
+Row = RowMapping
 
 
 def facts(session: Connection, actor: Actor, action: str, *relations: str, trial: str | None = None) -> Facts:
@@ -74,6 +75,22 @@ def test_set_row(session: Connection, test_set: str) -> RowMapping:
     return row
 
 
+def is_sealed(session: Connection, test_set: str) -> bool:
+    """Whether a test set of this name is sealed."""
+    return session.execute(select(test_sets.c.entry).where(test_sets.c.test_set == test_set)).first() is not None
+
+
+def made_the_lock(session: Connection, lock: str, user: str) -> bool:
+    """Whether this person trained or locked the model."""
+    row = session.execute(select(locks).where(locks.c.lock == lock)).mappings().first()
+    return row is not None and user in (row["trained_by"], row["locked_by"])
+
+
+def known_lock(session: Connection, lock: str) -> bool:
+    """Whether a model is locked under this name."""
+    return session.execute(select(locks.c.entry).where(locks.c.lock == lock)).first() is not None
+
+
 def first_opening(session: Connection, test_set: str, protocol: str, version: int) -> RowMapping | None:
     """The first of two signatures to open a set for a protocol, while the second is missing."""
     rows = list(session.execute(
@@ -119,6 +136,13 @@ def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:
     named = list(about)
     rows = session.execute(select(deviations.c.deviation, deviations.c.about).where(deviations.c.state == "open"))
     return sorted(row.deviation for row in rows if any(row.about.startswith(one) for one in named))
+
+
+def is_deviation(session: Connection, deviation: str) -> bool:
+    """Whether a deviation of this name exists."""
+    return session.execute(
+        select(deviations.c.entry).where(deviations.c.deviation == deviation)
+    ).first() is not None
 
 
 def deviation_row(session: Connection, deviation: str) -> RowMapping:

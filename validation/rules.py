@@ -59,6 +59,7 @@ class Judged:
 
     verdict: str
     says: str
+    lost: bool = False
 
 
 def judge(
@@ -83,7 +84,7 @@ def judge(
     if reached and subjects >= planned:
         return Judged("met", f"{interval} reaches the limit.")
     if lost:
-        return Judged("not_met", f"{interval} lies wholly outside the limit.")
+        return Judged("not_met", f"{interval} lies wholly outside the limit.", lost=True)
     if subjects < planned:
         return Judged(
             "insufficient_evidence",
@@ -94,9 +95,10 @@ def judge(
 
 
 def overall(verdicts: Sequence[str]) -> str:
-    """The verdict over parts: passed only if all passed; the gravest other one else."""
+    """The verdict over parts: passed only if all passed; the gravest other one else. Sub-groups for information weigh
+    nothing."""
     renamed = {"met": "passed", "not_met": "failed"}
-    parts = [renamed.get(verdict, verdict) for verdict in verdicts]
+    parts = [renamed.get(verdict, verdict) for verdict in verdicts if verdict != "for_information"]
     for grave in ("failed", "too_coarse", "insufficient_evidence", "not_executed"):
         if grave in parts:
             return grave

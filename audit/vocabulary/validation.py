@@ -164,7 +164,7 @@ class CriterionVerdict:
     """One criterion as judged: on the bound, never on the point. Numbers are decimal text with unit.
 
     verdict: met, not_met, insufficient_evidence (too few subjects for the planned bound), too_coarse (the lock cannot
-    resolve the criterion's absolute limit), not_executed.
+    resolve the criterion's absolute limit), not_executed; for_information: a sub-group, which has no planned bound.
     """
 
     criterion: str

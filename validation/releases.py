@@ -1,0 +1,174 @@
+"""What people do after a run: report and close deviations, set results suspect, release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
+
+from audit.vocabulary.validation import (
+    DeviationClosed,
+    DeviationOpened,
+    ReleaseSigned,
+    ValidationSuspect,
+)
+from core.errors import AlreadyDone, UnusableInput
+from core.policy.decide import permit
+from core.policy.state import Actor, Facts
+from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
+from validation import queries
+from validation.rules import overall
+from validation.usecases import TEMPLATE, resting_draft
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDeviation:
+    """Something was not as signed. klass_name: critical, major or minor."""
+
+    deviation: str
+    klass_name: str
+    source: str
+    about: str
+    says: str
+    trial: str | None = None
+    lock: str | None = None
+
+
+def open_deviation(desk: Desk, actor: Actor, command: OpenDeviation) -> Proposal:
+    """A person reports a deviation; those of a run open by themselves."""
+    if command.klass_name not in ("critical", "major", "minor"):
+        raise UnusableInput(f"{command.klass_name!r} is no class of deviation: critical, major or minor.")
+
+    def propose(session: Connection, _occasion: Occasion) -> Draft:
+        if queries.is_deviation(session, command.deviation):
+            raise AlreadyDone(f"Deviation {command.deviation} exists already.")
+        known = queries.facts(session, actor, "deviation.open", trial=command.trial)
+        decision = permit(actor, "deviation.open", known)
+        event = DeviationOpened(
+            deviation=command.deviation, klass_name=command.klass_name, source=command.source, about=command.about,
+            says=command.says, lock=command.lock,
+        )
+        lines = (("Deviation", event.deviation), ("Class", event.klass_name), ("About", event.about),
+                 ("What happened", event.says))
+        return resting_draft(session, actor, "deviation.open", event, decision, "responsibility",
+                      View("Open a deviation", TEMPLATE, lines), command.trial)
+
+    return desk.prepare(actor, propose, asked="deviation.open")
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDeviation:
+    """Why it happened, what it touches, what was done, and the conclusion."""
+
+    deviation: str
+    cause: str
+    impact: str
+    action: str
+    conclusion: str
+
+
+def close_deviation(desk: Desk, actor: Actor, command: CloseDeviation) -> Proposal:
+    """Close a deviation; not by the person in whose run it arose."""
+    if not all((command.cause, command.impact, command.action, command.conclusion)):
+        raise UnusableInput("A deviation is closed with its cause, impact, action and conclusion.")
+
+    def propose(session: Connection, _occasion: Occasion) -> Draft:
+        row = queries.deviation_row(session, command.deviation)
+        if row["state"] != "open":
+            raise AlreadyDone(f"Deviation {command.deviation} was closed by {row['closed_by']}.")
+        relations = ("tester",) if row["opened_by"] == actor.user else ()
+        known = queries.facts(session, actor, "deviation.close", *relations, trial=row["trial"])
+        decision = permit(actor, "deviation.close", known)
+        event = DeviationClosed(
+            deviation=command.deviation, cause=command.cause, impact=command.impact, action=command.action,
+            conclusion=command.conclusion,
+        )
+        lines = (("Deviation", f"{row['deviation']} ({row['klass_name']}): {row['says']}"), ("Cause", command.cause),
+                 ("Impact", command.impact), ("Action", command.action), ("Conclusion", command.conclusion))
+        return resting_draft(session, actor, "deviation.close", event, decision, "approval",
+                      View("Close a deviation", TEMPLATE, lines), row["trial"])
+
+    return desk.prepare(actor, propose, asked="deviation.close")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSuspect:
+    """A run whose result a change, drift or incident touches, and what is to be done again."""
+
+    run: str
+    cause: str
+    scope: str
+
+
+def mark_suspect(desk: Desk, actor: Actor, command: MarkSuspect) -> Proposal:
+    """What the run showed counts no more; gates that rest on it are suspended by their own rule."""
+
+    def propose(session: Connection, _occasion: Occasion) -> Draft:
+        row = queries.run_row(session, command.run)
+        decision = permit(actor, "validation.suspect", queries.facts(session, actor, "validation.suspect"))
+        event = ValidationSuspect(run=command.run, cause=command.cause, scope=command.scope, lock=row["lock"])
+        lines = (("Run", f"{row['run']} of {row['protocol']} version {row['version']}: {row['verdict']}"),
+                 ("Cause", command.cause), ("To be done again", command.scope))
+        return resting_draft(session, actor, "validation.suspect", event, decision, "responsibility",
+                      View("Validation suspect", TEMPLATE, lines))
+
+    return desk.prepare(actor, propose, asked="validation.suspect")
+
+
+def suspect_by_rule(work: Work, run: str, cause: str, scope: str, *, caused_by: str | None = None) -> None:
+    """A service (drift monitor, recall of a lock) sets a run suspect inside its own transaction."""
+    row = queries.run_row(work.session, run)
+    decision = permit(work.actor, "validation.suspect", Facts())
+    work.record(
+        ValidationSuspect(run=run, cause=cause, scope=scope, lock=row["lock"]), under=decision, caused_by=caused_by
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SignRelease:
+    """QA's release: of this installation (lock None) or of a lock, resting on runs."""
+
+    runs: tuple[str, ...]
+    conclusion: str
+    lock: str | None = None
+
+
+def sign_release(desk: Desk, actor: Actor, command: SignRelease) -> Proposal:
+    """Release what passed IQ and OQ. A run that failed, is suspect, or has an open deviation releases nothing.
+
+    A PQ decides on uses, gate by gate; IQ and OQ decide whether the thing may run at all, so these two are asked for.
+    """
+    if not command.runs or not command.conclusion:
+        raise UnusableInput("A release names the runs that it rests on, and a conclusion.")
+    return desk.prepare(actor, partial(_propose_release, actor, command), asked="release.sign")
+
+
+def _propose_release(actor: Actor, command: SignRelease, session: Connection, _occasion: Occasion) -> Draft:
+    target = "model" if command.lock else "installation"
+    rows = [queries.run_row(session, run) for run in command.runs]
+    foreign = [row["run"] for row in rows if (row["target"], row["lock"]) != (target, command.lock)]
+    if foreign:
+        raise UnusableInput(f"{', '.join(foreign)} is about something else than {command.lock or 'this installation'}.")
+    relations = set()
+    kinds = {row["kind"] for row in rows}
+    passed = all((row["state"], row["verdict"]) == ("concluded", "passed") for row in rows)
+    if not passed or not {"IQ", "OQ"} <= kinds or queries.open_deviations(session, command.runs):
+        relations.add("not_passed")
+    if any(row["tester"] == actor.user for row in rows):
+        relations.add("tester")
+    authors = {queries.protocol_row(session, row["protocol"], row["version"])["author"] for row in rows}
+    if actor.user in authors:
+        relations.add("author")
+    decision = permit(actor, "release.sign", queries.facts(session, actor, "release.sign", *relations))
+    what = command.lock or release()
+    classes = {row["evidence_class"] for row in rows}
+    event = ReleaseSigned(
+        target=target, what=what, runs=command.runs, conclusion=command.conclusion, lock=command.lock,
+        evidence_class="demonstration" if "demonstration" in classes else "standard",
+    )
+    lines = [("Release of", f"{target} {what}"),
+             *((f"Run {row['run']}", f"{row['kind']}: {row['verdict']}") for row in rows),
+             ("Over all", overall([row["verdict"] for row in rows])), ("Conclusion", command.conclusion)]
+    return resting_draft(session, actor, "release.sign", event, decision, "approval",
+                  View("Release", TEMPLATE, tuple(lines)))

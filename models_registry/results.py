@@ -19,7 +19,8 @@ from core.dicom.structured_report import LesionResult, Measured, TimePoint, make
 from core.errors import UnusableInput
 from core.ids import derived_uid
 from core.objects import DICOM, JSON
-from core.trials.queries import time_points_of
+from core.reads.rules import is_baseline
+from core.trials.queries import signed_charter, time_points_of
 from core.work import Desk, release
 from models_registry.pipeline import Answer, Value
 from models_registry.queries import LockRow, RunRow
@@ -56,6 +57,9 @@ def write_result(desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any]
     Raises ResultUnusable where SEG or SR cannot be made, UnusableInput for a unit that no SR code fits.
     """
     owner = f"{row.trial}/{row.subject}"
+    if row.use == "primary" and row.standing == "gated":
+        # The values went into the seal of the blinded read (blinded.py); a second copy would be a way round it.
+        return Written()
     if row.sealed:
         return Written(result=desk.objects.put(sealed_document(row, answer), JSON, subject=owner))
     assert answer.mask is not None  # finished
@@ -100,10 +104,12 @@ def _time_point(desk: Desk, row: RunRow) -> TimePoint:
     """The time point in the protocol's words, its kind and place. Kinds are those of core.dicom.codes."""
     with desk.reading() as session:
         points = time_points_of(session, row.trial, row.subject)
+        signed = signed_charter(session, row.trial)
     order = {one.time_point: number for number, one in enumerate(points, start=1)}
     label = next((one.label for one in points if one.time_point == row.time_point), row.time_point)
     occasion = next((one.occasion for one in points if one.time_point == row.time_point), "unscheduled")
-    kind = {"baseline": "baseline", "unscheduled": "unscheduled"}.get(occasion, "posttreatment")
+    at_baseline = occasion == "baseline" or (signed is not None and is_baseline(signed.charter, row.time_point))
+    kind = "baseline" if at_baseline else "unscheduled" if occasion == "unscheduled" else "posttreatment"
     return TimePoint(name=label, kind=kind, order=order.get(row.time_point, 1))
 
 

@@ -208,8 +208,9 @@ def run(
     """Ask for a run and carry it out now."""
     from core.policy.state import Actor
     from models_registry import queries
+    from models_registry.asking import RequestRun, request_run
     from models_registry.images import ArrivalImages, placed_seed
-    from models_registry.running import RequestRun, request_run, run_waiting
+    from models_registry.running import run_waiting
 
     opened = house(home)
     with opened.desk.reading() as session:

@@ -1,0 +1,125 @@
+"""A person asks for runs: everything that a run rests on is recorded before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from audit.vocabulary.models import InputSeries, RunRequested
+from core.errors import Refused, UnusableInput
+from core.policy.decide import permit
+from core.policy.state import Actor, Decision
+from core.work import Desk, Receipt
+from models_registry import queries
+from models_registry.inputs import Point, SeriesReader, seed_text
+from models_registry.loading import INFERENCE
+from models_registry.pipeline import input_digest
+from models_registry.ports import GivenSeries, Images
+from models_registry.rules import Standing, standing_of
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRun:
+    """Ask for a measurement of one lesion.
+
+    seed_mm: x, y, z in millimetres (LPS) as decimal text, placed by `seed_by`; None where nobody placed one.
+    use: qc, cohort, secondary, primary or none; standing: gated, shadow or exploratory, or None to take what is open.
+    """
+
+    trial: str
+    subject: str
+    time_point: str
+    lesion: str
+    tracking_uid: str
+    seed_mm: Point | None
+    seed_by: str
+    lock: str
+    use: str = "none"
+    endpoint: str | None = None
+    standing: str | None = None
+
+
+def request_run(desk: Desk, person: Actor, command: RequestRun, images: Images) -> Receipt:
+    """One run asked for; see `request_runs`."""
+    return request_runs(desk, person, [command], images)[0]
+
+
+def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], images: Images) -> list[Receipt]:
+    """Record that a person asks for runs, all or none; the worker follows from the entries.
+
+    Raises:
+        Refused: the person may not ask, the lock does not run, a series is not accepted, or the gate is closed.
+        UnusableInput: a time point has not exactly one CT and one PET, or their geometry or scale is unusable.
+        NotFound: no such lock.
+    """
+    reader, prepared = SeriesReader(desk, images), []
+    for command in commands:
+        with desk.reading() as session:
+            queries.lock_of(session, command.lock)
+            series = _two_series(images.series_of(session, command.trial, command.subject, command.time_point), command)
+            # Asked before the images are opened, so that who may not ask opens none.
+            _permitted(session, person, command, series, desk)
+            given = reader.given(session, command.trial, series, command.seed_mm)
+        prepared.append((command, series, input_digest(given.study)))
+    with desk.open(INFERENCE, on_behalf_of=person.user, asked="run.request") as work:
+        for command, series, digest in prepared:
+            standing, decision = _decided(work.session, person, command, series)
+            model = queries.lock_of(work.session, command.lock).fields.model
+            work.record(RunRequested(
+                run=desk.occasion().id, lock=command.lock, model=model, subject=command.subject,
+                time_point=command.time_point, study=series[0].study, lesion=command.lesion,
+                tracking_uid=command.tracking_uid, seed=seed_text(command.seed_mm), seed_by=command.seed_by,
+                inputs=tuple(InputSeries(modality=one.modality, series=one.series, instances=one.instances,
+                                         manifest_sha256=one.manifest_sha256) for one in series),
+                use=command.use, standing=standing.name, sealed=standing.sealed, input_sha256=digest,
+                endpoint=command.endpoint, gate=standing.gate,
+            ), under=decision, trial=command.trial)
+    return work.receipts
+
+
+def _permitted(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries],
+               desk: Desk) -> None:
+    try:
+        _decided(session, person, command, series)
+    except Refused as refusal:
+        desk.record_refusal(person.user, "run.request", refusal)
+        raise
+
+
+def _decided(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries]
+             ) -> tuple[Standing, Decision]:
+    """The person may ask, and the service may run: both are asked of the table."""
+    lock = queries.lock_of(session, command.lock)
+    standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
+                           queries.gates_open(session, command.trial))
+    relations = _relations(lock.valid, standing, command, series)
+    permit(person, "run.request", queries.run_facts(
+        session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint))
+    decision = permit(INFERENCE, "ai.run", queries.run_facts(
+        session, INFERENCE, "ai.run", command.trial, relations=relations, endpoint=command.endpoint))
+    return standing, decision
+
+
+def _relations(valid: bool, standing: Standing, command: RequestRun, series: Sequence[GivenSeries]) -> frozenset[str]:
+    relations = set(standing.relations)
+    if command.use != "none":
+        relations.add(f"for_{command.use}")
+    if not valid:
+        relations.add("lock_not_valid")
+    # Use 1 serves quality control itself, so it comes before the disposition.
+    if command.use != "qc" and not all(one.accepted for one in series):
+        relations.add("not_accepted")
+    return frozenset(relations)
+
+
+def _two_series(found: Sequence[GivenSeries], command: RequestRun) -> tuple[GivenSeries, ...]:
+    chosen = []
+    for modality in ("CT", "PT"):
+        fitting = [one for one in found if one.modality == modality]
+        if len(fitting) != 1:
+            raise UnusableInput(f"{command.subject}, {command.time_point} has {len(fitting)} {modality} series; the "
+                                "model needs exactly one.", next_step="Dispose the surplus or missing series first.")
+        chosen.append(fitting[0])
+    return tuple(chosen)

@@ -1,0 +1,74 @@
+"""What a run is given: two series as volumes on one frame, and a seed as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import FileDataset
+from sqlalchemy import Connection
+
+from core.dicom.volume import Volume, load_volume
+from core.work import Desk
+from models_registry.contract import Study
+from models_registry.ports import GivenSeries, Images
+from models_registry.preprocessing import Image
+
+Point = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The images of a run, read and measured out."""
+
+    series: tuple[GivenSeries, ...]
+    study: Study
+    ct_files: tuple[FileDataset, ...]
+
+
+class SeriesReader:
+    """Reads series as volumes, each once for all lesions of its time point."""
+
+    def __init__(self, desk: Desk, images: Images) -> None:
+        self._desk, self._images = desk, images
+        self._read: dict[tuple[str, str], tuple[Volume, tuple[FileDataset, ...]]] = {}
+
+    def given(self, session: Connection, trial: str, series: Sequence[GivenSeries], seed: Point | None) -> Given:
+        """CT and PET as the model takes them. Raises where geometry or scale is unusable, or a digest differs."""
+        (ct, files), (pet, _) = (self._volume(session, trial, one.series) for one in series)
+        frame = ct.geometry.frame_of_reference
+        point = None if seed is None else (float(seed[0]), float(seed[1]), float(seed[2]))
+        study = Study(
+            ct=_image(ct), pet=_image(pet), seed_mm=point, ct_unit=ct.unit, pet_unit=pet.unit,
+            axial=_axial(ct) and _axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
+        )
+        return Given(tuple(series), study, files)
+
+    def _volume(self, session: Connection, trial: str, series: str) -> tuple[Volume, tuple[FileDataset, ...]]:
+        if (trial, series) not in self._read:
+            files = tuple(self._images.load(session, self._desk.objects, trial, series))
+            self._read[trial, series] = load_volume(files), files
+        return self._read[trial, series]
+
+
+def seed_text(seed: Point | None) -> str:
+    return "none" if seed is None else " ".join(seed) + " mm"
+
+
+def seed_of(text: str) -> Point | None:
+    if text == "none":
+        return None
+    x, y, z, _ = text.split(" ")
+    return x, y, z
+
+
+def _image(volume: Volume) -> Image:
+    geometry = volume.geometry
+    return Image(volume.values, geometry.origin, geometry.spacing_mm)
+
+
+def _axial(volume: Volume) -> bool:
+    """Rows to the left, columns to the back, slices to the head, within a thousandth."""
+    geometry = volume.geometry
+    found = (*geometry.row, *geometry.column, *geometry.normal)
+    return all(abs(a - b) <= 1e-3 for a, b in zip(found, (1, 0, 0, 0, 1, 0, 0, 0, 1), strict=True))

@@ -75,6 +75,10 @@ class Signer(Protocol):
         """Remove a key that never was enrolled, so that the enrolment can be tried again."""
         ...
 
+    def renew_password(self, user: str, proof: Proof, new_password: str) -> None:
+        """Keep the key under a new password. Raises NotAuthenticated as `sign_page` does."""
+        ...
+
     def kid_of_person(self, user: str) -> str:
         """Key id of a person. Raises NotFound."""
         ...

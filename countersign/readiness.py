@@ -40,6 +40,9 @@ def _gaps(session: Connection, day: str) -> Iterator[Finding]:
         if person.account is not Account.ACTIVE:
             yield Finding(f"{person.user} is {person.account.value} and can sign nothing yet.", fine=False,
                           remedy=f"`countersign user show {person.user}` says which step is next.")
+        if queries.password_age_exceeded(session, person):
+            yield Finding(f"The signing password of {person.user} is older than allowed.", fine=False,
+                          remedy=f"{person.user}: countersign key password --as {person.user}")
         gaps = {
             gap: None
             for grant in queries.grants_of(session, person.user)

@@ -44,6 +44,16 @@ class AccountabilityStated:
 
 
 @event(
+    "password.renewed", signed_by="service", clause="21 CFR 11.300(b)",
+    sentence="{user} renewed their signing password",
+)
+class PasswordRenewed:
+    """The same key under a new password, changed by its holder with the old one and the second factor."""
+
+    user: str
+
+
+@event(
     "person.locked_out", signed_by="service", clause="21 CFR 11.300(d)",
     sentence="{user} was locked out until {until} after {failures} failed proofs in a row",
 )

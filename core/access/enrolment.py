@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from audit.entry import MalformedEntry, base64_text, check_profile
 from audit.signatures import NewKey, Proof, Signature
-from audit.vocabulary.access import AccountabilityStated, IdentityChecked, PersonRegistered
+from audit.vocabulary.access import AccountabilityStated, IdentityChecked, PasswordRenewed, PersonRegistered
 from audit.vocabulary.ledger import KeyEnrolled
 from core.access import queries, views
 from core.access.drafts import check_step, draft, self_relation
@@ -20,7 +20,7 @@ from core.errors import AlreadyDone, NotAuthenticated, Refused, UnusableInput
 from core.persons import active_kids, person_named
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
-from core.work import Desk, Draft, Occasion, Proposal
+from core.work import Desk, Draft, Occasion, Proposal, Receipt
 
 CODE_LIFE_US = 72 * 3600 * 1_000_000
 
@@ -243,3 +243,34 @@ def accountability_draft(session: Connection, actor: Actor) -> Draft:
         AccountabilityStated(user=actor.user, statement=STATEMENT), under=decision, meaning="responsibility",
         view=views.accountability(person.printed_name, actor.user, STATEMENT),
     )
+
+
+def renew_password(desk: Desk, actor: Actor, proof: Proof, new_password: str) -> Receipt:
+    """The holder keeps the key under a new signing password, given the old one and the second factor.
+
+    Raises:
+        NotAuthenticated: the old proof is wrong; counted and recorded, nothing is changed.
+        UnusableInput: the new password is refused; every reason is named.
+    """
+    try:
+        with desk.reading() as session:
+            permit(actor, "password.renew", queries.standing(session, actor, None, "password.renew"))
+            person = queries.registered(session, actor.user)
+    except Refused as refusal:
+        desk.record_refusal(actor.user, "password.renew", refusal)
+        raise
+    reasons = password_refusals(new_password, actor.user, person.printed_name)
+    if new_password == proof.password:
+        reasons.append("The new password is the old one.")
+    if reasons:
+        raise UnusableInput(" ".join(reasons), next_step="The old password stays.")
+    try:
+        desk.signer.renew_password(actor.user, proof, new_password)
+    except NotAuthenticated as failure:
+        desk.record_failed_proof(actor.user, "password.renew", failure)
+        raise
+    house = Actor.of_service("house")
+    with desk.open(house, on_behalf_of=actor.user, asked="password.renew") as work:
+        decision = permit(house, "password.renew", queries.standing(work.session, house, None, "password.renew"))
+        work.record(PasswordRenewed(user=actor.user), under=decision)
+    return work.receipts[0]

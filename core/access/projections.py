@@ -13,6 +13,7 @@ from audit.vocabulary.access import (
     IdentityChecked,
     InstallationFounded,
     InstallationOpened,
+    PasswordRenewed,
     PersonClosed,
     PersonLockedOut,
     PersonRegistered,
@@ -43,6 +44,7 @@ people = Table(
     Column("code_sha256", String(64)),
     Column("code_until", String(27)),
     Column("key_at_init", Boolean, nullable=False),
+    Column("password_since", String(27)),
     Column("locked_out_until", String(27)),
     Column("entry", Integer, nullable=False),
 )
@@ -121,7 +123,13 @@ def remember_identity(session: Connection, entry: Recorded, event: IdentityCheck
 @projects(KeyEnrolled)
 def remember_enrolment(session: Connection, entry: Recorded, event: KeyEnrolled) -> None:
     if event.klass == "person":
-        _step(session, event.holder, "key.enrolled", key_at_init=bool(event.at_init), code_sha256=None, code_until=None)
+        _step(session, event.holder, "key.enrolled", key_at_init=bool(event.at_init), code_sha256=None, code_until=None,
+              password_since=entry.at)
+
+
+@projects(PasswordRenewed)
+def remember_password(session: Connection, entry: Recorded, event: PasswordRenewed) -> None:
+    session.execute(people.update().where(people.c.user == event.user).values(password_since=entry.at))
 
 
 @projects(AccountabilityStated)

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, or_, select
 from audit import store
 from core.access.projections import delegations, documents, grants, installations, people, trainings
 from core.access.roles import Grant, is_untrained, needs_delegation
-from core.access.rules import Account, Founder, Gap, Installation, opening_gaps
+from core.access.rules import Account, Founder, Gap, Installation, opening_gaps, password_is_old
 from core.access.training import NEVER_GOVERNED, Binding, governs, missing_training
-from core.clock import in_words
+from core.clock import as_datetime, from_words, in_words
 from core.errors import NotFound
 from core.policy.state import Actor, Facts, HouseState
 
@@ -30,6 +30,7 @@ class PersonRow:
     code_sha256: str | None
     code_until: str | None
     key_at_init: bool
+    password_since: str | None
     locked_out_until: str | None
     entry: int
 
@@ -202,6 +203,17 @@ def today(session: Connection) -> str:
     return in_words(last_us)[:10]
 
 
+# What a person with an outdated password can still do: renew it, and revoke a key that was lost.
+ALWAYS_POSSIBLE = frozenset({"password.renew", "key.revoke"})
+
+
+def password_age_exceeded(session: Connection, person: PersonRow) -> bool:
+    """Whether the person's signing password is older than allowed, on the time of the newest entry."""
+    _, last_us = store.head(session)
+    since = person.password_since
+    return since is not None and password_is_old(as_datetime(from_words(since)), as_datetime(last_us))
+
+
 def standing(
     session: Connection, actor: Actor, trial: str | None, action: str, *,
     relations: Iterable[str] = (), on: str | None = None,
@@ -224,6 +236,8 @@ def standing(
     may_state = action == "accountability.state" and person is not None and person.account is Account.ENROLLED
     if person is None or (person.account is not Account.ACTIVE and not may_state):
         known.add("inactive")
+    if person is not None and action not in ALWAYS_POSSIBLE and password_age_exceeded(session, person):
+        known.add("password_old")
     roles = roles_of(session, actor.user, trial)
     day = on or today(session)
     return Facts(

@@ -162,7 +162,7 @@ FOUNDING_WORDS = frozenset({
     "person.registered", "person.locked_out", "person.closed", "identity.checked",
     "accountability.stated", "role.granted", "role.revoked",
     "sop.drafted", "sop.reviewed", "sop.returned", "sop.approved", "sop.effective", "sop.superseded", "sop.retired",
-    "training.completed",
+    "training.completed", "password.renewed",
 })
 # Whole nouns: keys and the record's own upkeep, and installation qualification (protocols, runs, deviations).
 FOUNDING_NOUNS = frozenset({

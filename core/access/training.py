@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 # Nobody could ever come to act if these were governed: they are how a person becomes able to act.
-NEVER_GOVERNED = frozenset({"training.complete", "accountability.state"})
+NEVER_GOVERNED = frozenset({"training.complete", "accountability.state", "password.renew"})
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
-from countersign.cli.signing import AsOption, BecauseOption, sign
+from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, sign
 
 role_app = typer.Typer(no_args_is_help=True, help="Roles: grant, revoke, delegate, review, list.")
-key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, revoke.")
+key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, renew a password, revoke.")
 
 TrialOption = Annotated[str | None, typer.Option("--trial", help="The trial; left out for the whole installation.")]
 SiteOption = Annotated[str | None, typer.Option("--site", help="One site of the trial.")]
@@ -158,6 +158,18 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
         for row in rows
     ]
     answer(rows, as_json=as_json, words="\n".join(lines))
+
+
+@key_app.command("password")
+@told
+def password(acting: AsOption, home: HomeOption = None) -> None:
+    """Renew your own signing password: the old one, a code, and the new one."""
+    from core.access.enrolment import renew_password
+    from core.policy.state import Actor
+
+    opened = house(home)
+    receipt = renew_password(opened.desk, Actor(acting), proof_of(acting), new_password(acting))
+    typer.echo(f"Renewed. Entry {receipt.seq}, {receipt.action}.")
 
 
 @key_app.command("revoke")

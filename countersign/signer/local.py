@@ -145,6 +145,21 @@ class LocalSigner:
         digest = self._authority.digest(certificate)
         return NewKey(user, public, kid_of(public), digest, one_time, one_time_kind)
 
+    def renew_password(self, user: str, proof: Proof, new_password: str) -> None:
+        with self._guard:
+            key, unlocked = self.prove_person(user, proof)
+            certificate_key = self._keys.unseal(
+                f"certificate/{user}", unlocked["certificate_key"], unlocked["stretched"]
+            )
+            salt, cost = os.urandom(16), self._keys.new_cost()
+            stretched = self._keys.stretch(new_password, salt, cost)
+            # One file, replaced at once: after a crash either the old or the new password opens the key.
+            self._keys.write("person", user, self._keys.read("person", user) | {
+                "salt": base64_text(salt), "cost": cost,
+                "private": self._keys.seal(f"person/{user}", key.private_bytes_raw(), stretched),
+                "certificate_key": self._keys.seal(f"certificate/{user}", certificate_key, stretched),
+            })
+
     def forget_unenrolled(self, user: str) -> None:
         """Remove a key that never was enrolled, so that the enrolment can be tried again."""
         self._keys.path("person", user).unlink(missing_ok=True)

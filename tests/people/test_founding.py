@@ -99,6 +99,8 @@ def acts(now: Model) -> Iterator[tuple[Act, Model]]:
 def account_acts(now: Model, who: str, users: list[str]) -> Iterator[tuple[Act, Model]]:
     if now.account(who) is Account.ENROLLED and now.may(who, "accountability.state"):
         yield ("accountability.stated", who), now.with_account(who, Account.ACTIVE)
+    if now.account(who) is Account.ACTIVE and now.may(who, "password.renew"):
+        yield ("password.renewed", who), replace(now, over=True)
     for user in users:
         same = {"self"} if user == who else set()
         if now.account(user) is None and now.may(who, "person.register") and now.may(who, "identity.check", *same):
@@ -303,7 +305,7 @@ def test_enrolments_by_the_root_key_alone_are_flagged_and_happen_once(tmp_path: 
 @req("GAT-03")
 def test_only_the_words_of_founding_are_permitted_in_founding() -> None:
     """Every permit row in force in founding is for an act of founding, the record's upkeep, or validation."""
-    nouns = {"person", "identity", "key", "accountability", "role", "sop", "training", "installation",
+    nouns = {"person", "identity", "key", "password", "accountability", "role", "sop", "training", "installation",
              "ledger", "clock", "backup"}
     validation = {"protocol", "run", "step", "deviation", "evidence", "release", "requirements", "validation",
                   "qualification"}

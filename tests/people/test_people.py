@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from audit.signatures import Proof
+from audit.vocabulary.ledger import ClockStepped
 from core.access import enrolment, queries, usecases
 from core.access.roles import Grant
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, Refused, UnusableInput
@@ -221,6 +222,39 @@ def test_five_wrong_passwords_close_signing_and_both_are_on_record(opened: House
     assert {each["on_behalf_of"] for each in refused} == {"ann"}
     opened.clock.advance(minutes=16)
     attempt(opened.proof("ann"))
+
+
+@req("SIG-10")
+def test_a_signing_password_ages_and_is_renewed_by_its_holder_alone(opened: HouseUnderTest) -> None:
+    """21 CFR 11.300(b): an outdated password signs nothing but its own renewal; the key stays the same."""
+    ann = people.active(opened, "ann")
+    kid = opened.house.signer.kid_of_person("ann")
+    training = usecase_training(opened, ann)
+    opened.commit(training)
+    opened.clock.advance(days=366)
+    with opened.desk.open(Actor.of_service("house")) as work:
+        allowed = decide(Actor.of_service("house"), "clock.confirm", Facts())
+        work.record(ClockStepped(microseconds=0, because="a year went by"), under=allowed)
+    with pytest.raises(Refused, match="older than the installation allows"):
+        usecase_training(opened, ann)
+
+    with pytest.raises(NotAuthenticated):
+        enrolment.renew_password(opened.desk, ann, Proof("a wrong old password", "000000"), "nine lamps, grey harbour")
+    with pytest.raises(UnusableInput, match="is the old one"):
+        enrolment.renew_password(opened.desk, ann, Proof(PASSWORD, "000000"), PASSWORD)
+    enrolment.renew_password(opened.desk, ann, opened.proof("ann"), "nine lamps, grey harbour")
+
+    assert opened.words()[-1] == "password.renewed"
+    assert opened.house.signer.kid_of_person("ann") == kid
+    page = usecase_training(opened, ann)
+    with pytest.raises(NotAuthenticated):
+        opened.desk.commit(page, opened.proof("ann"))
+    code = opened.proof("ann").code
+    opened.desk.commit(page, Proof("nine lamps, grey harbour", code))
+
+
+def usecase_training(house: HouseUnderTest, actor: Actor) -> Any:
+    return sops.complete_training(house.desk, actor, sops.CompleteTraining("SOP-01"))
 
 
 # -- roles -----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-112", "person.close role.revoke",
            "Nobody else holds this role for the installation; grant it to another person first.",
            when=related("last_holder")),
+    forbid("F-113", "*", "Your signing password is older than the installation allows; renew it first: "
+           "countersign key password.", when=related("password_old")),
     allow("P-101", "person.register identity.check key.enrol", "system_owner qa_auditor",
           "You look after the accounts of this installation.", house=EITHER),
     allow("P-102", "person.close key.revoke", "system_owner qa_auditor",
@@ -52,5 +54,6 @@ ROWS: tuple[Rule, ...] = (
     allow("P-111", "sop.draft sop.review sop.return", AUTHORS, "You write and review controlled documents.",
           house=EITHER),
     allow("P-112", "sop.approve sop.retire", "qa_auditor", "QA approves controlled documents.", house=EITHER),
+    allow("P-114", "password.renew", "*", "It is your own password.", house=EITHER),
     allow("P-113", "training.complete", "*", "You sign what you have read and understood.", house=EITHER),
 )

@@ -1,0 +1,88 @@
+"""Scene 4: images arrive, rightly and wrongly; every file has one recorded outcome, a technologist disposes."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from core.arrival.queries import cases_of
+from core.arrival.usecases import DisposeCase, IntakeAccount, IntakeFolder, dispose_case, intake_folder
+from core.errors import Refused
+from core.phantoms import SCANNERS, StudyHeader, make_volume, write_study
+from countersign.demonstration.cast import actor
+from countersign.demonstration.lives import LIVES, Life
+from countersign.demonstration.stage import Stage
+from countersign.demonstration.trial import TRIAL
+
+SENDER, TECHNOLOGIST = "data-manager", "technologist"
+DEFECTS_TO_SHOW = {
+    # time point of a subject -> what is wrong with its first delivery
+    ("101-002", "W08"): ("missing_slice",),
+    ("102-002", "W08"): ("wrong_spacing",),
+}
+
+
+def scan(stage: Stage, life: Life, time_point: str, *, defects: tuple[str, ...] = (), again: str = "") -> Path:
+    """The study of a subject as its site would export it; truth is known, the header is realistic."""
+    seed = sum(ord(sign) for sign in life.subject)
+    volume = make_volume(SCANNERS[life.scanner], life.at(time_point), seed=seed)
+    header = StudyHeader(
+        protocol=TRIAL, site=life.site, subject=life.subject, time_point=time_point,
+        acquired_on=life.scanned_on(time_point), uid_seed=again,
+    )
+    folder = stage.folder / "deliveries" / f"{life.subject}-{time_point}{again}"
+    write_study(folder, volume, header, defects)
+    return folder
+
+
+def send(stage: Stage, folder: Path) -> IntakeAccount:
+    """The data manager takes a delivery in."""
+    account = intake_folder(stage.desk, actor(SENDER), IntakeFolder(folder, TRIAL))
+    outcomes = Counter(one.outcome for one in account.outcomes)
+    stage.say(f"   {folder.name}: " + ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())))
+    return account
+
+
+def dispose_all(stage: Stage) -> Counter[str]:
+    """The technologist accepts what meets every rule, queries what is unclear, rejects what the charter bars."""
+    counts: Counter[str] = Counter()
+    with stage.desk.reading() as session:
+        waiting = cases_of(session, TRIAL, undisposed=True)
+    for case, row in waiting:
+        broken = {rule.when_broken for rule in case.rules if rule.outcome == "not_met"}
+        if "reject" in broken:
+            command = DisposeCase(TRIAL, case.case_id, "accepted", "all_rules_met")
+            stage.refused(
+                f"accepting {case.modality} of {case.subject}, {case.time_point}, which the charter bars",
+                lambda command=command: dispose_case(stage.desk, actor(TECHNOLOGIST), command),
+            )
+        disposition, reason = (
+            ("rejected", "protocol_deviation") if "reject" in broken
+            else ("queried", "protocol_deviation") if "query" in broken or row.held else ("accepted", "all_rules_met")
+        )
+        if disposition == "accepted" and broken:
+            reason = "judged_irrelevant"
+        counts[disposition] += 1
+        command = DisposeCase(TRIAL, case.case_id, disposition, reason)
+        stage.signed(dispose_case(stage.desk, actor(TECHNOLOGIST), command))
+    stage.say("   disposed: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    return counts
+
+
+def receive(stage: Stage) -> None:
+    """All time points of all subjects; two first deliveries are broken and come again."""
+    with stage.scene("Arrival: studies of five subjects, three time points"):
+        for life in LIVES:
+            for time_point in life.factors:
+                defects = DEFECTS_TO_SHOW.get((life.subject, time_point), ())
+                send(stage, scan(stage, life, time_point, defects=defects))
+        dispose_all(stage)
+        for (subject, time_point) in DEFECTS_TO_SHOW:
+            life = next(one for one in LIVES if one.subject == subject)
+            send(stage, scan(stage, life, time_point, again="-again"))
+        dispose_all(stage)

@@ -18,8 +18,8 @@ SITE, SUBJECT, DAY = "101", "101-001", "20260302"
 SCANNER = "SN-4711"
 SENDER, TECHNOLOGIST = Actor("coordinator"), Actor("technologist")
 PET = {
-    "Modality": "PT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Units": "BQML", "RescaleIntercept": "0", "KVP": None,
-    "ConvolutionKernel": None, "CorrectedImage": ["ATTN", "DECY"], "DecayCorrection": "START",
+    "Modality": "PT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Units": "BQML", "RescaleIntercept": "0",
+    "KVP": None, "ConvolutionKernel": None, "CorrectedImage": ["ATTN", "DECY"], "DecayCorrection": "START",
     "SeriesDescription": "PET WB",
 }  # fmt: skip
 
@@ -86,8 +86,8 @@ def write_series(
     } | (PET if kind == "PT" else {}) | changes
     paths = []
     for number in numbers or tuple(range(1, count + 1)):
-        made = ct_slice(number, study=f"{subject} {time_point}", series=f"{kind} {changes.get('SeriesDescription', '')}",
-                        **stated)
+        series = f"{kind} {changes.get('SeriesDescription', '')}"
+        made = ct_slice(number, study=f"{subject} {time_point}", series=series, **stated)
         made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
         path = folder / f"{kind}{number:03d}.dcm"
         path.write_bytes(as_bytes(made))

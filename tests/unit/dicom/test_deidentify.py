@@ -84,12 +84,13 @@ def planted() -> Dataset:
 
 @req("PRV-01", "PRV-02")
 def test_no_planted_identifier_survives_anywhere_in_the_bytes():
-    """36 places: text, names, dates, nested, private, binary, overlay. The raw bytes are searched, not the parser's view."""
+    """36 places: text, names, dates, nested, private, binary, overlay; the raw bytes are searched."""
     original = read_object(as_bytes(planted()))
     content = as_bytes(deidentify(original, WHO, KEY).dataset)
 
-    for token in (NAME, NAME.upper(), RECORD, BORN, "ACC-998877", "77314459", "14.02.1961", "1.2.3.4.5.6.7.8", "555 0199",
-                  str(original.StudyInstanceUID), str(original.SOPInstanceUID), str(original.FrameOfReferenceUID)):
+    for token in (NAME, NAME.upper(), RECORD, BORN, "ACC-998877", "77314459", "14.02.1961", "1.2.3.4.5.6.7.8",
+                  "555 0199", str(original.StudyInstanceUID), str(original.SOPInstanceUID),
+                  str(original.FrameOfReferenceUID)):
         assert token.encode() not in content, "an identifier survived"
     assert find_leaks(read_object(content), identifiers_of(original, allowed=WHO.allowed), allowed=WHO.allowed) == []
 
@@ -118,7 +119,8 @@ def test_the_checker_finds_what_no_header_names():
     clean.add_new(0x00090010, "LO", "ACME")
 
     assert {(one.rule, one.measured) for one in find_leaks(clean, [])} == {
-        ("deid.pattern", "e-mail address"), ("deid.pattern", "labelled identifier"), ("deid.private", "private element"),
+        ("deid.pattern", "e-mail address"), ("deid.pattern", "labelled identifier"),
+        ("deid.private", "private element"),
     }  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def test_pixels_and_geometry_come_through_untouched():
     clean = deidentify(original, WHO, KEY).dataset
 
     assert clean.PixelData == original.PixelData
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "KVP", "RescaleSlope", "PatientSex"):
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "KVP", "RescaleSlope"):
         assert clean[keyword].value == original[keyword].value
 
 
@@ -210,7 +212,7 @@ def test_the_profile_names_attributes_that_exist():
 @pytest.mark.realdata
 def test_real_headers_of_many_kinds_and_alphabets_come_out_clean(data):
     """Charsets, captures with planted names, private CSA headers, enhanced frames: cleaned and found clean."""
-    folders = ("charsets", "phi-and-text", "mr-enhanced-siemens-xa10", "geometry-and-syntax-d2n/siemens", "ct-head-ge-tilt")
+    folders = ("charsets", "phi-and-text", "mr-enhanced-siemens-xa10", "geometry-and-syntax-d2n", "ct-head-ge-tilt")
     paths = [path for folder in folders for path in sorted((data / folder).rglob("*")) if path.is_file()][:60]
     paths.append(next(path for path in (data / "mr-brain-adi").rglob("*") if path.is_file()))
     seen = 0

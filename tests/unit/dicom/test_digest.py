@@ -105,7 +105,8 @@ def test_one_changed_pixel_changes_the_content(where, by):
      ("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"])],
 )  # fmt: skip
 def test_one_changed_value_changes_the_content(keyword, value):
-    first, second = (digests(read_object(as_bytes(one)), "00") for one in (ct_slice(1), ct_slice(1, **{keyword: value})))
+    both = (ct_slice(1), ct_slice(1, **{keyword: value}))
+    first, second = (digests(read_object(as_bytes(one)), "00") for one in both)
 
     assert first.data_set != second.data_set
     assert first.content != second.content

@@ -1,0 +1,216 @@
+"""The technologist's signed disposition: who may, on what, and what follows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.vocabulary.imaging import CheckedRule
+from core.arrival import queries
+from core.arrival.rules import DISPOSITIONS, REASONS, relations_of_disposition
+from core.arrival.usecases import DisposeCase, ReleaseSeries, dispose_case, release_series
+from core.errors import Refused, Stale, UnusableInput
+from core.policy.state import Actor
+from core.trials.queries import time_point_of
+from tests.builders.arrival import (
+    SUBJECT,
+    TECHNOLOGIST,
+    a_trial_that_receives,
+    activate,
+    dispose,
+    qualify_scanner,
+    take_in,
+    write_series,
+    write_study,
+)
+from tests.builders.reads import TRIAL
+from tests.req import req
+
+
+def series_row(house, series):
+    with house.desk.reading() as session:
+        return queries.the_series(session, TRIAL, series)
+
+
+def state_of(house, time_point="BL"):
+    with house.desk.reading() as session:
+        return time_point_of(session, TRIAL, SUBJECT, time_point).state
+
+
+@req("RDG-11", "SIG-01")
+def test_both_series_accepted_make_the_time_point_ready(house, tmp_path):
+    write_study(tmp_path / "in")
+    cases = take_in(house, tmp_path / "in").cases
+
+    dispose(house, cases[0])
+    assert state_of(house) == "in_qc"
+    dispose(house, cases[1])
+
+    assert state_of(house) == "ready"
+    with house.desk.reading() as session:
+        accepted = queries.accepted_series(session, TRIAL, SUBJECT, "BL")
+        assert {row.modality for row in accepted} == {"CT", "PT"}
+        assert queries.accepted_series(session, TRIAL, SUBJECT, "BL", "PT")[0].modality == "PT"
+    entry = next(one.body for one in house.entries() if one.body["action"] == "quality.disposed")
+    assert entry["actor"] == "technologist"
+    assert entry["reason"] == "all_rules_met"
+    assert entry["manifest"]["meaning"] == "review"
+
+
+@req("ACC-02")
+def test_nobody_disposes_of_their_own_upload(house, tmp_path):
+    """The coordinator who sent the series is also a technologist: refused, and on record."""
+    house.grant("coordinator", "qc_technologist", trial=TRIAL)
+    write_series(tmp_path / "in")
+    case = take_in(house, tmp_path / "in").cases[0]
+
+    with pytest.raises(Refused) as refusal:
+        dispose(house, case, by=Actor("coordinator"))
+
+    assert refusal.value.rule == "F-301"
+    assert house.words()[-1] == "action.refused"
+
+
+@req("ACC-01", "ACC-02")
+@pytest.mark.parametrize("who", ["imaging-lead", "trial-lead", "coordinator"])
+def test_only_a_technologist_of_the_trial_disposes(house, tmp_path, who):
+    write_series(tmp_path / "in")
+    case = take_in(house, tmp_path / "in").cases[0]
+
+    with pytest.raises(Refused):
+        dispose(house, case, by=Actor(who))
+
+
+@req("RDG-11")
+def test_a_rejecting_rule_bars_acceptance_whatever_is_said(house, tmp_path):
+    """A missing slice breaks CT-GAPS, which the charter answers with rejection."""
+    write_series(tmp_path / "in", numbers=(1, 2, 3, 5, 6, 7, 8), ImagesInAcquisition="7")
+    case = take_in(house, tmp_path / "in").cases[0]
+
+    for reason in REASONS["accepted"]:
+        with pytest.raises(Refused) as refusal:
+            dispose(house, case, reason=reason)
+        assert refusal.value.rule == "F-303"
+    dispose(house, case, "rejected", "missing_slices")
+
+    with house.desk.reading() as session:
+        assert queries.series_of(session, TRIAL, SUBJECT, "BL") == ()
+        assert queries.dispositions_of(session, TRIAL)[0].not_met == "CT-GAPS geometry.gaps geometry.regular"
+
+
+@req("RDG-11", "RDG-10")
+def test_accepting_against_a_querying_rule_needs_its_own_reason(house, tmp_path):
+    write_series(tmp_path / "in", day="20260315")
+    account = take_in(house, tmp_path / "in")
+
+    with pytest.raises(Refused) as refusal:
+        dispose(house, account.cases[0])
+    assert refusal.value.rule == "F-304"
+    dispose(house, account.cases[0], reason="judged_irrelevant")
+
+    assert series_row(house, account.series[0]).accepted
+
+
+@req("REC-07")
+def test_a_later_disposition_supersedes_and_both_stay(house, tmp_path):
+    write_series(tmp_path / "in")
+    account = take_in(house, tmp_path / "in")
+
+    dispose(house, account.cases[0], "queried", "image_quality")
+    dispose(house, account.cases[0], reason="answered_by_site")
+
+    with house.desk.reading() as session:
+        assert [row.disposition for row in queries.dispositions_of(session, TRIAL)] == ["queried", "accepted"]
+    assert series_row(house, account.series[0]).accepted
+
+
+@req("SIG-03", "REC-07")
+def test_instances_that_arrive_while_the_page_is_open_make_it_stale(house, tmp_path):
+    """The technologist saw six slices; two more came before the signature: nothing is signed."""
+    write_series(tmp_path / "one", numbers=(1, 2, 3, 4, 5, 6), ImagesInAcquisition="6")
+    case = take_in(house, tmp_path / "one").cases[0]
+    page = dispose_case(house.desk, TECHNOLOGIST, DisposeCase(TRIAL, case, "accepted", "all_rules_met"))
+    write_series(tmp_path / "two", numbers=(7, 8), ImagesInAcquisition="6")
+    take_in(house, tmp_path / "two")
+
+    with pytest.raises((Stale, Refused)):
+        house.commit(page)
+
+    assert "quality.disposed" not in house.words()
+
+
+@req("VAL-06", "RDG-11")
+def test_images_of_an_inactive_site_are_held_not_lost_and_released_later(fresh, tmp_path):
+    """Received and flagged; acceptance waits for scanner and site (TRIAL 3)."""
+    house = fresh
+    a_trial_that_receives(house, active=False)
+    write_series(tmp_path / "in")
+    account = take_in(house, tmp_path / "in")
+    assert series_row(house, account.series[0]).held == "site-inactive"
+
+    with pytest.raises(Refused) as held:
+        dispose(house, account.cases[0])
+    assert held.value.rule == "F-302"
+    with pytest.raises(Refused) as still:
+        release_series(house.desk, TECHNOLOGIST, ReleaseSeries(TRIAL, account.series[0]))
+    assert still.value.rule == "F-309"
+    qualify_scanner(house, "CT")
+    activate(house)
+    release_series(house.desk, TECHNOLOGIST, ReleaseSeries(TRIAL, account.series[0]))
+    dispose(house, account.cases[0])
+
+    assert series_row(house, account.series[0]).accepted
+    assert house.words().count("series.released") == 1
+
+
+@req("RDG-11")
+def test_an_unqualified_scanner_holds_the_series_under_a_pseudonym(house, tmp_path):
+    write_series(tmp_path / "in", DeviceSerialNumber="UNKNOWN-77")
+
+    row = series_row(house, take_in(house, tmp_path / "in").series[0])
+
+    assert row.held == "scanner-unqualified"
+    assert row.scanner.startswith("DEV-")
+
+
+@req("RDG-11")
+def test_another_scanner_than_at_baseline_is_noted(house, tmp_path):
+    write_series(tmp_path / "bl")
+    take_in(house, tmp_path / "bl")
+    write_series(tmp_path / "w8", time_point="W08", day="20260504", DeviceSerialNumber="OTHER-1")
+    case = take_in(house, tmp_path / "w8").cases[0]
+
+    with house.desk.reading() as session:
+        rules = {rule.rule: rule for rule in queries.case_of(session, TRIAL, case).rules}
+
+    assert (rules["scanner.same"].outcome, rules["scanner.same"].measured) == ("warning", "another scanner")
+
+
+@req("RDG-11")
+def test_an_unknown_disposition_or_reason_is_told_what_is_possible(house, tmp_path):
+    for disposition, reason in (("approved", "all_rules_met"), ("accepted", "looks fine")):
+        with pytest.raises(UnusableInput, match="choose"):
+            dispose_case(house.desk, TECHNOLOGIST, DisposeCase(TRIAL, "any", disposition, reason))
+
+
+EVERY_REASON = sorted({reason for reasons in REASONS.values() for reason in reasons})
+LINES = st.lists(st.builds(
+    CheckedRule, rule=st.just("R"), required=st.just("r"), measured=st.just("m"), where=st.just("w"),
+    outcome=st.sampled_from(["met", "warning", "not_met"]), when_broken=st.sampled_from(["reject", "query", "note"]),
+), max_size=6)
+
+
+@req("RDG-11")
+@given(LINES, st.sampled_from(DISPOSITIONS), st.sampled_from(EVERY_REASON), st.booleans())
+def test_acceptance_never_passes_a_rejecting_rule_or_a_hold(rules, disposition, reason, held):
+    """Over every mix of rules: what forbids acceptance is named exactly when it holds, and never for other verdicts."""
+    found = relations_of_disposition(disposition, reason, rules, held=held, own=False, outdated=False, in_read=False)
+    broken = [rule for rule in rules if rule.outcome == "not_met"]
+
+    assert ("accepts_barred" in found) == (
+        disposition == "accepted" and any(rule.when_broken == "reject" for rule in broken)
+    )
+    assert ("accepts_held" in found) == (disposition == "accepted" and held)
+    unexplained = disposition == "accepted" and bool(broken) and reason == "all_rules_met"
+    assert ("accepts_unexplained" in found) == unexplained

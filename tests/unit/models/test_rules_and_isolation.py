@@ -1,0 +1,132 @@
+"""How runs count, how models live, and how the worker process is kept in bounds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from core.errors import AlreadyDone, Refused, UnusableInput
+from models_registry.digest import read_tree
+from models_registry.isolation import Limits, WorkerFailed, network_wall, run_isolated
+from models_registry.library import SHIPPED
+from models_registry.rules import (
+    LIFECYCLE,
+    LOCK,
+    RUN,
+    OpenGate,
+    after,
+    coarse_for,
+    lock_id,
+    standing_of,
+)
+from tests.conftest import need
+from tests.req import req
+
+GATES = (OpenGate("G3", "secondary", "volume", "LCK-1"), OpenGate("G4", "primary", "response", "LCK-1"))
+
+
+@req("GAT-03")
+@pytest.mark.parametrize(("asked", "use", "endpoint", "lock", "standing", "sealed", "gate"), [
+    (None, "secondary", "volume", "LCK-1", "gated", False, "G3"),
+    (None, "primary", "response", "LCK-1", "gated", True, "G4"),
+    (None, "secondary", "volume", "LCK-2", "exploratory", False, None),
+    (None, "secondary", "response", "LCK-1", "exploratory", False, None),
+    (None, "none", None, "LCK-1", "exploratory", False, None),
+    ("shadow", "secondary", "volume", "LCK-1", "shadow", True, None),
+    ("exploratory", "secondary", "volume", "LCK-1", "exploratory", False, None),
+    ("gated", "qc", None, "LCK-1", "gated", False, None),
+])
+def test_a_run_counts_as_its_gate_says(
+    asked: str | None, use: str, endpoint: str | None, lock: str, standing: str, sealed: bool, gate: str | None
+) -> None:
+    """A gate of another endpoint or lock opens nothing; a gated run without gate is left to the policy to refuse."""
+    found = standing_of(asked, use, endpoint, lock, GATES)
+
+    assert (found.name, found.sealed, found.gate) == (standing, sealed, gate)
+    assert found.relations == (frozenset() if standing == "gated" else frozenset({standing}))
+
+
+@req("MLK-01", "GAT-03")
+def test_the_gate_of_another_lock_does_not_serve_this_one() -> None:
+    with pytest.raises(Refused) as refusal:
+        standing_of("gated", "secondary", "volume", "LCK-2", GATES)
+
+    assert refusal.value.rule == "F-406"
+
+
+@pytest.mark.parametrize(("use", "endpoint", "asked"), [
+    ("secondary", None, None), ("qc", "volume", None), ("diagnosis", None, None), ("qc", None, "quietly"),
+])
+def test_use_endpoint_and_standing_must_fit(use: str, endpoint: str | None, asked: str | None) -> None:
+    with pytest.raises(UnusableInput):
+        standing_of(asked, use, endpoint, "LCK-1", GATES)
+
+
+@req("MLK-08")
+def test_a_retired_lock_never_comes_back() -> None:
+    assert after(LOCK, "valid", "retired", "L") == "retired"
+    assert after(LOCK, "retired", "recalled", "L") == "recalled"
+    for state in ("retired", "recalled"):
+        with pytest.raises(AlreadyDone):
+            after(LOCK, state, "retired", "L")
+    assert not [pair for pair in LOCK if LOCK[pair] == "valid" and pair[0] is not None]
+
+
+def test_a_run_ends_once_and_a_model_is_locked_after_it_is_registered() -> None:
+    for end in ("finished", "undecided", "failed", "refused"):
+        assert not [pair for pair in RUN if pair[0] == end]
+    with pytest.raises(AlreadyDone):
+        after(LIFECYCLE, None, "model.locked", "M")
+
+
+@req("MLK-01")
+def test_the_id_of_a_lock_follows_from_everything_it_binds() -> None:
+    base = ["model", "1.0", "a" * 64, "b" * 64, "c" * 64]
+    changed = [[*base[:place], "other", *base[place + 1 :]] for place in range(5)]
+
+    assert len({lock_id(*one) for one in [base, *changed]}) == 6
+
+
+@req("MLK-03")
+@pytest.mark.parametrize(("cell", "limit", "coarse"), [("5.333", "5", True), ("5.333", "5.333", False),
+                                                       ("1.0", "5", False)])
+def test_cells_larger_than_a_criterions_limit_are_too_coarse(cell: str, limit: str, coarse: bool) -> None:
+    assert coarse_for(cell, limit) is coarse
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return read_tree(SHIPPED)
+
+
+@req("MLK-01")
+@pytest.mark.parametrize(("limits", "says"), [
+    (Limits(wall_s=1), "stopped after 1 s|exit -9"), (Limits(memory_mib=120), "did not start"),
+])
+def test_time_and_memory_end_the_worker_not_the_house(limits: Limits, says: str, files: dict[str, bytes]) -> None:
+    need("torch")
+    with pytest.raises(WorkerFailed, match=says):
+        run_isolated(files, [], None, limits)
+
+
+@req("MLK-07")
+def test_the_worker_sees_no_network() -> None:
+    """Inside the namespace even loopback is down; where the kernel gives none, sockets are closed in Python."""
+    program: list[Any] = [*network_wall(), sys.executable, "-c", (
+        "import socket\n"
+        "try:\n    socket.create_connection(('127.0.0.1', 9), 1)\n"
+        "except OSError as error:\n    print(error.errno)\n")]
+
+    done = subprocess.run(program, capture_output=True, text=True)
+
+    if network_wall():
+        assert done.stdout.strip() in ("101", "99")  # unreachable, not refused: there is no interface
+    closed = subprocess.run([sys.executable, "-c", (
+        "from models_registry.worker import _no_network\n_no_network()\nimport socket\n"
+        "for make in (socket.socket, lambda: socket.create_connection(('127.0.0.1', 9))):\n"
+        "    try:\n        make()\n    except PermissionError:\n        print('closed')\n")],
+        capture_output=True, text=True, cwd=SHIPPED.parents[2])
+    assert closed.stdout.split() == ["closed", "closed"]

@@ -112,7 +112,8 @@ def test_each_shown_value_is_decided_and_the_number_agrees_with_the_decision(hou
     ):
         with pytest.raises(UnusableInput, match=problem):
             seal(house, "reader-1", answer)
-    for shortcut in ({"accept_all": True}, {"ai_default": "accept"}, {"preselected": []}):
+    shortcuts: list[dict[str, object]] = [{"accept_all": True}, {"ai_default": "accept"}, {"preselected": []}]
+    for shortcut in shortcuts:
         with pytest.raises(Refused) as refusal:
             seal(house, "reader-1", using("accept", "61.2") | shortcut)
         assert refusal.value.rule == "F-632"

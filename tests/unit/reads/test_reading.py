@@ -14,6 +14,7 @@ from core.reads.deciding import Adjudicate, adjudicate
 from core.reads.locking import LockAnswer, seal_read
 from core.reads.opening import open_reads
 from core.reads.state import OpenedRead
+from core.trials.queries import time_points_of
 from tests.builders.reads import (
     BOTH,
     SUBJECT,
@@ -314,7 +315,7 @@ def test_reads_that_differ_go_to_an_adjudicator_who_picks_one_whole_read(house: 
         assert accepted[0].slot in ("reader_1", "reader_2")
         assert queries.awaiting_adjudication(session, TRIAL) == []
         point = next(
-            each for each in queries.trials.time_points_of(session, TRIAL, SUBJECT) if each.time_point == "W08"
+            each for each in time_points_of(session, TRIAL, SUBJECT) if each.time_point == "W08"
         )
         assert point.state == "adjudicated"
     with pytest.raises(Refused) as refusal:

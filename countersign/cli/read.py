@@ -1,0 +1,336 @@
+"""`countersign read`: readers and slots, cases, own marks, AI values, sealed reads, adjudication, finals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.signing import AsOption
+
+if TYPE_CHECKING:
+    from countersign.house import House
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Blinded reads: qualify, assign, list, begin, ai, mark, seal, show, differences, adjudicate, final.",
+)
+APPS = {"read": app}
+
+TrialOption = Annotated[str, typer.Option("--trial", help="The trial.")]
+SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="Coded subject id.")]
+TimePointArgument = Annotated[str, typer.Argument(metavar="TIME-POINT", help="Time point of the charter.")]
+AnswerArgument = Annotated[str, typer.Argument(metavar="FILE", help="The answer, YAML or JSON; `-` reads input.")]
+
+
+@app.command()
+@told
+def qualify(
+    user: Annotated[str, typer.Argument(help="Who passed the reference set.")],
+    trial: TrialOption,
+    person: AsOption,
+    reference_set: Annotated[str, typer.Option(help="Name of the reference set.")],
+    cases: Annotated[int, typer.Option(help="Cases read.")],
+    score: Annotated[str, typer.Option(help="Score, a decimal.")],
+    limit: Annotated[str, typer.Option(help="Score that is needed, a decimal.")],
+    part: Annotated[str, typer.Option("--part", help="reader or adjudicator.")] = "reader",
+    home: HomeOption = None,
+) -> None:
+    """Sign that somebody passed the reference set, before their first case."""
+    from core.policy.state import Actor
+    from core.reads.usecases import QualifyReader, qualify_reader
+    from countersign.cli.signing import sign
+
+    opened = house(home)
+    command = QualifyReader(trial, user, part, reference_set, cases, score, limit)
+    sign(opened.desk, qualify_reader(opened.desk, Actor(person), command))
+
+
+@app.command()
+@told
+def assign(
+    subjects: Annotated[list[str], typer.Argument(help="Coded subject ids.")],
+    trial: TrialOption,
+    person: AsOption,
+    slot: Annotated[list[str], typer.Option("--slot", help="SLOT=PERSON, such as reader_1=reader-1; repeat it.")],
+    replace: Annotated[str, typer.Option(help="Reason code, where a present reader is replaced.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Give slots of subjects to readers; one reader keeps a subject for the whole trial."""
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+    from core.reads.usecases import AssignReaders, assign_readers
+    from countersign.cli.signing import sign
+
+    pairs = [each.partition("=") for each in slot]
+    if any(not name or not reader for name, _, reader in pairs):
+        raise UnusableInput("A slot is given as SLOT=PERSON, such as reader_1=reader-1.")
+    readers = {name: reader for name, _, reader in pairs}
+    opened = house(home)
+    command = AssignReaders(trial, tuple(subjects), readers, replace or None)
+    sign(opened.desk, assign_readers(opened.desk, Actor(person), command))
+
+
+@app.command("list")
+@told
+def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What this person may read, has begun, or may adjudicate; in the order that the system sets."""
+    from core.policy.state import Actor
+    from core.reads import queries
+    from core.reads.deciding import work_list
+
+    with house(home).desk.reading() as session:
+        waiting = queries.reads_awaiting(session, trial, person)
+        begun = [each for each in queries.tasks_of(session, trial, reader=person) if each.state == "begun"]
+        differences = work_list(session, Actor(person), trial)
+    data: dict[str, list[dict[str, Any]]] = {
+        "to_begin": [{"subject": each.subject, "time_point": each.time_point} for each in waiting],
+        "begun": [
+            {"assignment": each.assignment, "subject": each.subject, "time_point": each.time_point} for each in begun
+        ],
+        "to_adjudicate": [
+            {"compared": each.compared, "subject": each.subject, "time_point": each.time_point} for each in differences
+        ],
+    }
+    lines = [f"begin       {each['subject']}  {each['time_point']}" for each in data["to_begin"]]
+    lines += [f"seal        {each['subject']}  {each['time_point']}  {each['assignment']}" for each in data["begun"]]
+    lines += [
+        f"adjudicate  {each['subject']}  {each['time_point'] or 'whole course'}  {each['compared']}"
+        for each in data["to_adjudicate"]
+    ]
+    answer(data, as_json=as_json, words="\n".join(lines) or "Nothing waits for you.")
+
+
+@app.command()
+@told
+def begin(
+    subject: SubjectArgument, time_point: TimePointArgument, trial: TrialOption, person: AsOption,
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Open a time point to your slot; prints the assignment and the lesions of your own baseline."""
+    from core.policy.state import Actor
+    from core.reads import queries
+    from core.reads.usecases import BeginRead, begin_read
+
+    desk = house(home).desk
+    assignment = begin_read(desk, Actor(person), BeginRead(trial, subject, time_point))
+    with desk.reading() as session:
+        task = queries.task(session, assignment)
+        own = queries.own_answers(session, trial, subject, task.assigned)
+    first = min(own, key=lambda each: each.scanned_on, default=None)
+    lesions = [each.model_dump(mode="json", exclude_defaults=True) for each in first.targets] if first else []
+    words = [f"{time_point} of {subject} is open to you. Assignment {assignment}."]
+    words += [f"  your target {each['lesion']}: {each.get('location', '')}" for each in lesions]
+    answer({"assignment": assignment, "targets": lesions}, as_json=as_json, words="\n".join(words))
+
+
+@app.command()
+@told
+def ai(
+    assignment: Annotated[str, typer.Argument(help="The assignment that `read begin` printed.")],
+    endpoint: Annotated[str, typer.Argument(help="Endpoint of the charter.")],
+    person: AsOption, home: HomeOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Show AI values as the charter allows it now; that they were shown is recorded."""
+    from core.policy.state import Actor
+    from core.reads.locking import show_ai_values
+
+    values = show_ai_values(house(home).desk, Actor(person), assignment, endpoint)
+    data = [{"run": each.run, "lesion": each.lesion, "value": str(each), "lock": each.lock} for each in values]
+    words = "\n".join(f"{each['lesion']:<12} {each['value']:>12}   run {each['run']}" for each in data)
+    answer(data, as_json=as_json, words=words or "There is no AI value for this endpoint here.")
+
+
+@app.command()
+@told
+def mark(
+    subject: SubjectArgument, time_point: TimePointArgument, file: AnswerArgument, trial: TrialOption,
+    person: AsOption, home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Lock your own marks under seal, before AI values are shown."""
+    _lock(house(home), person, trial, subject, time_point, file, marks=True)
+
+
+@app.command()
+@told
+def seal(
+    subject: SubjectArgument, time_point: TimePointArgument, file: AnswerArgument, trial: TrialOption,
+    person: AsOption, home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Lock your read under seal with your signature; it opens when every required seal is in."""
+    from core import outbox
+    from core.reads import queries
+
+    opened = house(home)
+    _lock(opened, person, trial, subject, time_point, file, marks=False)
+    outbox.drain(opened.desk)
+    with opened.desk.reading() as session:
+        done = queries.task_of_reader(session, trial, subject, time_point, person)
+    is_open = done is not None and done.state == "opened"
+    typer.echo("All seals were in: the reads are open." if is_open else "Your read is locked; other seals are awaited.")
+
+
+def _lock(
+    opened: House, person: str, trial: str, subject: str, time_point: str, file: str, *, marks: bool
+) -> None:
+    from core.policy.state import Actor
+    from core.reads.answer import read_file
+    from core.reads.locking import LockAnswer, mark_read, seal_read
+    from core.work import View
+    from countersign.cli.signing import page, sign
+
+    command = LockAnswer(trial, subject, time_point, read_file(_text(file)))
+    to_lock = (mark_read if marks else seal_read)(opened.desk, Actor(person), command)
+    typer.echo(page(View("Your answer, kept under the seal", "reads/answer", to_lock.shown)))
+    sign(opened.desk, to_lock.proposal)
+
+
+def _text(file: str) -> str:
+    import sys
+    from pathlib import Path
+
+    from core.errors import UnusableInput
+
+    if file == "-":
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableInput(f"{file} cannot be read as text: {type(error).__name__}.") from error
+
+
+@app.command()
+@told
+def show(
+    subject: SubjectArgument, trial: TrialOption, person: AsOption, home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """The reads of a subject as this person may see them: locked, open, or hidden by which rule."""
+    from core.reads import queries, rules
+    from core.reads.answer import lines_of
+    from core.reads.state import OpenedRead
+
+    data: list[dict[str, Any]] = []
+    with house(home).desk.reading() as session:
+        for task in queries.tasks_of(session, trial, subject):
+            if task.state != "opened" and task.reader == person:
+                data.append({"time_point": task.time_point, "state": task.state})
+        for each in queries.opened_reads_for(session, person, trial, subject):
+            if not isinstance(each, OpenedRead):
+                data.append({"state": "hidden", "rule": each.rule, "because": each.because})
+                continue
+            units = rules.units_of(queries.charter_for(session, trial, each.task.charter_version))
+            data.append(
+                {
+                    "time_point": each.task.time_point, "state": "open", "slot": each.task.slot,
+                    "reader": each.task.reader, "sealed_entry": each.task.sealed_entry,
+                    "excluded": each.excluded, "lines": list(lines_of(each.answer, units)),
+                }
+            )  # fmt: skip
+    words = []
+    for one in data:
+        words.append("  ".join(f"{key} {value}" for key, value in one.items() if key != "lines"))
+        words += [f"    {label}: {value}" for label, value in one.get("lines", ())]
+    answer(data, as_json=as_json, words="\n".join(words) or "There is no read that you may see.")
+
+
+@app.command()
+@told
+def differences(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What waits for this adjudicator, the reads side by side under letters."""
+    from core.policy.state import Actor
+    from core.reads import queries
+    from core.reads.deciding import candidates, work_list
+
+    data: list[dict[str, Any]] = []
+    with house(home).desk.reading() as session:
+        for each in work_list(session, Actor(person), trial):
+            charter = queries.charter_for(session, trial, each.charter_version)
+            lines = [line for one in candidates(session, charter, each) for line in one.lines(charter)]
+            data.append(
+                {
+                    "compared": each.compared, "subject": each.subject, "time_point": each.time_point,
+                    "triggers": [one.trigger for one in each.fired], "reads": lines,
+                }
+            )  # fmt: skip
+    words = []
+    for one in data:
+        where = one["time_point"] or "whole course"
+        words.append(f"{one['subject']}  {where}  {', '.join(one['triggers'])}  {one['compared']}")
+        words += [f"    {label}: {value}" for label, value in one["reads"]]
+    answer(data, as_json=as_json, words="\n".join(words) or "Nothing waits for you.")
+
+
+@app.command()
+@told
+def adjudicate(
+    compared: Annotated[str, typer.Argument(help="The comparison, as `read differences` names it.")],
+    letter: Annotated[str, typer.Argument(help="Letter of the read that is chosen as a whole.")],
+    trial: TrialOption, person: AsOption,
+    reason: Annotated[str, typer.Option(help="Reason code, such as measurement or new_lesion.")],
+    home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Choose one whole read and sign the choice."""
+    from core.policy.state import Actor
+    from core.reads.deciding import Adjudicate, adjudicate
+    from countersign.cli.signing import sign
+
+    opened = house(home)
+    sign(opened.desk, adjudicate(opened.desk, Actor(person), Adjudicate(trial, compared, letter.upper(), reason)))
+
+
+@app.command()
+@told
+def final(
+    subject: SubjectArgument, time_point: TimePointArgument, trial: TrialOption, person: AsOption,
+    home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Sign the accepted read of a time point as its final, a new structured report."""
+    from core.policy.state import Actor
+    from core.reads.finals import SignFinal, sign_final
+    from countersign.cli.signing import sign
+
+    opened = house(home)
+    sign(opened.desk, sign_final(opened.desk, Actor(person), SignFinal(trial, subject, time_point)))
+
+
+@app.command()
+@told
+def responses(
+    trial: TrialOption, person: AsOption, subject: Annotated[str, typer.Option(help="Only this subject.")] = "",
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Responses derived anew from open reads, each with its rule; only what this person may see."""
+    from core.reads import queries
+    from core.reads.listing import responses as derive
+    from core.reads.state import OpenedRead
+
+    with house(home).desk.reading() as session:
+        found = queries.opened_reads_for(session, person, trial, subject or None)
+        seen = {
+            (each.task.subject, each.task.slot, each.task.time_point) for each in found if isinstance(each, OpenedRead)
+        }
+        # Whose read was accepted tells a reader about the other one.
+        whole = all(isinstance(each, OpenedRead) for each in found)
+        courses = {(one, slot) for one, slot, _ in seen}
+        rows = [
+            each
+            for each in derive(session, trial, subject or None)
+            if (each.subject, each.slot, each.time_point) in seen
+            or (each.time_point is None and (each.subject, each.slot) in courses)
+        ]
+    data = [
+        {
+            "subject": each.subject, "time_point": each.time_point, "slot": each.slot, "endpoint": each.endpoint,
+            "status": each.status, "sum": f"{each.sum} {each.unit}" if each.sum is not None else None,
+            "rule": each.evidence[-1].rule, "accepted": each.accepted if whole else None, "entry": each.entry,
+        }
+        for each in rows
+    ]  # fmt: skip
+    words = "\n".join(
+        f"{one['subject']:<10} {one['time_point'] or 'best':<6} {one['slot']:<9} {one['endpoint']:<10} "
+        f"{one['status']:<14} {one['sum'] or '':>12}  {one['rule']}{'  accepted' if one['accepted'] else ''}"
+        for one in data
+    )
+    answer(data, as_json=as_json, words=words or "There is no open read that you may see.")

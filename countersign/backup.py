@@ -36,14 +36,14 @@ def make_backup(house: House, to: Path) -> str:
         if (house.home / folder).exists():
             shutil.copytree(house.home / folder, to / folder)
     shutil.copy2(house.home / FILE, to / FILE)
-    size = _verified_size(to)
+    size = verified_size(to)
     return (
         f"{size} entries copied to {to}; the copy's tree leads to its own checkpoint "
         "and its tables equal the record."
     )
 
 
-def _verified_size(home: Path) -> int:
+def verified_size(home: Path) -> int:
     copy = open_house(home)
     try:
         with copy.desk.reading() as session:

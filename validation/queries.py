@@ -80,10 +80,10 @@ def is_sealed(session: Connection, test_set: str) -> bool:
     return session.execute(select(test_sets.c.entry).where(test_sets.c.test_set == test_set)).first() is not None
 
 
-def made_the_lock(session: Connection, lock: str, user: str) -> bool:
-    """Whether this person trained or locked the model."""
-    row = session.execute(select(locks).where(locks.c.lock == lock)).mappings().first()
-    return row is not None and user in (row["trained_by"], row["locked_by"])
+def trained_the_lock(session: Connection, lock: str, user: str) -> bool:
+    """Whether this person trained the model (a developer, in the sense of draft Annex 22, 6.5)."""
+    trainer = session.execute(select(locks.c.trained_by).where(locks.c.lock == lock)).scalar()
+    return trainer == user
 
 
 def known_lock(session: Connection, lock: str) -> bool:

@@ -205,7 +205,7 @@ def _propose_seal(
 def _trainer(session: Connection, actor: Actor, read: Protocol) -> tuple[str, ...]:
     if read.supports is None or read.supports.lock == protocol.UNNAMED:
         return ()
-    return ("trainer",) if queries.made_the_lock(session, read.supports.lock, actor.user) else ()
+    return ("trainer",) if queries.trained_the_lock(session, read.supports.lock, actor.user) else ()
 
 
 @dataclass(frozen=True, slots=True)

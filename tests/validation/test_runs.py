@@ -14,7 +14,7 @@ from core.errors import AlreadyDone, Refused, Stale, UnusableInput
 from core.projection import from_reference
 from tests.builders.validation import (
     LOCK,
-    LOCKER,
+    TRAINER,
     FakeModel,
     Team,
     approve,
@@ -319,7 +319,7 @@ def test_a_model_trained_on_a_test_case_is_not_tested_with_it(house: HouseUnderT
 def test_a_test_set_is_kept_by_others_than_the_models_maker_and_opened_by_two(house: HouseUnderTest) -> None:
     team = Team.of(house)
     locked(house)
-    maker = house.person(LOCKER, "validation_lead")
+    maker = house.person(TRAINER, "validation_lead")
     with pytest.raises(Refused) as kept:
         seal_test_set(house.desk, maker, SealTestSet(small_pq()))
     house.commit(seal_test_set(house.desk, team.lead, SealTestSet(small_pq())))

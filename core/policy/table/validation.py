@@ -25,7 +25,7 @@ ROWS: tuple[Rule, ...] = (
            when=related("requires_first")),
     forbid("F-711", "test_set.open", "You opened this test set as the first person; the second is another.",
            when=related("first_opener")),
-    forbid("F-712", "test_set.seal test_set.open", "You trained or locked this model; others keep its test set.",
+    forbid("F-712", "test_set.seal test_set.open", "You trained this model; others keep its test set.",
            when=related("trainer")),
     forbid("F-713", "test_set.open", "No approved protocol names this test set.", when=related("unapproved")),
     forbid("F-721", "deviation.close", "The deviation arose in your own run; another person closes it.",

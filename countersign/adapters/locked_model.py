@@ -1,0 +1,126 @@
+"""A lock of the model registry, as the validation runner asks it: the same verified load as in a trial."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+
+from core.work import Desk
+from models_registry import jobs, loading, queries
+from models_registry.bundle import Bundle, unpacked
+from models_registry.contract import Study
+from models_registry.digest import ModelFileUnusable
+from models_registry.loading import ModelDiffers
+from models_registry.pipeline import Answer, input_digest
+from models_registry.preprocessing import Image
+from models_registry.training.samples import generated_seeds, split
+from validation.ports import Check, Found, Grid, ModelRefusedToLoad, Question, Reply
+
+CT_UNIT, PET_UNIT = "HU", "{SUVbw}g/ml"
+
+
+class RegistryModel:
+    """A valid lock, asked through `models_registry.loading.answers`: digests, environment and sentinel each time."""
+
+    def __init__(self, desk: Desk, lock: str) -> None:
+        """Raises NotFound where no model is locked under this name."""
+        self._desk = desk
+        with desk.reading() as session:
+            self._lock = queries.lock_of(session, lock)
+            self._version = queries.version_of(session, self._lock.fields.model, self._lock.fields.model_version)
+
+    @property
+    def lock(self) -> str:
+        return self._lock.lock
+
+    @property
+    def resolution_mm(self) -> Decimal:
+        """The number at the head of the lock's `resolution`."""
+        found = re.match(r"\d+(\.\d+)?", self._lock.fields.resolution)
+        if found is None:
+            raise ModelFileUnusable(f"The lock's resolution {self._lock.fields.resolution!r} begins with no number.")
+        return Decimal(found[0])
+
+    @property
+    def trained_on(self) -> frozenset[str]:
+        """Training and tuning of the committed split: subjects by name, generated objects by seed."""
+        parts = split()
+        subjects = {subject for part in ("train", "tune") for subject in parts[part]}
+        seeds = {str(seed) for part in ("train", "tune") for seed in generated_seeds(part)}
+        return frozenset(subjects | seeds)
+
+    def environment(self) -> Mapping[str, str]:
+        return self._lock.environment
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        studies = [_study(question) for question in questions]
+        try:
+            session, _ = loading.answers(self._desk, self._lock, self._version, studies)
+        except ModelDiffers as refusal:
+            raise ModelRefusedToLoad(refusal.fact) from refusal
+        return [_reply(study, answer) for study, (answer, _) in zip(studies, session.answers, strict=True)]
+
+    def checks(self) -> dict[str, Check]:
+        return {
+            "bundle_as_locked": self._bundle_as_locked,
+            "environment_as_locked": self._environment_as_locked,
+            "changed_weight_is_refused": partial(self._refuses, "one bit of the weights", _one_bit_off),
+            "changed_configuration_is_refused": partial(self._refuses, "a threshold", _other_threshold),
+            "foreign_file_is_refused": partial(self._refuses, "a file added", _foreign_file),
+        }
+
+    def _files(self) -> dict[str, bytes]:
+        return unpacked(self._desk.objects.get(self._version.artefact))
+
+    def _bundle_as_locked(self) -> Found:
+        bundle: Bundle = loading.check_bundle(self._lock, self._version, self._files())
+        return Found(True, f"{len(bundle.files)} files and {len(bundle.tensors)} tensors have the locked digests.",
+                     {"tree": bundle.tree_sha256, "tensors": bundle.tensors_sha256})
+
+    def _environment_as_locked(self) -> Found:
+        """A worker that starts has compared environment and sentinel with the lock; it is asked nothing else."""
+        session, _ = loading.answers(self._desk, self._lock, self._version, [])
+        return Found(
+            True, f"{len(session.environment)} parts of the environment as locked; the sentinel gave the locked bits; "
+            f"network: {session.network}.",
+            {"environment": session.environment, "sentinel": session.sentinel_output_sha256},
+        )
+
+    def _refuses(self, what: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> Found:
+        """The loader's own checks on changed bytes. Nothing in the store is touched, so nothing is recorded."""
+        try:
+            loading.check_bundle(self._lock, self._version, change(self._files()))
+        except (ModelDiffers, ModelFileUnusable) as refusal:
+            return Found(True, f"Refused with {what} changed: {refusal.fact}")
+        return Found(False, f"It was accepted with {what} changed.")
+
+
+def _study(question: Question) -> Study:
+    return Study(_image(question.ct), _image(question.pet), question.seed_mm, CT_UNIT, PET_UNIT)
+
+
+def _image(grid: Grid) -> Image:
+    return Image(grid.values, grid.origin_mm, grid.spacing_mm)
+
+
+def _reply(study: Study, answer: Answer) -> Reply:
+    return Reply(answer.status, answer.cause, input_digest(study), answer.output_sha256, answer.mask)
+
+
+def _one_bit_off(files: dict[str, bytes]) -> dict[str, bytes]:
+    weights = bytearray(files[jobs.WEIGHTS])
+    weights[-1] ^= 1
+    return {**files, jobs.WEIGHTS: bytes(weights)}
+
+
+def _other_threshold(files: dict[str, bytes]) -> dict[str, bytes]:
+    stated = json.loads(files[jobs.CONFIGURATION])
+    stated["thresholds"]["probability"] = "0.4"
+    return {**files, jobs.CONFIGURATION: json.dumps(stated).encode()}
+
+
+def _foreign_file(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {**files, "models/extra.bin": b"not locked"}

@@ -11,7 +11,7 @@ from reports import recompute
 from reports.book import Book, Line
 from reports.model import Cover, Figure, Paper, Signing, Table
 from reports.quoting import Quote
-from reports.tables import agreement, governance, models, people, reads, statement, subjects
+from reports.tables import agreement, governance, images, models, people, reads, statement, subjects
 
 KIND = "csr_appendix"
 PARTS = (("prepared", "Prepared and complete", "trial_lead"), ("approved", "Approved for issue", "qa_auditor"))
@@ -33,6 +33,7 @@ def build(book: Book, trial: str, release: str) -> Paper:
         statement.statement(book, quote, trial),
         governance.charter(book, quote, trial), governance.limits(book, quote, trial),
         people.readers(book, quote, trial),
+        images.acquisition(book, quote, trial), images.turned_away(book, quote, trial),
         models.models(book, quote, trial), models.runs(book, quote, trial), models.validation(book, quote, trial),
         governance.gates(book, quote, trial), governance.criteria(book, quote, trial),
         reads.reads(book, quote, trial), reads.lesions(book, quote, trial),

@@ -18,7 +18,7 @@ from audit.entry import canonical
 
 FORMAT = "countersign-content/1"
 NOTHING = "The range holds no such entry."
-Kind = Literal["text", "number", "category", "id", "code"]
+Kind = Literal["text", "number", "category", "id", "code", "time"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports import recompute
 from reports.book import Book, Line
@@ -22,6 +22,11 @@ class Quote:
         basis = Basis(rule, tuple(line.seq for line in lines), tuple(sorted(args.items())))
         text = recompute.compute(self.book, basis)
         return Cell(text, basis, self.book.codes.code(lines[0].seq) if code and text else "", unit)
+
+    def about(self, rule: str, line: Line, args: Mapping[str, str]) -> Cell:
+        """A cell by a rule whose arguments stand in a mapping."""
+        basis = Basis(rule, (line.seq,), tuple(sorted(args.items())))
+        return Cell(recompute.compute(self.book, basis), basis)
 
     def field(self, line: Line, path: str, style: str = "text", *, code: bool = False) -> Cell:
         """A member of the entry's body ("fields.site", "reason", "at")."""

@@ -75,7 +75,7 @@ def written(value: Any, style: str) -> str:
     Raises CannotRecompute for an unknown style.
     """
     if style == "list":
-        return ", ".join(written(item, "text") for item in value)
+        return ", ".join(written(item, "text") for item in value or ())
     if style == "size":
         return str(len(value))
     if isinstance(value, bool):

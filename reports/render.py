@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 # The cost of one table grows with the pages it spans: longer ones are set in pieces (research/stack.md 2.3).
 ROWS_IN_A_PIECE = 300
 # Signs in the widest row above which a table is turned to landscape.
-WIDE_FROM = 112
+WIDE_FROM = 104
 SHORT_ROWS = 14
 DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
 DEMONSTRATION = "demonstration"
@@ -138,7 +138,7 @@ def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAU
 
 _CLASSES = {
     "text": "", "number": Markup(' class="n"'), "category": Markup(' class="c"'), "id": Markup(' class="id"'),
-    "code": Markup(' class="code"'),
+    "code": Markup(' class="code"'), "time": Markup(' class="time"'),
 }
 
 
@@ -165,7 +165,7 @@ def _widths(table: Table) -> list[int]:
     widths = []
     for n, column in enumerate(table.columns):
         longest = max([len(column.title), *(len(shown_text(row.cells[n])) for row in table.rows)])
-        firm = column.kind in ("number", "id", "category")
+        firm = column.kind in ("number", "id", "category", "time")
         widths.append(longest if firm or longest <= 14 else 14 + (min(longest, 60) - 14) // 3)
     return widths
 

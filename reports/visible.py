@@ -22,6 +22,7 @@ BREAK = "\x00"
 LOOK_AHEAD, ANCHOR, NEAR = 60, 4, 6_000
 MOST_DIFFERENCES = 50
 _FIGURE_WORDS = re.compile(r"<text[^>]*>([^<]*)</text>")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{16}…[0-9a-f]{12}")
 _SPACE = re.compile(r"\s+")
 # Glyphs that a font may share, so that the text layer cannot tell them apart.
 _SAME = str.maketrans({"\u00a0": " ", "\u2010": "-", "\u2011": "-", "\u00ad": "-"})
@@ -129,25 +130,36 @@ def compare(paper: Paper, files: Sequence[Attached], printed: Sequence[Sequence[
     """Every difference between the paper's content and the pages' text (at most fifty are told)."""
     pieces, furniture, titles = expected(paper, files)
     head, foot = (squeezed(text) for text in furniture)
-    found: list[Difference] = []
+    found: dict[str, Difference] = {}
     bodies: list[str] = []
     for number, parts in enumerate(printed, 1):
         body = squeezed("".join(parts))
         if number > 1:  # the cover has no running texts
-            body, whole = _without_furniture(body, head, foot, titles, number, len(printed))
-            if not whole:
-                found.append(Difference(f"page {number}", "running head and foot of this paper", body[-160:]))
+            body, other = _without_furniture(body, head, foot, titles, number, len(printed))
+            if other is not None:
+                found.setdefault(other.where, other)
         bodies.append(body)
     walk = _Walk(BREAK.join(bodies), pieces, [_words_of(figure_bytes) for figure_bytes in _drawings(paper)])
-    return [*found, *walk.differences()][:MOST_DIFFERENCES]
+    return [*found.values(), *walk.differences()][:MOST_DIFFERENCES]
 
 
-def _without_furniture(body: str, head: str, foot: str, titles: list[str], number: int, count: int) -> tuple[str, bool]:
+def _without_furniture(
+    body: str, head: str, foot: str, titles: list[str], number: int, count: int
+) -> tuple[str, Difference | None]:
+    """The text of a page without its running head and foot, and what is wrong with these."""
+    digest = _DIGEST.search(foot)
     for title in titles:
         tail = f"{head}{squeezed(title)}{foot}Page{number}of{count}"
         if body.endswith(tail):
-            return body[: -len(tail)], True
-    return body, False
+            return body[: -len(tail)], None
+        # Another content digest in the foot is one difference of the whole paper, not one of each page.
+        pattern = re.escape(tail).replace(re.escape(digest[0]), _DIGEST.pattern) if digest else re.escape(tail)
+        found = re.search(pattern + r"\Z", body)
+        if found is not None and digest is not None:
+            shown = _DIGEST.search(found[0])
+            assert shown is not None
+            return body[: found.start()], Difference("foot of the pages, content digest", digest[0], shown[0])
+    return body, Difference(f"page {number}", "running head and foot of this paper", body[-160:])
 
 
 def _drawings(paper: Paper) -> list[bytes]:

@@ -78,7 +78,7 @@ def beside_final(book: Book, quote: Quote, trial: str) -> Table:
                 *(quote.by("read.sum", x, code=True, unit=endpoint.unit, endpoint=endpoint.id) for x in both),
                 quote.by("read.difference", [both[0][0], both[1][0]], endpoint=endpoint.id)
                 if step.burden is not None and mine[1].burden is not None else BLANK,
-                plain(course.endpoint.unit), *(quote.by("read.response", lines, endpoint=endpoint.id) for lines in both),
+                plain(endpoint.unit), *(quote.by("read.response", lines, endpoint=endpoint.id) for lines in both),
             ), group=course.subject))
     return Table(
         "A14", "AI beside the final", (

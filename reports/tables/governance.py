@@ -35,7 +35,7 @@ def charter(book: Book, quote: Quote, trial: str) -> Table:
     return Table(
         "A1", "Charter", (
             Column("version", "Version", "id"), Column("deed", "Deed"), Column("person", "By"), Column("role", "Role"),
-            Column("meaning", "Meaning"), Column("at", "Recorded, UTC"), Column("digest", "Digest", "code"),
+            Column("meaning", "Meaning"), Column("at", "Recorded, UTC", "time"), Column("digest", "Digest", "code"),
             Column("entry", "Entry", "number")),
         tuple(rows), clause="16.1.1",
         note="The text of each version stands in its entry. A version is in force from QA's approval on.",
@@ -83,7 +83,7 @@ def gates(book: Book, quote: Quote, trial: str) -> Table:
         "A6", "Gates", (
             Column("use", "AI use", "id"), Column("endpoint", "Endpoint"), Column("scope", "Scope"),
             Column("lock", "Lock", "code"), Column("deed", "Deed"), Column("person", "By"), Column("role", "As"),
-            Column("cause", "Cause"), Column("at", "Recorded, UTC"), Column("entry", "Entry", "number")),
+            Column("cause", "Cause"), Column("at", "Recorded, UTC", "time"), Column("entry", "Entry", "number")),
         tuple(rows), clause="16.1.8", empty="No gate was asked for: AI had no use in this range.",
         note="Human work never depends on a gate: closed or suspended means without AI.",
     )

@@ -40,7 +40,7 @@ def models(book: Book, quote: Quote, trial: str) -> Table:
         "A4", "Models", (
             Column("model", "Model", "id"), Column("version", "Version"), Column("lock", "Lock", "code"),
             Column("bytes", "Bundle digest", "code"), Column("environment", "Environment", "code"),
-            Column("use", "Intended use"), Column("person", "Locked by"), Column("at", "Locked, UTC"),
+            Column("use", "Intended use"), Column("person", "Locked by"), Column("at", "Locked, UTC", "time"),
             Column("gates", "Gates opened for"), Column("ended", "Ended"), Column("runs", "Runs", "number"),
             Column("entry", "Entry", "number")),
         tuple(rows), clause="16.1.9", empty="No model was named in this range.",
@@ -130,7 +130,7 @@ def deviations(book: Book, quote: Quote, trial: str) -> Table:
     return Table(
         "A12", "Deviations", (
             Column("id", "Deviation", "id"), Column("class", "Class"), Column("source", "Source"),
-            Column("about", "About"), Column("says", "What happened"), Column("at", "Opened, UTC"),
+            Column("about", "About"), Column("says", "What happened"), Column("at", "Opened, UTC", "time"),
             Column("impact", "Impact"), Column("action", "Action"), Column("person", "Closed by"),
             Column("entry", "Entry", "number")),
         tuple(rows), clause="16.2.2", empty="No deviation was opened in this range.",

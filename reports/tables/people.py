@@ -39,7 +39,7 @@ def readers(book: Book, quote: Quote, trial: str) -> Table:
         "A2", "Readers and adjudicators", (
             Column("person", "Person", "id"), Column("role", "Qualified as"), Column("set", "Reference set"),
             Column("cases", "Cases", "number"), Column("score", "Score", "number"), Column("limit", "Limit", "number"),
-            Column("at", "Qualified, UTC"), Column("slots", "Slots", "number"),
+            Column("at", "Qualified, UTC", "time"), Column("slots", "Slots", "number"),
             Column("reads", "Reads locked", "number"),
             Column("adjudications", "Adjudications", "number"), Column("trainings", "Trainings", "number")),
         tuple(rows), clause="16.1.4", empty="Nobody was qualified or given a slot in this range.",

@@ -46,6 +46,7 @@ def in_order(book: Book, trial: str) -> list[tuple[Course, Step]]:
 def reads(book: Book, quote: Quote, trial: str) -> Table:
     """A7: a row for each read and endpoint; reads still under seal and withdrawn ones without what they say."""
     accepted = {told.sealed.seq: line for line, told in accepted_reads(book, trial).values() if told and told.sealed}
+    holders = {(str(x.get("subject")), str(x.get("slot"))): x for x in of_trial(book, trial, "read.assigned")}
     rows = []
     for course, step in in_order(book, trial):
         told, endpoint = step.told, course.endpoint
@@ -59,7 +60,7 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
             quote.by("read.change", [*lines, *reversed(base)], endpoint=endpoint.id),
             quote.by("read.response", lines, endpoint=endpoint.id),
             quote.by("read.evaluable", lines, endpoint=endpoint.id), quote.field(lines[0], "at", "utc"),
-            quote.word("accepted", final) if final else BLANK, quote.by("entry", [lines[0]]),
+            _final(quote, told, final, holders), quote.by("entry", [lines[0]]),
         ), group=f"{told.subject}/{endpoint.id}"))
     for told in reads_of(book, trial):
         if told.answer is None:
@@ -73,13 +74,24 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
             Column("subject", "Subject", "id"), Column("time_point", "Time point"), Column("reader", "Reader"),
             Column("endpoint", "Endpoint"), Column("value", "Value", "number"), Column("unit", "Unit"),
             Column("change", "Change, %", "number"), Column("response", "Response", "category"),
-            Column("evaluable", "Evaluable"), Column("locked", "Locked, UTC"), Column("accepted", "Final"),
+            Column("evaluable", "Evaluable"), Column("locked", "Locked, UTC", "time"), Column("accepted", "Final"),
             Column("entry", "Entry", "number")),
         tuple(rows), clause="16.2.6", empty=NO_READ,
         note="Each reader locked each time point before anybody could compare. The value is the sum over target "
              "lesions; change is from the same reader’s baseline; the response follows from the charter’s criterion "
-             "and options. Accepted: the read that a person signed as final.",
+             "and options. Accepted: the read that a person signed as final. Excluded reads are kept, and count "
+             "nowhere.",
     )
+
+
+def _final(quote: Quote, told: Told, final: Line | None, holders: dict[tuple[str, str], Line]) -> Cell:
+    """Accepted as final, or excluded by rule because the slot was given to another reader afterwards."""
+    holder = holders.get((told.subject, told.slot))
+    if final is not None:
+        return quote.word("accepted", final)
+    if holder is not None and holder.id != told.assigned:
+        return quote.word("excluded, reader replaced", holder)
+    return BLANK
 
 
 def lesions(book: Book, quote: Quote, trial: str) -> Table:
@@ -132,7 +144,7 @@ def adjudications(book: Book, quote: Quote, trial: str) -> Table:
             Column("subject", "Subject", "id"), Column("time_point", "Time point"), Column("trigger", "Trigger"),
             Column("kind", "Kind"), Column("one", "First read"), Column("other", "Second read"),
             Column("chosen", "Chosen"), Column("adjudicator", "By"), Column("reason", "Reason"),
-            Column("at", "Recorded, UTC"), Column("entry", "Entry", "number")),
+            Column("at", "Recorded, UTC", "time"), Column("entry", "Entry", "number")),
         tuple(rows), clause="16.2.6", empty="No comparison fired a trigger of the charter.",
         note=f"{sum(bool(x.get('fired')) for x in compared)} of {len(compared)} comparisons fired a trigger. The "
              "adjudicator chooses one whole read, never a mixture.",

@@ -55,7 +55,7 @@ def audit_trail(book: Book, quote: Quote, trial: str) -> Table:
         Column("kind", "Kind of entry", "id"),
         *(Column(f"in_{month.replace('-', '_')}", month, "number") for month in months),
         Column("total", "All", "number"), Column("persons", "Signed by a person", "number"),
-        Column("first", "First, UTC"), Column("last", "Last, UTC"),
+        Column("first", "First, UTC", "time"), Column("last", "Last, UTC", "time"),
     )
     rows = []
     for action in sorted({line.action for line in lines}):

@@ -59,9 +59,9 @@ def missing(book: Book, quote: Quote, trial: str) -> Table:
     total = len(lives(book, trial))
     return Table(
         "A11", "Missing, not evaluable and unread time points", (
-            Column("subject", "Subject", "id"), Column("time_point", "Time point"), Column("from", "Window from"),
-            Column("to", "to"), Column("state", "State", "number"), Column("reason", "Reason"), Column("person", "By"),
-            Column("at", "Recorded, UTC")),
+            Column("subject", "Subject", "id"), Column("time_point", "Time point"),
+            Column("from", "Window from", "time"), Column("to", "to", "time"), Column("state", "State", "number"),
+            Column("reason", "Reason"), Column("person", "By"), Column("at", "Recorded, UTC", "time")),
         tuple(rows), clause="16.2.3", empty="Every time point of the range has an accepted read.",
         note=f"{len(rows)} of {total} time points. A state is what the last entry made of the time point; one that is "
              "only expected may not be due yet.",

@@ -25,12 +25,19 @@ def notes(house: HouseUnderTest, *events: Any, trial: str | None = TRIAL, on_beh
             work.record(event, under=SERVICE, trial=trial)
 
 
+def a_small_trial(house: HouseUnderTest) -> None:
+    """A live trial without subjects, its lead and its QA."""
+    house.person("qa-0")
+    reads.a_live_trial(house, subjects=())
+    house.person("qa", "qa_auditor", trial=TRIAL)
+
+
 def a_told_trial(house: HouseUnderTest) -> None:
     """Two subjects, three time points each: both read twice, discordant once and adjudicated, one missed, one only
     received; a gate opened for QC; a run; a limit below the shipped one; a deviation."""
-    house.person("qa-0")
-    reads.a_live_trial(house, subjects=(FIRST, SECOND))
-    house.person("qa", "qa_auditor", trial=TRIAL)
+    a_small_trial(house)
+    for subject in (FIRST, SECOND):
+        reads.a_subject(house, subject)
     reads.signed(house, "trial-lead", CharterSigned(
         charter_version="1.1", digest="d" * 64, text=reads.charter_text(), evidence_class="demonstration",
         limits=(KeyNumber(name="qc.min_studies", value="2", shipped="50", laxer=True,
@@ -61,4 +68,5 @@ def compared_with_trigger(house: HouseUnderTest) -> list[str]:
 def book_of(house: HouseUnderTest) -> Book:
     """The live record as a book."""
     entries = house.entries()
-    return Book(house.house.signer.origin, (Line.of(entry) for entry in entries), (entry.leaf for entry in entries), len(entries))
+    lines = (Line.of(entry) for entry in entries)
+    return Book(house.house.signer.origin, lines, (entry.leaf for entry in entries), len(entries))

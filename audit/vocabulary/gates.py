@@ -169,3 +169,13 @@ class WaiverApproved:
 
     waiver: str
     signed_as: str
+
+
+@event(
+    "defect.seeded", signed_by="person", clause="TRIAL 2",
+    sentence="{actor} declared that study {study} carries a seeded defect",
+)
+class DefectSeeded:
+    """A study made defective on purpose; counted apart from truly defective ones."""
+
+    study: str

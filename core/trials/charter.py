@@ -263,10 +263,14 @@ HaltRule = Annotated[EventHalt | StatisticalHalt, Field(discriminator="kind")]
 
 
 class PlannedUse(Section):
-    """A use of AI that this trial plans; it still needs its gate."""
+    """A use of AI that this trial plans; it still needs its gate.
+
+    `strata` names the kinds of cases (populations) of this trial; the PQ must have passed on each of them.
+    """
 
     use: Literal["planned"]
     model: Code
+    strata: Annotated[tuple[Code, ...], Field(min_length=1)]
     endpoints: tuple[Code, ...] = ()
     scope: Annotated[str, Field(pattern=r"^(all|part:[A-Za-z0-9_-]+|arm:[A-Za-z0-9_-]+|sites:[A-Za-z0-9_,-]+)$")]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
 from audit.vocabulary import gates as gate_words
+from audit.vocabulary import models as model_words
 from audit.vocabulary import trials as words
+from audit.vocabulary import validation as validation_words
 from core.projection import Recorded, keep, metadata, projects
 from core.trials.rules import SITE, SUBJECT, TRIAL
 
@@ -107,6 +109,7 @@ ai_uses = Table(
     Column("open", Boolean, nullable=False),
     Column("entry", Integer, nullable=False),
 )
+CLOSING_REFUSALS = frozenset({"digest_mismatch", "environment_mismatch", "lock_revoked"})
 lock_signatures = Table(
     "trial_lock_signature", metadata,
     Column("trial", String(16), nullable=False, index=True),
@@ -332,3 +335,22 @@ def move_use(
         ai_uses.update().where(ai_uses.c.gate == event.gate)
         .values(open=isinstance(event, gate_words.GateResumed), entry=entry.seq)
     )
+
+
+@projects(model_words.ModelRefused, model_words.ModelRetired, validation_words.ValidationSuspect)
+def close_uses_of_lock(
+    session: Connection, entry: Recorded,
+    event: model_words.ModelRefused | model_words.ModelRetired | validation_words.ValidationSuspect,
+) -> None:
+    """A lost precondition closes at once; `gate.suspended` follows from the outbox and says so (TRIAL 2)."""
+    if isinstance(event, model_words.ModelRefused) and event.cause not in CLOSING_REFUSALS:
+        return
+    session.execute(ai_uses.update().where(ai_uses.c.lock == event.lock).values(open=False, entry=entry.seq))
+
+
+@projects(validation_words.DeviationOpened)
+def close_uses_of_trial(session: Connection, entry: Recorded, event: validation_words.DeviationOpened) -> None:
+    """A critical deviation about a trial or a lock closes what rests on it."""
+    if event.klass_name == "critical" and (entry.trial or event.lock):
+        touched = (ai_uses.c.trial == entry.trial) if entry.trial else (ai_uses.c.lock == event.lock)
+        session.execute(ai_uses.update().where(touched).values(open=False, entry=entry.seq))

@@ -89,6 +89,7 @@ ROWS: tuple[Rule, ...] = (
     allow("P-607", "waiver.approve", SIGNERS, "You own this criterion, or approve as QA.", stages=OPENING),
     allow("P-608", "evidence.file", "trial_lead validation_lead statistician imaging_lead medical_monitor regulatory "
           "qa_auditor privacy_officer data_manager", "You file what your role answers for.", stages=OPENING),
+    allow("P-609", "defect.seed", "imaging_lead validation_lead", "You plan the run-in."),
     # Cohort.
     allow("P-620", "cohort.select", "coordinator", "You sign who is selected.", stages=frozenset({Stage.LIVE})),
     allow("P-621", "cohort.decide_eligibility", "investigator", "Eligibility is the investigator's decision.",

@@ -81,7 +81,7 @@ def test_a_broken_charter_gives_every_problem_at_its_line() -> None:
         ("paradigm: sequential_locked", "paradigm: simultaneous_all", "contradicts endpoint response"),
         ("paradigm: sequential_locked", "paradigm: randomised_timepoints", "contradicts endpoint response"),
         ("unit: mm\n    ai_display", "unit: ml\n    ai_display", "endpoints[0].unit: 'ml' is not allowed; allowed: mm"),
-        ("lesion-unet, scope: all}", "lesion-unet, scope: 'arm:A'}", "would break the readers' blind to the arm"),
+        ("lesion-at-seed, strata: [generated], scope: all}", "lesion-at-seed, strata: [generated], scope: 'arm:A'}", "would break the readers' blind to the arm"),
         ("design: open_label", "design: double_blind", None),
         ("endpoints: [volume]", "endpoints: [response]", "response is a primary endpoint"),
         ("endpoints: [volume]", "endpoints: []", "name the endpoints AI is used for"),
@@ -128,11 +128,11 @@ def test_each_contradiction_is_refused_by_name(old: str, new: str, said: str | N
 def test_an_open_label_trial_whose_readers_do_not_depend_on_the_arm_may_limit_ai_to_an_arm() -> None:
     assert problems_of(
         ("readers_blind_depends_on_arm: true", "readers_blind_depends_on_arm: false"),
-        ("lesion-unet, scope: all}", "lesion-unet, scope: 'arm:A'}"),
+        ("lesion-at-seed, strata: [generated], scope: all}", "lesion-at-seed, strata: [generated], scope: 'arm:A'}"),
     ) == []
     assert "would tell the arm in a double_blind trial" in problems_of(
         ("readers_blind_depends_on_arm: true", "readers_blind_depends_on_arm: false"),
-        ("lesion-unet, scope: all}", "lesion-unet, scope: 'arm:A'}"),
+        ("lesion-at-seed, strata: [generated], scope: all}", "lesion-at-seed, strata: [generated], scope: 'arm:A'}"),
         ("design: open_label", "design: double_blind"),
     )[0]
 
@@ -149,7 +149,7 @@ def test_a_charter_states_every_number_laxer_than_shipped_with_its_reason() -> N
 @req("VAL-14")
 def test_a_use_that_the_trial_lacks_needs_a_reason_and_none_of_its_numbers() -> None:
     without = TEXT.replace(
-        "primary: {use: planned, model: lesion-unet, scope: all, endpoints: [response]}",
+        "primary: {use: planned, model: lesion-at-seed, strata: [generated], scope: all, endpoints: [response]}",
         "primary: {use: not_used, reason: Two human readers decide alone.}",
     )
     for name in ("agreement_pairs", "agreement_subjects"):

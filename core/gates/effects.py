@@ -1,0 +1,39 @@
+"""What follows from a lost precondition: the gates that rest on it are suspended, on record, with the cause."""
+
+from __future__ import annotations
+
+from audit.vocabulary.models import ModelRefused, ModelRetired
+from audit.vocabulary.validation import DeviationOpened, ValidationSuspect
+from core.gates.usecases import suspend_for
+from core.outbox import follows
+from core.projection import Recorded
+from core.trials.projections import CLOSING_REFUSALS
+from core.work import Desk
+
+
+@follows(ModelRefused, "suspend-gates")
+def suspend_after_refusal(desk: Desk, entry: Recorded, event: ModelRefused) -> None:
+    """Bytes, environment or lock differ."""
+    if event.cause in CLOSING_REFUSALS:
+        suspend_for(desk, event.cause, lock=event.lock, caused_by=entry.id)
+
+
+@follows(ModelRetired, "suspend-gates")
+def suspend_after_retirement(desk: Desk, entry: Recorded, event: ModelRetired) -> None:
+    """A retired or recalled lock serves no gate."""
+    suspend_for(desk, "lock_revoked", lock=event.lock, caused_by=entry.id)
+
+
+@follows(ValidationSuspect, "suspend-gates")
+def suspend_after_suspicion(desk: Desk, entry: Recorded, event: ValidationSuspect) -> None:
+    """What was shown is suspect."""
+    if event.lock is not None:
+        suspend_for(desk, "validation_suspect", lock=event.lock, caused_by=entry.id)
+
+
+@follows(DeviationOpened, "suspend-gates")
+def suspend_after_deviation(desk: Desk, entry: Recorded, event: DeviationOpened) -> None:
+    """A critical deviation about a trial or a lock."""
+    if event.klass_name == "critical" and (entry.trial or event.lock):
+        lock = None if entry.trial else event.lock
+        suspend_for(desk, "critical_deviation", trial=entry.trial, lock=lock, caused_by=entry.id)

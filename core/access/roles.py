@@ -49,7 +49,7 @@ CATALOGUE: tuple[Role, ...] = (
     Role("model_custodian", "Model custodian", "Takes models in, locks and retires them; trains none that they lock.",
          Scope.ANY, ("validation_lead", "qa_auditor")),
     Role("statistician", "Statistician", "Sets and judges the numbers of protocols and gates; blinded.",
-         Scope.TRIAL, _LEAD),
+         Scope.ANY, _LEAD),
     Role("unblinded_statistician", "Unblinded statistician", "Prepares output by arm for those who may see it.",
          Scope.TRIAL, _QA),
     Role("medical_monitor", "Medical monitor", "Judges unexpected findings and what a subject needs.",

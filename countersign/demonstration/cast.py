@@ -22,7 +22,7 @@ CAST: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model-trainer", "Model trainer (demonstration)", ("@model_custodian",)),
     ("trial-lead", "Trial lead (demonstration)", ("trial_lead",)),
     ("imaging-lead", "Imaging lead (demonstration)", ("imaging_lead",)),
-    ("statistician", "Statistician (demonstration)", ("statistician",)),
+    ("statistician", "Statistician (demonstration)", ("@statistician", "statistician")),
     ("medical-monitor", "Medical monitor (demonstration)", ("medical_monitor",)),
     ("regulatory", "Regulatory affairs (demonstration)", ("regulatory",)),
     ("data-manager", "Data manager (demonstration)", ("data_manager",)),

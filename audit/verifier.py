@@ -18,7 +18,8 @@ record format (suite 1). Each step has its number at the line that does it.
     10  Log key      the checkpoint is signed by a log key in force
     11  Completeness export.made counts what the bundle must hold; what is withheld is proven to exist
     12  Objects      every object has the digest it is named by
-    13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses
+    13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses on this checkpoint or an
+                     earlier one (anchors/<size>.note), whose root must be one of this tree
 
 Verdicts: VERIFIED (with a trust card), SELF-CONSISTENT, ORIGIN NOT VERIFIED (without), WRONG.
 Exit: 0 verified or self-consistent; 2 wrong, or no card under --require-trust; 1 wrong use.
@@ -116,6 +117,7 @@ class Report:
     signatures: int = 0
     keys: int = 0
     objects: int = 0
+    witnessed_size: int = 0
     cosignatures: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -148,6 +150,7 @@ class Report:
         if first:
             lines.append(f"First bad: {first.in_words()}")
             lines += [f"also: {finding.in_words()}" for finding in self.findings if finding is not first][:20]
+        lines += [f"cosigned: {text}" for text in self.cosignatures]
         lines += [f"note: {text}" for text in self.remarks]
         lines += [f"not checked: {text}" for text in self.not_checked]
         return "\n".join(lines)
@@ -553,6 +556,7 @@ class Key:
     ended: int | None = None
     ended_how: str = ""
     suspect_from: int | None = None
+    recovered: bool = False
 
 
 class Registry:
@@ -620,6 +624,8 @@ class Registry:
                        if other in self.keys and self.keys[other].klass == "person"}
             if fresh.klass == "person" and len(persons - {fresh.holder}) < 2:
                 self.enrolled_by_root_alone.append(seq)
+            fresh.recovered = fresh.klass == "person" and any(
+                other.klass == "person" and other.holder == fresh.holder for other in self.keys.values())
             self.keys[fresh.kid] = fresh
         elif action == "key.rotated" and fresh:
             old = self.keys[kid]
@@ -978,6 +984,23 @@ def read_scope(bundle: Bundle) -> tuple[str, Scope]:
     return origin, Scope(scope["kind"], streams, *numbers)
 
 
+def read_earlier(bundle: Bundle, note: Note) -> dict[int, Note]:
+    """Earlier checkpoints with cosignatures, by size; at most 16."""
+    names = sorted(name for name in bundle.names if re.fullmatch(r"anchors/[0-9]+\.note", name, re.ASCII))
+    if len(names) > 16:
+        raise Wrong(1, "the bundle holds more than 16 earlier checkpoints")
+    earlier: dict[int, Note] = {}
+    for name in names:
+        try:
+            one = parse_note(bundle.small(name, 13, MAX_NOTE_BYTES))
+            if one.origin != note.origin or not 0 < one.size <= note.size or one.size in earlier:
+                raise ValueError("is of another log or size")
+        except ValueError as problem:
+            raise Wrong(13, f"{name} {problem}") from problem
+        earlier[one.size] = one
+    return earlier
+
+
 class Walk:
     """One pass over entries, withheld entries and leaves, side by side."""
 
@@ -988,6 +1011,7 @@ class Walk:
         self.export_stream = ""
         self.withheld = 0
         self.proven = 0
+        self.earlier = read_earlier(bundle, note)
         has_leaves = "leaves.bin" in bundle.names
         if has_leaves:
             self.leaves = io.BufferedReader(bundle.archive.open("leaves.bin"), 1 << 16)  # type: ignore[type-var]
@@ -1031,8 +1055,10 @@ class Walk:
             if stored != leaf:
                 raise Wrong(9, "leaves.bin holds another leaf than this entry has", seq)
             self.checker.tree.append(stored)
+            self._compare_earlier()
         elif self.scope.kind == "whole":
             self.checker.tree.append(leaf)
+            self._compare_earlier()
         name = f"proofs/{seq}.tlog-proof"
         if name in self.bundle.names:
             self._check_proof(name, seq, leaf)
@@ -1075,6 +1101,14 @@ class Walk:
     def _fill(self, seq: int) -> None:
         while self.leaves is not None and self.checker.tree.size < seq:
             self.checker.tree.append(self._read_leaf(self.checker.tree.size))
+            self._compare_earlier()
+
+    def _compare_earlier(self) -> None:
+        """13 Origin: what a witness cosigned before must be the beginning of this tree."""
+        earlier = self.earlier.get(self.checker.tree.size)
+        if earlier is not None and earlier.root != self.checker.tree.root():
+            raise Wrong(13, f"an earlier checkpoint of {earlier.size} entries, kept for its cosignatures, has another "
+                            "root: one of the two histories was made up", earlier.size - 1)
 
     def _read_withheld(self) -> tuple[int, str, int, bytes] | None:
         raw = next(self._withheld_lines, None)
@@ -1197,7 +1231,7 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
         if checker.genesis_key:
             report.root_key = base64.b64encode(checker.genesis_key.public).decode()
     _check_objects(bundle, report)
-    _check_origin(card, note, report)
+    _check_origin(card, [note, *(walk.earlier.values() if checker.heads else ())], report)
     _say_what_stays_open(bundle, walk, card, report)
 
 
@@ -1213,7 +1247,7 @@ def _check_objects(bundle: Bundle, report: Report) -> None:
         report.objects += 1
 
 
-def _check_origin(card: Card | None, note: Note, report: Report) -> None:
+def _check_origin(card: Card | None, notes: list[Note], report: Report) -> None:
     """13 Origin."""
     if card is None:
         return
@@ -1222,9 +1256,12 @@ def _check_origin(card: Card | None, note: Note, report: Report) -> None:
     if card.genesis_leaf != report.genesis_leaf or card.root_key != report.root_key:
         raise Wrong(13, "the first entry or the root key differs from the trust card: this is another ledger", 0)
     for name, public in card.witnesses:
-        stamp = note_cosigned_by(note, name, public)
-        if stamp is not None:
-            report.cosignatures.append(f"{name} at {datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M:%S} UTC")
+        for note in notes:
+            stamp = note_cosigned_by(note, name, public)
+            if stamp is not None:
+                at = f"{datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
+                report.cosignatures.append(f"{name} at {at} over {note.size} entries")
+                report.witnessed_size = max(report.witnessed_size, note.size)
 
 
 def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: Report) -> None:
@@ -1237,7 +1274,9 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
     if not report.cosignatures:
         skip("loss of the newest entries, rollback, and a fork by a holder of all keys: "
              "no cosignature of a known witness is on the checkpoint, so these would not show")
-    anchors = sum(name.startswith("anchors/") for name in bundle.names)
+    elif report.witnessed_size < report.size:
+        skip(f"loss or fork after entry {report.witnessed_size - 1}, the last that a known witness has cosigned")
+    anchors = sum(name.startswith("anchors/") and not name.endswith(".note") for name in bundle.names)
     if anchors:
         skip(f"{anchors} outside time stamps in anchors/; check them against the note with openssl ts -verify")
     if not walk.checker.heads:
@@ -1255,20 +1294,26 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
     if registry.enrolled_by_root_alone:
         tell(f"personal keys enrolled without two other persons' proofs: entries "
              f"{_list(registry.enrolled_by_root_alone)}")
-    suspects = {key.kid: key for key in registry.keys.values() if key.suspect_from is not None}
+    suspects = {key.kid: key for key in registry.keys.values() if key.suspect_from is not None or key.recovered}
     if suspects:
         _list_suspects(bundle, suspects, report)
 
 
 def _list_suspects(bundle: Bundle, suspects: dict[str, Key], report: Report) -> None:
-    """A second pass, as a revocation marks entries that were read before it."""
+    """A second pass, as a revocation marks entries that were read before it; and every entry of a recovered key."""
     marked: dict[str, list[int]] = {kid: [] for kid in suspects}
     for raw in bundle.lines("entries.jsonl", 3):
         entry = json.loads(raw)
         key = suspects.get(entry["kid"])
-        if key and key.suspect_from is not None and entry["seq"] >= key.suspect_from:
+        if key and (key.recovered or key.suspect_from is not None and entry["seq"] >= key.suspect_from):
             marked[key.kid].append(entry["seq"])
     for kid, seqs in marked.items():
+        if suspects[kid].recovered:
+            report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was enrolled by others after an earlier "
+                                  f"one was lost (entry {suspects[kid].enrolled}); it signed entries {_list(seqs)}")
+        if suspects[kid].suspect_from is None:
+            continue
+        seqs = [seq for seq in seqs if seq >= (suspects[kid].suspect_from or 0)]
         report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was revoked as suspect from entry "
                               f"{suspects[kid].suspect_from} on; it signed entries {_list(seqs)}")
 

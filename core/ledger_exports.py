@@ -68,12 +68,26 @@ def export(
         selection = bundle.Selection(wish.kind, streams, entry.seq, frozenset(wish.seqs), hidden,
                                      wish.leaves or wish.kind == bundle.WHOLE)
         note = newest_note(reader, entry.seq + 1)
-        lines = reader.rows("SELECT line FROM cosignature WHERE size = :size ORDER BY witness", size=note.size)
-        cosigned = note.note + "".join(row[0] for row in lines)
-        sql = "SELECT authority, token FROM anchor WHERE size = :size ORDER BY authority"
-        anchors = [(f"{number}.tsr", bytes(row[1])) for number, row in enumerate(reader.rows(sql, size=note.size))]
+        cosigned = note.note + "".join(_cosignatures(reader, note.size))
+        sql = "SELECT token FROM anchor WHERE size = :size ORDER BY authority"
+        anchors = [(f"{number}.tsr", bytes(row[0])) for number, row in enumerate(reader.rows(sql, size=note.size))]
+        anchors += _witnessed(reader, note.size)
         return bundle.write_bundle(StoreSource(reader), cosigned, selection, out, sentence=sentence_by(reader),
                                    anchors=anchors)
+
+
+def _cosignatures(reader: Reader, size: int) -> list[str]:
+    rows = reader.rows("SELECT line FROM cosignature WHERE size = :size ORDER BY witness", size=size)
+    return [str(row[0]).rstrip("\n") + "\n" for row in rows]
+
+
+def _witnessed(reader: Reader, size: int) -> list[tuple[str, bytes]]:
+    """The newest earlier note that witnesses cosigned, with their lines: the record cannot have been cut before it."""
+    row = next(reader.rows("SELECT max(size) FROM cosignature WHERE size < :size", size=size), None)
+    if row is None or row[0] is None:
+        return []
+    earlier = newest_note(reader, row[0])
+    return [(f"{earlier.size}.note", (earlier.note + "".join(_cosignatures(reader, earlier.size))).encode())]
 
 
 def _stream_ends(reader: Reader) -> dict[str, int]:

@@ -25,7 +25,8 @@ CAP = 10_000
 LARGEST_PAGE = 500
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
-Trials = frozenset[str] | None
+# Trials that may be read, None among them for entries of no trial; instead of a set: everything.
+Trials = frozenset[str | None] | None
 
 
 class Reader(Protocol):
@@ -264,7 +265,10 @@ def condition(query: Query, dialect: str, trials: Trials = None) -> tuple[str, d
         return f"coalesce(({probe}), {LARGEST_SEQ + 1})"
 
     if trials is not None:
-        clauses.append(f"trial IN ({', '.join(bind(name) for name in sorted(trials))})" if trials else "1 = 0")
+        named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
+        either_of = [f"trial IN ({', '.join(named)})"] if named else []
+        either_of += ["trial IS NULL"] if None in trials else []
+        clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
     if query.since_us is not None:
         clauses.append(f"seq >= {from_time(query.since_us)}")
     clauses += [f"seq < {from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from audit import query as language
 from core import ledger_queries as record
@@ -96,6 +97,12 @@ def row_of(line: Line, said: dict[tuple[str, int], str]) -> EntryRow:
         evidence=evidence_code(line.leaf), leaf=line.leaf.hex())
 
 
+def readable(session: Connection, person: Session) -> frozenset[str | None] | None:
+    """The trials whose entries this person may read, None for everything. Raises Refused where there is nothing."""
+    scope = scope_of(session, Actor(person.user))
+    return None if scope.whole else scope.trials
+
+
 def asked(q: str) -> language.Query:
     try:
         return language.parse(q)
@@ -126,7 +133,7 @@ def entries(
     """A page of entries that fit the question."""
     query = asked(q)
     with site.house.desk.reading() as session:
-        trials = scope_of(session, Actor(person.user)).trials
+        trials = readable(session, person)
         reader = SessionReader(session)
         page = record.page(reader, query, before=before, limit=limit, trials=trials)
         said = record.sentences(reader)
@@ -140,7 +147,7 @@ def entries_csv(site: TheSite, person: ThePerson, q: Question = "") -> Streaming
     """All entries that fit, as CSV with the columns of the page."""
     query = asked(q)
     with site.house.desk.reading() as session:
-        trials = scope_of(session, Actor(person.user)).trials  # refused before the first byte is sent
+        trials = readable(session, person)  # refused before the first byte is sent
 
     def lines() -> Iterator[str]:
         with site.house.desk.reading() as session:

@@ -108,7 +108,7 @@ def ledger(
         note = record.newest_note(reader)
         if problem is not None:
             return site.page(request, "ledger.html", person, 422, text=text, problem=problem, note=note, scope=scope)
-        trials = scope.trials
+        trials = None if scope.whole else scope.trials
         page = record.page(reader, query, before=before, limit=ROWS, trials=trials)
         said = record.sentences(reader)
         rows = [(line, sentence_of(line.body, said)) for line in page.lines]

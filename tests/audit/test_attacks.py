@@ -116,10 +116,34 @@ def test_a_cosignature_of_a_witness_on_the_card_is_counted_and_a_false_one_is_no
     members["checkpoint.txt"] = cosigned(ledger.note(), "w.example", Pen.of("witness", "x"), 1_795_514_500).encode()
     false = judged(tmp_path, members, trust=card)
 
-    assert true.cosignatures == ["w.example at 2026-11-24 10:01:40 UTC"]
+    assert true.cosignatures == [f"w.example at 2026-11-24 10:01:40 UTC over {ledger.size} entries"]
     assert not any("newest entries" in text for text in true.not_checked)
     assert false.cosignatures == []
     assert any("newest entries" in text for text in false.not_checked)
+
+
+@req("REC-04")
+def test_an_earlier_cosigned_checkpoint_must_be_the_beginning_of_this_ledger(tmp_path: Path) -> None:
+    """Whoever cuts the ledger and lets it grow anew shows against what a witness saw, even with all keys."""
+    ledger, witness = a_ledger(), Pen.of("witness", "w")
+    card = ledger.card() | {"witnesses": [{"name": "w.example", "public_key": b64(witness.public)}]}
+
+    def seen(source: Ledger, size: int) -> bytes:
+        text = note(source.origin, size, tree_root(source.leaves[:size]), LOG)
+        return cosigned(text, "w.example", witness, 1_795_514_500).encode()
+
+    for leaves in (True, False):
+        members = ledger.whole() | {"anchors/15.note": seen(ledger, 15)}
+        if not leaves:
+            del members["leaves.bin"]
+        good = judged(tmp_path, members, trust=card)
+        assert good.ok
+        assert good.witnessed_size == 15
+        assert any("after entry 14" in text for text in good.not_checked)
+        forked = members | {"anchors/15.note": seen(a_ledger(8), 15)}
+        assert bad(judged(tmp_path, forked, trust=card)) == (13, 14)
+    longer = ledger.whole() | {"anchors/99.note": seen(a_ledger(7, 200), 99)}
+    assert bad(judged(tmp_path, longer, trust=card))[0] == 13
 
 
 def _rewritten(seq: int, change: Callable[[dict[str, Any]], object]) -> Callable[[Ledger], list[bytes]]:

@@ -55,6 +55,7 @@ def test_the_record_is_asked_checked_proven_and_exported_alike(house: HouseUnder
             assert sum(number.number for _, number in facets) <= len(found)
         assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1"}))] == [
             seq for seq in reversed(rows) if rows[seq][1]["trial"] == "T1"]
+        assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1", None}))] == list(reversed(rows))
         assert list(record.every(reader, parse(""), frozenset())) == []
         check = check_store(reader, ORIGIN)
         assert check.ok, check.in_words()

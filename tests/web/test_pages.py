@@ -245,6 +245,27 @@ def test_a_person_of_one_trial_sees_its_entries_only_and_a_reader_none(browser: 
     assert "role.granted" not in refused.text
 
 
+@req("ACC-02", "ACC-03", "ACC-09")
+def test_whoever_must_not_see_reads_gets_no_entry_of_the_trial(
+    own_browser: TestClient, lived: HouseUnderTest
+) -> None:
+    """The owner holds no trial data, a monitor waits for the lock, and a lead who reads is a reader."""
+    lived.person("owner-1", "system_owner")
+    lived.person("monitor-1", "monitor", trial="T1")
+    for user in ("owner-1", "monitor-1"):
+        set_password(lived.desk, CHEAP, user, PASSWORD)
+
+    enter(own_browser, "owner-1")
+    rows = own_browser.get("/api/v1/entries", params={"limit": 500}).json()["entries"]
+    assert {row["trial"] for row in rows} == {None}
+    assert own_browser.get("/api/v1/entries", params={"q": "trial:T1"}).json()["count"] == "0"
+    csv_text = own_browser.get("/api/v1/entries.csv").text
+    assert ",T1," not in csv_text
+    own_browser.cookies.clear()
+    enter(own_browser, "monitor-1")
+    assert own_browser.get("/ledger").status_code == 403
+
+
 @req("ATR-04", "REC-02")
 def test_the_ledger_page_shows_what_the_question_asks_and_lets_each_filter_be_removed(browser: TestClient) -> None:
     enter(browser, "qa-1")

@@ -1305,12 +1305,13 @@ def _list_suspects(bundle: Bundle, suspects: dict[str, Key], report: Report) -> 
     for raw in bundle.lines("entries.jsonl", 3):
         entry = json.loads(raw)
         key = suspects.get(entry["kid"])
-        if key and (key.recovered or key.suspect_from is not None and entry["seq"] >= key.suspect_from):
+        if key and (key.recovered or (key.suspect_from is not None and entry["seq"] >= key.suspect_from)):
             marked[key.kid].append(entry["seq"])
     for kid, seqs in marked.items():
         if suspects[kid].recovered:
-            report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was enrolled by others after an earlier "
-                                  f"one was lost (entry {suspects[kid].enrolled}); it signed entries {_list(seqs)}")
+            report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was enrolled by others after an "
+                                  f"earlier one was lost (entry {suspects[kid].enrolled}); it signed entries "
+                                  f"{_list(seqs)}")
         if suspects[kid].suspect_from is None:
             continue
         seqs = [seq for seq in seqs if seq >= (suspects[kid].suspect_from or 0)]

@@ -343,6 +343,22 @@ def test_a_revoked_key_signs_nothing_more_and_suspect_entries_are_listed(tmp_pat
     assert bad(judged(tmp_path, ledger.whole())) == (6, 9)
 
 
+@req("SIG-04", "SIG-05")
+def test_every_entry_of_a_recovered_key_is_listed(tmp_path: Path) -> None:
+    """A lost key replaced by others' word: nothing is wrong, and nobody may overlook it."""
+    fresh = Pen.of("person", "reader-1", "second")
+    ledger = Ledger()
+    ledger.add("key.revoked", {"kid": READER.kid, "because": "token lost"}, by=ROOT)
+    ledger.enrol(fresh)
+    ledger.add("read.signed", {"sum": "84.5 mm"}, by=fresh, trial="T1")
+    ledger.export()
+
+    report = judged(tmp_path, ledger.whole())
+
+    assert report.ok
+    assert any("earlier one was lost (entry 8); it signed entries 9" in text for text in report.remarks), report.remarks
+
+
 @req("SIG-04")
 def test_a_rotated_key_passes_on_class_and_holder_and_then_counts_no_more(tmp_path: Path) -> None:
     fresh = Pen.of("person", "reader-1", "second")

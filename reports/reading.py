@@ -27,6 +27,7 @@ from core.reads.criteria.answer import (
 from core.reads.criteria.derived import Derived, SubjectResponse
 from core.reads.rules import criterion_of
 from core.reads.sealing import Sealed, open_seal
+from core.reads.state import SHADOW_SLOT
 from core.trials.charter import Charter, RecistEndpoint, VolumetricEndpoint
 from core.trials.charter_check import read_charter
 from reports.book import Book, Line
@@ -118,7 +119,9 @@ def reads_of(book: Book, trial: str) -> list[Told]:
         withdrawn = {str(line.get("assignment")): line for line in book.of("read.withdrawn")}
         book.memo[key] = [
             _told(line, sealed.get(line.id), opened, withdrawn.get(line.id))
-            for line in book.of("read.begun") if line.body.get("trial") == trial
+            for line in book.of("read.begun")
+            # A read in shadow counts nowhere and stands in no table (TRIAL 2).
+            if line.body.get("trial") == trial and line.get("slot") != SHADOW_SLOT
         ]
     found: list[Told] = book.memo[key]
     return found

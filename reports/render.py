@@ -28,8 +28,10 @@ from reports.model import Cell, Paper, Row, Table, cells_of, content_bytes, cont
 HERE = Path(__file__).parent
 # The cost of one table grows with the pages it spans: longer ones are set in pieces (research/stack.md 2.3).
 ROWS_IN_A_PIECE = 300
-# Signs in the widest row above which a table is turned to landscape.
-WIDE_FROM = 104
+# Width that a portrait page gives a table, and what a sign, a code's sign and a cell's padding take of it, in mm.
+PORTRAIT_MM, SIGN_MM, CODE_SIGN_MM, PADDING_MM = 170, 1.5, 1.05, 3.6
+# A column of prose is readable from so many signs on; beyond them it wraps.
+PROSE_SIGNS = 12
 SHORT_ROWS = 14
 DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
 DEMONSTRATION = "demonstration"
@@ -130,7 +132,8 @@ def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAU
         cover=paper.cover, tables=listings, figures=paper.figures, signings=paper.signings, attachments=files,
         digest=content_digest(paper), created=_iso(paper.cover.range.last_entry_at), evidence_url=evidence_url,
         demonstration=paper.cover.evidence_class.startswith(DEMONSTRATION), example=_example(paper),
-        wide={table.id for table in paper.tables if _width(table) > WIDE_FROM}, flow=_flowing(paper), classes=_CLASSES,
+        wide={table.id for table in paper.tables if _is_wide(table)}, flow=_flowing(paper), classes=_CLASSES,
+        long={table.id for table in paper.tables if len(table.rows) > 2 * SHORT_ROWS},
         drawn={figure.after for figure in paper.figures},
         signature_note=_signature_note(paper),
     )
@@ -170,15 +173,23 @@ def _widths(table: Table) -> list[int]:
     return widths
 
 
-def _width(table: Table) -> int:
-    return sum(_widths(table)) + 2 * len(table.columns) if table.rows else 0
+def _is_wide(table: Table) -> bool:
+    """Whether the table needs a landscape page: more than a portrait one holds without squeezing its numbers."""
+    need = PADDING_MM * len(table.columns)
+    for n, column in enumerate(table.columns):
+        longest = max((len(row.cells[n].text) * SIGN_MM + len(row.cells[n].code.removeprefix("EV-")) * CODE_SIGN_MM
+                       for row in table.rows), default=0)
+        firm = column.kind in ("number", "id", "category", "time", "code")
+        head = max(len(word) for word in column.title.split()) * SIGN_MM
+        need += max(head, longest if firm else min(longest, PROSE_SIGNS * SIGN_MM))
+    return need > PORTRAIT_MM
 
 
 def _flowing(paper: Paper) -> set[str]:
     """Short tables that follow their forerunner on the same page; the first one and long ones begin a page."""
     flow: set[str] = set()
     for before, table in zip(paper.tables, paper.tables[1:], strict=False):
-        same_page = (_width(before) > WIDE_FROM) == (_width(table) > WIDE_FROM)
+        same_page = _is_wide(before) == _is_wide(table)
         if same_page and len(table.rows) <= SHORT_ROWS and before.id not in {figure.after for figure in paper.figures}:
             flow.add(table.id)
     return flow

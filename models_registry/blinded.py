@@ -12,7 +12,7 @@ from core.reads.ai_reads import seal_ai_read
 from core.reads.locking import LockAnswer
 from core.reads.queries import current_tasks
 from core.reads.rules import is_baseline
-from core.reads.state import AI_SLOT
+from core.reads.state import AI_SLOT, SHADOW_SLOT
 from core.trials.charter import Charter
 from core.trials.queries import charter_of
 from core.work import Desk
@@ -25,8 +25,8 @@ MEASURES = {"mm": ("long_axis", Decimal(1)), "ml": ("volume", Decimal(1000))}
 
 
 def is_blinded(row: RunRow) -> bool:
-    """A gated run for a primary endpoint."""
-    return row.use == "primary" and row.standing == "gated"
+    """A gated run for a primary endpoint, or one in shadow, which opens with the others and is shown to nobody."""
+    return row.use == "primary" and row.standing in ("gated", "shadow")
 
 
 def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> dict[str, str]:
@@ -36,18 +36,19 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
     open any more, or no seal can be kept here. They must be recorded as failed.
     """
     unsealed: dict[str, str] = {}
-    groups: dict[tuple[str, str, str], list[tuple[RunRow, Given, Answer]]] = {}
+    groups: dict[tuple[str, str, str, bool], list[tuple[RunRow, Given, Answer]]] = {}
     for row, given, answer in answered:
-        groups.setdefault((row.trial, row.subject, row.time_point), []).append((row, given, answer))
-    for (trial, subject, time_point), lesions in groups.items():
+        key = (row.trial, row.subject, row.time_point, row.standing == "shadow")
+        groups.setdefault(key, []).append((row, given, answer))
+    for (trial, subject, time_point, shadow), lesions in groups.items():
         with desk.reading() as session:
             begun = current_tasks(session, trial, subject, time_point)
             charter = charter_of(session, trial)
-        if any(one.slot == AI_SLOT for one in begun):
+        if any(one.slot == (SHADOW_SLOT if shadow else AI_SLOT) for one in begun):
             continue
         stated = answer_of(charter, time_point, lesions)
         try:
-            seal_ai_read(desk, LockAnswer(trial, subject, time_point, stated))
+            seal_ai_read(desk, LockAnswer(trial, subject, time_point, stated), shadow=shadow)
         except RecordDamaged:
             raise
         except CountersignError as error:

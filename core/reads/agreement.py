@@ -11,11 +11,12 @@ from decimal import Decimal
 
 from sqlalchemy import Connection
 
+from core.errors import UnusableInput
 from core.reads import queries, rules
 from core.reads.answer import Answer, Target
 from core.reads.disagreement import Course
 from core.reads.listing import is_accepted, size_sum
-from core.reads.state import AI_SLOT, AiDecision, AiValue, Comparison, OpenedRead, Task
+from core.reads.state import AI_SLOTS, SHADOW_SLOT, AiDecision, AiValue, Comparison, OpenedRead, Task
 from core.trials.charter import Charter
 
 
@@ -52,6 +53,7 @@ class AiPair:
     final: Decimal | None
     unit: str
     use: str
+    lock: str
     ai_entry: int
     entry: int
 
@@ -102,7 +104,7 @@ def _runs(session: Connection, charter: Charter, task: Task) -> dict[tuple[str, 
 def ai_pairs(session: Connection, trial: str) -> list[AiPair]:
     """AI against people: shown values lesion by lesion, and the sealed AI read against each human read by sums."""
     pairs = []
-    opened = [each for each in queries.opened_reads(session, trial) if not each.excluded]
+    opened = [each for each in queries.opened_reads(session, trial, shadow=True) if not each.excluded]
     for each in opened:
         charter = queries.charter_for(session, trial, each.task.charter_version)
         values = _runs(session, charter, each.task)
@@ -123,6 +125,7 @@ def ai_pairs(session: Connection, trial: str) -> list[AiPair]:
                         size_sum(target, use.endpoint),
                         value.unit,
                         use.use,
+                        value.lock,
                         value.entry,
                         each.task.sealed_entry or 0,
                     )
@@ -131,43 +134,42 @@ def ai_pairs(session: Connection, trial: str) -> list[AiPair]:
 
 
 def _sealed_pairs(session: Connection, trial: str, opened: list[OpenedRead]) -> list[AiPair]:
+    """Sums of the AI's blind read, in phase 4 or in shadow, against each human read of the same time point."""
     pairs = []
-    for third in (each for each in opened if each.task.slot == AI_SLOT):
+    for third in (each for each in opened if each.task.slot in AI_SLOTS):
         charter = queries.charter_for(session, trial, third.task.charter_version)
+        standing = "shadow" if third.task.slot == SHADOW_SLOT else "gated"
+        here = (third.task.subject, third.task.time_point)
+        locks = queries.sealed_run_locks(session, trial, *here, standing)
         human = [
             each
             for each in opened
-            if each.task.slot != AI_SLOT
-            and (each.task.subject, each.task.time_point) == (third.task.subject, third.task.time_point)
+            if each.task.slot not in AI_SLOTS and (each.task.subject, each.task.time_point) == here
         ]
         for endpoint in (each for each in charter.endpoints if each.kind == "primary"):
             ai = burden(third.answer, endpoint.id)
             for each in human:
                 theirs = burden(each.answer, endpoint.id)
                 if ai is not None and theirs is not None:
-                    pairs.append(
-                        AiPair(
-                            trial,
-                            each.task.subject,
-                            each.task.time_point,
-                            endpoint.id,
-                            "sum",
-                            each.task.reader,
-                            ai,
-                            theirs,
-                            theirs if is_accepted(session, each.task) else None,
-                            endpoint.unit,
-                            "sealed",
-                            third.task.sealed_entry or 0,
-                            each.task.sealed_entry or 0,
-                        )
-                    )
+                    pairs.append(_sealed_pair(session, endpoint, third, each, ai, theirs, standing, locks))
     return pairs
 
 
+def _sealed_pair(
+    session: Connection, endpoint: rules.Endpoint, third: OpenedRead, human: OpenedRead, ai: Decimal,
+    theirs: Decimal, standing: str, locks: tuple[str, ...],
+) -> AiPair:  # fmt: skip
+    return AiPair(
+        human.task.trial, human.task.subject, human.task.time_point, endpoint.id, "sum", human.task.reader, ai,
+        theirs, theirs if is_accepted(session, human.task) else None, endpoint.unit,
+        "shadow" if standing == "shadow" else "sealed", " ".join(locks), third.task.sealed_entry or 0,
+        human.task.sealed_entry or 0,
+    )  # fmt: skip
+
+
 def burden(answer: Answer, endpoint: str) -> Decimal | None:
-    """Sum of an answer's measured targets; None where one of them has no size."""
-    if endpoint in answer.not_evaluable:
+    """Sum of an answer's measured targets; None where there are none, or one of them has no size."""
+    if endpoint in answer.not_evaluable or not answer.targets:
         return None
     sizes = [size_sum(each, endpoint) if each.state == "measured" else None for each in answer.targets]
     gone = [each.state in ("gone", "merged") for each in answer.targets]
@@ -211,7 +213,12 @@ def _by_slot(session: Connection, compared: Comparison) -> dict[str, dict[str, s
     for slot, given in answers.items():
         told[slot] = {}
         for endpoint in charter.endpoints:
-            found = rules.course(charter, endpoint, given)
+            try:
+                found = rules.course(charter, endpoint, given)
+            except UnusableInput:
+                # A model may find other lesions than at its baseline; a person's answer is checked before it is locked.
+                told[slot][endpoint.id] = "not comparable"
+                continue
             told[slot][endpoint.id] = _in_words(found, endpoint, given, compared.time_point)
     return told
 

@@ -14,25 +14,28 @@ from core.reads.answer import FORMAT, read_answer, sealed_text
 from core.reads.locking import LockAnswer
 from core.reads.ports import keeper_of
 from core.reads.sealing import Sealed
-from core.reads.state import AI_SLOT, human_slots
+from core.reads.state import AI_SLOT, AI_SLOTS, SHADOW_SLOT, human_slots
 from core.trials import queries as trials
 from core.trials.charter import Charter
 from core.work import Desk, Receipt
 
 
-def seal_ai_read(desk: Desk, command: LockAnswer) -> Receipt:
+def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Receipt:
     """The AI's own read of a time point, sealed like a person's, before the human reads open. Never the accepted one.
+
+    In shadow no gate is needed: the read opens with the others, is shown to nobody and counts in agreement alone.
 
     Raises:
         Refused: the primary use is not open, the human reads are open already, or the AI read is locked.
     """
     inference = Actor.of_service("inference")
-    sealed = _ai_seal(desk, inference, command)
+    slot = SHADOW_SLOT if shadow else AI_SLOT
+    sealed = _ai_seal(desk, inference, command, slot)
     with desk.open(inference, asked="ai.seal_read") as work:
-        charter, under, on = _ai_facts(work.session, inference, command)
+        charter, under, on = _ai_facts(work.session, inference, command, slot)
         begun = work.record(
             words.ReadBegun(
-                subject=command.subject, time_point=command.time_point, slot=AI_SLOT, assigned=AI_SLOT,
+                subject=command.subject, time_point=command.time_point, slot=slot, assigned=slot,
                 charter_version=charter.version, slots=human_slots(charter.reading.readers), on=on,
             ),
             under=under, trial=command.trial,
@@ -42,11 +45,11 @@ def seal_ai_read(desk: Desk, command: LockAnswer) -> Receipt:
     return work.receipts[-1]
 
 
-def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer) -> Sealed:
+def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer, slot: str) -> Sealed:
     """Asked before anything is written, so that a refusal leaves no secret behind; sealed outside the lock."""
     try:
         with desk.reading() as session:
-            charter, _, on = _ai_facts(session, inference, command)
+            charter, _, on = _ai_facts(session, inference, command, slot)
             stated = {
                 "format": FORMAT, "trial": command.trial, "subject": command.subject,
                 "time_point": command.time_point, "scanned_on": on,
@@ -54,10 +57,10 @@ def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer) -> Sealed:
             answer = read_answer(stated)
             earlier = [
                 each.answer
-                for each in queries.opened_reads(session, command.trial, command.subject)
-                if each.task.slot == AI_SLOT
+                for each in queries.opened_reads(session, command.trial, command.subject, shadow=True)
+                if each.task.slot == slot
             ]
-            problems = rules.answer_problems(charter, answer, earlier)
+            problems = rules.answer_problems(charter, answer, earlier, by_ai=True)
     except Refused as refusal:
         desk.record_refusal(inference.user, "ai.seal_read", refusal)
         raise
@@ -67,7 +70,7 @@ def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer) -> Sealed:
     return keeper_of(desk.signer).seal(desk.occasion().id, text)
 
 
-def _ai_facts(session: Connection, inference: Actor, command: LockAnswer) -> tuple[Charter, Decision, str]:
+def _ai_facts(session: Connection, inference: Actor, command: LockAnswer, slot: str) -> tuple[Charter, Decision, str]:
     """Charter, decision and date of acquisition; raises Refused or NotFound."""
     charter = trials.charter_of(session, command.trial)
     primary = next(each for each in charter.endpoints if each.kind == "primary")
@@ -77,7 +80,8 @@ def _ai_facts(session: Connection, inference: Actor, command: LockAnswer) -> tup
     begun = queries.current_tasks(session, command.trial, command.subject, command.time_point)
     found = {
         "opened": any(each.state == "opened" for each in begun),
-        "locked": any(each.slot == AI_SLOT for each in begun),
+        "locked": any(each.slot == slot for each in begun),
+        "shadow": slot == SHADOW_SLOT,
     }
     relations = [name for name, holds in found.items() if holds]
     facts = facts_of(session, inference, "ai.seal_read", command.trial, *relations, endpoint=primary.id)
@@ -88,7 +92,7 @@ def withdraw_ai_read(desk: Desk, assignment: str, says: str) -> Receipt:
     """Give up an AI read that began and will not be sealed, so that human reads do not wait for it."""
     with desk.open(READS, asked="read.withdraw") as work:
         task = queries.task(work.session, assignment)
-        if task.slot != AI_SLOT or task.locked:
+        if task.slot not in AI_SLOTS or task.locked:
             raise UnusableInput("Only an AI read that is not locked can be withdrawn.")
         under = permit(READS, "read.withdraw", facts_of(work.session, READS, "read.withdraw", task.trial))
         work.record(words.ReadWithdrawn(assignment=assignment, says=says), under=under, trial=task.trial)

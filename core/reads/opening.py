@@ -15,7 +15,7 @@ from core.reads.acting import READS, facts_of, move_time_point
 from core.reads.disagreement import Fired
 from core.reads.ports import keeper_of
 from core.reads.sealing import Sealed, open_seal
-from core.reads.state import AI_SLOT
+from core.reads.state import AI_SLOTS
 from core.trials import queries as trials
 from core.trials.charter import Charter
 from core.work import Desk, Work
@@ -73,7 +73,7 @@ def _compare(work: Work, trial: str, subject: str, time_point: str) -> None:
     here = queries.current_tasks(session, trial, subject, time_point)
     charter = queries.charter_for(session, trial, here[-1].charter_version)
     answers = queries.answers_by_slot(session, trial, subject, until=here[-1].acquired_on)
-    sealed = tuple(str(each.sealed) for each in here if each.slot != AI_SLOT)
+    sealed = tuple(str(each.sealed) for each in here if each.slot not in AI_SLOTS)
     compared = _record(work, trial, subject, time_point, charter, sealed, rules.fired_at(charter, answers, time_point))
     move_time_point(work, trial, subject, time_point, "time_point.read", compared)
     expected = trials.time_points_of(session, trial, subject)
@@ -113,5 +113,5 @@ def compare_course(desk: Desk, trial: str, subject: str) -> str:
 def _compare_course(work: Work, trial: str, subject: str, charter: Charter) -> str:
     answers = queries.answers_by_slot(work.session, trial, subject)
     held = queries.current_tasks(work.session, trial, subject)
-    sealed = tuple(str(each.sealed) for each in held if each.slot != AI_SLOT and each.sealed)
+    sealed = tuple(str(each.sealed) for each in held if each.slot not in AI_SLOTS and each.sealed)
     return _record(work, trial, subject, None, charter, sealed, rules.fired_over(charter, answers))

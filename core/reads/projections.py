@@ -151,6 +151,18 @@ ai_values = Table(
     Column("report", Text),
     Column("entry", Integer, nullable=False),
 )
+ai_runs = Table(
+    "read_ai_run", metadata,
+    Column("run", String(64), primary_key=True),
+    Column("trial", String(16), nullable=False, index=True),
+    Column("subject", String(64), nullable=False),
+    Column("time_point", String(32), nullable=False),
+    Column("endpoint", String(32)),
+    Column("standing", String(12), nullable=False),
+    Column("sealed", Boolean, nullable=False),
+    Column("lock", String(64), nullable=False),
+    Column("entry", Integer, nullable=False),
+)
 locks = Table(
     "read_lock", metadata,
     Column("lock", String(64), primary_key=True),
@@ -310,6 +322,10 @@ def remember_final(session: Connection, entry: Recorded, event: words.ReadSigned
 @projects(model_words.RunFinished)
 def remember_ai_value(session: Connection, entry: Recorded, event: model_words.RunFinished) -> None:
     """Only a gated, unsealed run for an endpoint is ever offered; shadow and exploratory ones are not for readers."""
+    keep(
+        session, ai_runs, run=event.run, trial=entry.trial, subject=event.subject, time_point=event.time_point,
+        endpoint=event.endpoint, standing=event.standing, sealed=event.sealed, lock=event.lock, entry=entry.seq,
+    )  # fmt: skip
     if event.standing != "gated" or event.sealed or event.endpoint is None:
         return
     for value in event.values:

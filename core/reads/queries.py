@@ -19,6 +19,8 @@ from core.reads.answer import Answer, answer_under_seal
 from core.reads.blinding import Hidden, Seen, Shown, view_of
 from core.reads.state import (
     AI_SLOT,
+    AI_SLOTS,
+    SHADOW_SLOT,
     Adjudication,
     AiValue,
     Comparison,
@@ -123,7 +125,7 @@ def current_tasks(session: Connection, trial: str, subject: str, time_point: str
     return [
         each
         for each in tasks_of(session, trial, subject, time_point)
-        if (each.slot == AI_SLOT or each.assigned in held) and each.state != "withdrawn"
+        if (each.slot in AI_SLOTS or each.assigned in held) and each.state != "withdrawn"
     ]
 
 
@@ -157,19 +159,23 @@ def all_seals_in(session: Connection, trial: str, subject: str, time_point: str)
 # Opened reads
 
 
-def opened_reads(session: Connection, trial: str, subject: str | None = None) -> list[OpenedRead]:
-    """Every opened read, replaced holders' included and marked `excluded`. Not blinded: for use cases and reports
-    of a trial's record, which pass `view_of` themselves."""
+def opened_reads(
+    session: Connection, trial: str, subject: str | None = None, *, shadow: bool = False
+) -> list[OpenedRead]:
+    """Every opened read, replaced holders' included and marked `excluded`; the AI's shadow reads only where asked for.
+
+    Not blinded: for use cases and reports of a trial's record, which pass `view_of` themselves.
+    """
     table = tables.answers
     held = {each.assigned for each in slots_of(session, trial, subject)}
     reads = []
     for each in tasks_of(session, trial, subject):
-        if each.state != "opened":
+        if each.state != "opened" or (each.slot == SHADOW_SLOT and not shadow):
             continue
         rows = session.execute(select(table).where(table.c.assignment == each.assignment).order_by(table.c.entry)).all()
         answer = next(answer_under_seal(row.plaintext.encode()) for row in rows if not row.marks)
         own = next((answer_under_seal(row.plaintext.encode()) for row in rows if row.marks), None)
-        excluded = each.slot != AI_SLOT and each.assigned not in held
+        excluded = each.slot not in AI_SLOTS and each.assigned not in held
         reads.append(OpenedRead(each, answer, own, excluded))
     return reads
 
@@ -189,7 +195,8 @@ def answers_by_slot(
 
 def own_answers(session: Connection, trial: str, subject: str, assigned: str) -> list[Answer]:
     """A slot holder's own opened answers, which the next time point is measured against."""
-    return [each.answer for each in opened_reads(session, trial, subject) if each.task.assigned == assigned]
+    opened = opened_reads(session, trial, subject, shadow=True)
+    return [each.answer for each in opened if each.task.assigned == assigned]
 
 
 def opened_reads_for(
@@ -332,6 +339,24 @@ def ai_values_of(session: Connection, charter: Charter, trial: str, subject: str
             row.value, row.uncertainty, row.lock, row.gate, row.tracking_uid, row.segmentation, row.report, row.entry,
         )  # fmt: skip
     return list(newest.values())
+
+
+def sealed_run_locks(session: Connection, trial: str, subject: str, time_point: str, standing: str) -> tuple[str, ...]:
+    """Locks of the sealed runs behind an AI read of a time point: gated, or in shadow."""
+    table = tables.ai_runs
+    rows = session.execute(
+        select(table.c.lock)
+        .where(
+            table.c.trial == trial,
+            table.c.subject == subject,
+            table.c.time_point == time_point,
+            table.c.standing == standing,
+            table.c.sealed.is_(True),
+        )
+        .order_by(table.c.lock)
+        .distinct()
+    )
+    return tuple(row.lock for row in rows)
 
 
 def shown_runs(session: Connection, assignment: str) -> set[tuple[str, str]]:

@@ -14,6 +14,7 @@ from core.reads.answer import Answer, as_baseline, as_time_point, coding_problem
 from core.reads.criteria import CRITERIA, criterion
 from core.reads.criteria.answer import Baseline
 from core.reads.criteria.derived import Criterion, Derived
+from core.reads.criteria.organs import is_seed
 from core.reads.disagreement import Course, Fired, Trigger
 from core.trials.charter import Charter, RecistEndpoint, VolumetricEndpoint
 
@@ -123,9 +124,15 @@ def course(
     return Course(tuple(derived), subject)
 
 
-def answer_problems(charter: Charter, answer: Answer, earlier: Sequence[Answer]) -> list[str]:
+def answer_problems(
+    charter: Charter, answer: Answer, earlier: Sequence[Answer], *, by_ai: bool = False
+) -> list[str]:
     """Everything that keeps an answer from being locked: codes, sizes, marks against the reader's own baseline."""
     wrong = coding_problems(answer, (each.id for each in charter.endpoints))
+    if not by_ai:
+        # Else any number of targets in one organ could pass as places of their own.
+        seeded = [each for each in answer.targets if is_seed(each.location)]
+        wrong += [f"target {each.lesion}: {each.location!r} names no organ" for each in seeded]
     for endpoint in charter.endpoints:
         try:
             course(charter, endpoint, [*earlier, answer])

@@ -9,6 +9,9 @@ from decimal import Decimal
 from core.reads.answer import Answer
 
 AI_SLOT = "ai"
+#: The AI reading in shadow: computed, sealed, shown to nobody and counted nowhere but in agreement (TRIAL 2).
+SHADOW_SLOT = "shadow"
+AI_SLOTS = frozenset({AI_SLOT, SHADOW_SLOT})
 
 
 def human_slots(readers: int) -> tuple[str, ...]:

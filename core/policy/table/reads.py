@@ -1,4 +1,4 @@
-"""Rows about reads (F-5nn forbids, P-5nn permits). What AI may do at each door stands with the gates (F-61n to F-63n)."""
+"""Rows about reads (F-5nn forbids, P-5nn permits). The doors of AI stand with the gates (F-61n to F-63n)."""
 
 from core.policy.state import Actor, Facts, Rule, Stage, allow, forbid, related, use_closed
 
@@ -8,6 +8,11 @@ LIVE = frozenset({Stage.LIVE})
 def _by_a_service(actor: Actor, facts: Facts) -> bool:
     """the actor is a service, not a person"""
     return actor.service
+
+
+def _primary_closed(actor: Actor, facts: Facts) -> bool:
+    """AI use not open: primary, and the read is not in shadow"""
+    return "shadow" not in facts.relations and use_closed("primary")(actor, facts)
 
 
 ROWS: tuple[Rule, ...] = (
@@ -49,7 +54,7 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-525", "read.mark", "No endpoint of this charter shows AI after the reader's own marks.",
            when=related("nothing_after_own")),
     # AI as the sealed third reader.
-    forbid("F-532", "ai.seal_read", "AI use for the primary endpoint is not open.", when=use_closed("primary")),
+    forbid("F-532", "ai.seal_read", "AI use for the primary endpoint is not open.", when=_primary_closed),
     forbid("F-533", "ai.seal_read", "The human reads of this time point are open; an AI read comes too late.",
            when=related("opened")),
     forbid("F-534", "ai.seal_read", "The AI read of this time point is locked already.", when=related("locked")),

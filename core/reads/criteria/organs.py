@@ -40,6 +40,8 @@ ORGANS: dict[str, tuple[str, ...]] = {
     "uterus": ("uterus", "uterine", "cervix"),
 }
 NODES = "lymph_nodes"
+#: How the AI names the place of a lesion that a person pointed at: a place of its own, no organ is known.
+_SEED = re.compile(r"seed [A-Za-z0-9_-]{1,64}")
 _NODE_WORDS = ("node", "nodes", "lymph node", "lymph nodes", "nodal")
 _BY_WORD = {word: organ for organ, words in ORGANS.items() for word in words}
 
@@ -50,6 +52,8 @@ def organ_of(location: str, kind: Kind) -> str:
     Raises:
         UnusableInput: no organ or more than one is named, or an extranodal lesion is said to be a node.
     """
+    if is_seed(location) and kind == "extranodal":
+        return location
     plain = " ".join(re.findall(r"[a-z]+", location.lower().replace("_", " ")))
     named_node = any(re.search(rf"\b{word}\b", plain) for word in _NODE_WORDS)
     if kind == "nodal":
@@ -64,3 +68,8 @@ def organ_of(location: str, kind: Kind) -> str:
             next_step=f"Name one of: {', '.join(sorted(ORGANS))}.",
         )
     return found.pop()
+
+
+def is_seed(location: str) -> bool:
+    """Whether a location is the AI's name of a seed, which no reader may use for a lesion."""
+    return _SEED.fullmatch(location) is not None

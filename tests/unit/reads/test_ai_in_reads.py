@@ -6,9 +6,10 @@ import pytest
 
 from core.errors import Refused, UnusableInput
 from core.policy.state import Actor
-from core.reads import agreement, queries
+from core.reads import agreement, listing, queries
 from core.reads.ai_reads import seal_ai_read
 from core.reads.locking import LockAnswer, show_ai_values
+from core.reads.state import OpenedRead
 from core.trials.charter_check import read_charter
 from tests.builders.reads import (
     BOTH,
@@ -256,3 +257,65 @@ def test_a_hidden_ai_read_is_not_among_the_adjudicators_letters(house: HouseUnde
         found = queries.awaiting_adjudication(session, TRIAL)[0]
     with pytest.raises(UnusableInput, match="no read C"):
         decide(house, found.compared, "C")
+
+
+@req("GAT-02", "RDG-06")
+def test_a_shadow_read_counts_in_agreement_alone(house: HouseUnderTest) -> None:
+    """Computed and sealed without a gate, opened with the others, in no list but that of agreement."""
+    a_live_trial(house)
+    assign(house, BOTH)
+    seal_ai_read(house.desk, ai_answer("55.0"), shadow=True)
+    a_run(house, "run-9", "BL", "1.0 mm3", standing="shadow", sealed=True)
+    for reader, mm in (("reader-1", "50.0"), ("reader-2", "51.0")):
+        begin(house, reader)
+        seal(house, reader, baseline_answer(mm))
+    house.work()
+
+    with house.desk.reading() as session:
+        pairs = agreement.ai_pairs(session, TRIAL)
+        assert [(str(one.ai), str(one.before), one.lock, one.use) for one in pairs] == [
+            ("55.0", "50.0", "lock-1", "shadow"),
+            ("55.0", "51.0", "lock-1", "shadow"),
+        ]
+        values = listing.read_values(session, TRIAL)
+        assert {one.slot for one in values} == {"reader_1", "reader_2"}
+        assert {one.entry for one in values} <= {entry.seq for entry in house.entries()}
+        assert [one.slot for one in listing.responses(session, TRIAL, ai=True)] == ["reader_1"] * 2 + ["reader_2"] * 2
+        seen = queries.opened_reads_for(session, "imaging-lead", TRIAL)
+        assert {one.task.slot for one in seen if isinstance(one, OpenedRead)} == {"reader_1", "reader_2"}
+        assert [one.user for one in listing.reader_rows(session, TRIAL)] == ["reader-1", "reader-2", "adjudicator"]
+        assert [one.waits_for for one in listing.unread(session, TRIAL)] == [("reader_1", "reader_2")] * 2
+        assert agreement.adjudication_rows(session, TRIAL) == []
+
+
+@req("RDG-05", "RDG-06")
+def test_a_difference_is_listed_with_every_slots_response(house: HouseUnderTest) -> None:
+    a_live_trial(house)
+    assign(house, BOTH)
+    open_gate(house, 4, "primary", "response")
+    seeded = target("L1", "55.0", "60.0", location="seed L1")
+    seal_ai_read(house.desk, LockAnswer(TRIAL, SUBJECT, "BL", {"targets": [seeded]}))
+    for reader, mm in (("reader-1", "50.0"), ("reader-2", "80.0")):
+        begin(house, reader)
+        with pytest.raises(UnusableInput, match="names no organ"):
+            seal(house, reader, {"targets": [target("T01", mm, "60.0", location="seed L1")]})
+        seal(house, reader, baseline_answer(mm))
+    house.work()
+    with house.desk.reading() as session:
+        row = agreement.adjudication_rows(session, TRIAL)[0]
+        assert {slot: said["response"] for slot, said in row.by_slot.items()} == {
+            "ai": "55.0 mm",
+            "reader_1": "50.0 mm",
+            "reader_2": "80.0 mm",
+        }
+        assert (row.chosen_slot, row.triggers) == (None, ("ADJ-2",))
+        assert listing.accepted_slot(session, TRIAL, SUBJECT) is None
+    decide(house, queries_compared(house))
+    with house.desk.reading() as session:
+        row = agreement.adjudication_rows(session, TRIAL)[0]
+        assert row.chosen_slot == listing.accepted_slot(session, TRIAL, SUBJECT)
+
+
+def queries_compared(house: HouseUnderTest) -> str:
+    with house.desk.reading() as session:
+        return queries.awaiting_adjudication(session, TRIAL)[0].compared

@@ -30,7 +30,7 @@ ROOT = HERE.parent
 TORCH = "2.13.0"
 BUILD_TOOLS = ["hatchling>=1.27", "editables>=0.5", "setuptools>=80"]
 # The same tools and what they need; `--no-build-isolation` then uses these and fetches nothing unchecked.
-BUILD = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "setuptools", "trove-classifiers")
+BUILD = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "setuptools", "tomlkit", "trove-classifiers")
 
 
 def resolved(wanted: list[str], *options: str, only_public: bool = False) -> dict[str, tuple[str, str]]:

@@ -1,0 +1,290 @@
+"""`countersign validate`: protocols, test sets, runs, deviations and releases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.signing import AsOption
+
+if TYPE_CHECKING:
+    from validation.runner import Outcome
+
+app = typer.Typer(no_args_is_help=True, help="Validation of this installation and of model versions.")
+APPS = {"validate": app}
+
+ProtocolArgument = Annotated[str, typer.Argument(metavar="PROTOCOL", help="Id of a protocol.")]
+VersionOption = Annotated[int, typer.Option("--version", help="Version; the newest where not given.")]
+TextArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped protocol, or a YAML file.")]
+LockOption = Annotated[str, typer.Option("--lock", help="Lock that the protocol is about.")]
+UseOption = Annotated[int, typer.Option("--use", help="1 qc, 2 cohort, 3 secondary, 4 primary.")]
+EndpointOption = Annotated[str, typer.Option("--endpoint", help="Endpoint id, for uses 3 and 4.")]
+DataOption = Annotated[
+    str, typer.Option("--data", envvar="COUNTERSIGN_DATA", help="Folder of clinical test cases.", show_default=False)
+]
+
+
+@app.command("list")
+@told
+def list_(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Protocols with the signature each waits for, runs with their verdicts, open deviations, releases."""
+    from validation import queries
+
+    with house(home).desk.reading() as session:
+        plans = queries.protocol_lines(session)
+        lines = queries.validation_lines(session)
+        open_ones = [dict(row) for row in queries.deviation_lines(session) if row["state"] == "open"]
+        released = [dict(row) for target in ("installation",) for row in queries.releases_of(session, target)]
+    runs = {line.run: line for line in lines}
+    words = ["Protocols"]
+    words += [f"  {p['protocol']} v{p['version']}  {p['kind']} {p['lock'] or 'installation'}  {p['state']}"
+              + (f", waits for {p['waits_for'].replace(':', ', ')}" if p["waits_for"] else "") for p in plans]
+    words += ["Runs"]
+    words += [f"  {one.run}  {one.state}: {(one.verdict or 'no verdict').replace('_', ' ')}" for one in runs.values()]
+    words += ["Open deviations", *(f"  {d['deviation']} ({d['klass_name']}): {d['says']}" for d in open_ones)]
+    words += ["Releases", *(f"  {r['target']} {r['what']} by {r['person']}, {r['at']}" for r in released)]
+    data = {
+        "protocols": plans, "open_deviations": open_ones, "releases": released,
+        "runs": [{"run": one.run, "state": one.state, "verdict": one.verdict} for one in runs.values()],
+    }
+    answer(data, as_json=as_json, words="\n".join(words))
+
+
+@app.command()
+@told
+def shipped() -> None:
+    """Names of the protocols that ship as drafts."""
+    from validation.protocol import shipped as names
+
+    typer.echo("\n".join(names()))
+
+
+def _text(name: str) -> str:
+    from pathlib import Path
+
+    from validation.protocol import template
+
+    path = Path(name)
+    return path.read_text(encoding="utf-8") if path.suffix in (".yaml", ".yml") and path.is_file() else template(name)
+
+
+@app.command()
+@told
+def seal(
+    name: TextArgument, person: AsOption, lock: LockOption, use: UseOption = 3, endpoint: EndpointOption = "",
+    data: DataOption = "", home: HomeOption = None,
+) -> None:
+    """Seal the test set of a protocol before it is drafted: which cases will judge, with their digests."""
+    from pathlib import Path
+
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.protocol import filled
+    from validation.usecases import SealTestSet, seal_test_set
+
+    opened = house(home)
+    text = filled(_text(name), lock=lock, use=use, endpoint=endpoint or None)
+    sign(opened.desk, seal_test_set(opened.desk, Actor(person), SealTestSet(text, Path(data) if data else None)))
+
+
+@app.command()
+@told
+def draft(
+    name: TextArgument, person: AsOption, lock: LockOption = "", use: UseOption = 3, endpoint: EndpointOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Sign a protocol as its author; lock, use, endpoint and the digest of a sealed test set are filled in."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation import queries
+    from validation.protocol import filled, read
+    from validation.usecases import DraftProtocol, draft_protocol
+
+    opened = house(home)
+    text = _text(name)
+    if lock:
+        text = filled(text, lock=lock, use=use, endpoint=endpoint or None)
+    plan = read(text)
+    if plan.test_set is not None:
+        with opened.desk.reading() as session:
+            sealed = queries.test_set_row(session, plan.test_set.id)
+        text = filled(text, lock=lock, test_set_digest=sealed["digest"])
+    sign(opened.desk, draft_protocol(opened.desk, Actor(person), DraftProtocol(text)))
+
+
+@app.command("sign")
+@told
+def sign_(protocol: ProtocolArgument, person: AsOption, version: VersionOption = 0, home: HomeOption = None) -> None:
+    """Give the next signature under a protocol: review or approval, in the order that it asks for."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.usecases import SignProtocol, sign_protocol
+
+    opened = house(home)
+    command = SignProtocol(protocol, _version(opened, protocol, version))
+    sign(opened.desk, sign_protocol(opened.desk, Actor(person), command))
+
+
+def _version(opened: Any, protocol: str, version: int) -> int:
+    from validation.queries import protocol_row
+
+    with opened.desk.reading() as session:
+        return int(protocol_row(session, protocol, version or None)["version"])
+
+
+@app.command("open")
+@told
+def open_(
+    test_set: Annotated[str, typer.Argument(metavar="TEST-SET")], protocol: ProtocolArgument, person: AsOption,
+    version: VersionOption = 0, home: HomeOption = None,
+) -> None:
+    """Open a test set for a protocol: first or second of two persons, whichever is missing."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.usecases import OpenTestSet, open_test_set
+
+    opened = house(home)
+    command = OpenTestSet(test_set, protocol, _version(opened, protocol, version))
+    sign(opened.desk, open_test_set(opened.desk, Actor(person), command))
+
+
+@app.command()
+@told
+def installation(
+    person: AsOption,
+    protocols: Annotated[str, typer.Option(help="Ids, in order, separated by commas.")] =
+    "IQ-INSTALLATION,OQ-INSTALLATION",
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:
+    """Run the approved IQ and OQ of this installation. Ends with 1 where a verdict is not passed."""
+    from core.policy.state import Actor
+    from countersign.qualification import checks_of, environment
+    from validation.runner import Bench, RunProtocol, run_protocol
+
+    opened = house(home)
+    bench = Bench(environment(opened), checks_of(opened, person), say=_say(as_json))
+    outcomes = [run_protocol(opened.desk, Actor(person), RunProtocol(name.strip()), bench)
+                for name in protocols.split(",")]
+    _tell(outcomes, as_json=as_json)
+
+
+@app.command()
+@told
+def model(
+    protocol: ProtocolArgument, person: AsOption, version: VersionOption = 0, data: DataOption = "",
+    home: HomeOption = None, as_json: JsonOption = False,
+) -> None:
+    """Run an approved protocol on the lock that it names. Ends with 1 where the verdict is not passed."""
+    from pathlib import Path
+
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+    from countersign.adapters.locked_model import RegistryModel
+    from countersign.qualification import environment
+    from validation.queries import protocol_row
+    from validation.runner import Bench, RunProtocol, run_protocol
+
+    opened = house(home)
+    with opened.desk.reading() as session:
+        row = protocol_row(session, protocol, version or None)
+    if row["lock"] is None:
+        raise UnusableInput(f"{protocol} is about this installation.", next_step="`countersign validate installation`.")
+    asked = RegistryModel(opened.desk, row["lock"])
+    about = {f"model {name}": value for name, value in asked.environment().items()}
+    bench = Bench(environment(opened) | about, model=asked, data=Path(data) if data else None, say=_say(as_json))
+    _tell([run_protocol(opened.desk, Actor(person), RunProtocol(protocol, row["version"]), bench)], as_json=as_json)
+
+
+def _say(as_json: bool) -> Any:
+    return (lambda text: None) if as_json else typer.echo
+
+
+def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
+    from audit.vocabulary.registry import fields_of
+
+    data = [
+        {"run": one.run, "verdict": one.verdict, "strata": [fields_of(part) for part in one.strata],
+         "criteria": [fields_of(part) for part in one.criteria], "deviations": list(one.deviations),
+         "report": fields_of(one.report), "entry": one.seq}
+        for one in outcomes
+    ]
+    words = []
+    for one in outcomes:
+        words += [f"{one.run}: {one.verdict.replace('_', ' ')} (entry {one.seq}, report {one.report.sha256[:12]}…)"]
+        words += [f"  {c.criterion}: {c.verdict.replace('_', ' ')}; {c.limit}; found {c.estimate or 'nothing'} "
+                  f"[{c.low or '-'}, {c.high or '-'}] on {c.subjects}" for c in one.criteria]
+        words += [f"  {part.stratum}, {part.measure}: {part.verdict.replace('_', ' ')}" for part in one.strata]
+        words += [f"  deviation {name} is open" for name in one.deviations]
+    answer(data, as_json=as_json, words="\n".join(words))
+    if any(one.verdict != "passed" for one in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+@told
+def close(
+    deviation: Annotated[str, typer.Argument(help="Id of a deviation.")], person: AsOption,
+    cause: Annotated[str, typer.Option(help="Why it happened.")],
+    impact: Annotated[str, typer.Option(help="What it touches.")],
+    action: Annotated[str, typer.Option(help="What was done.")],
+    conclusion: Annotated[str, typer.Option(help="What follows.")], home: HomeOption = None,
+) -> None:
+    """Close a deviation; not by the person in whose run it arose."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.releases import CloseDeviation, close_deviation
+
+    opened = house(home)
+    command = CloseDeviation(deviation, cause, impact, action, conclusion)
+    sign(opened.desk, close_deviation(opened.desk, Actor(person), command))
+
+
+@app.command()
+@told
+def suspect(
+    run: Annotated[str, typer.Argument(help="Id of a run.")], person: AsOption,
+    cause: Annotated[str, typer.Option(help="Change, drift or incident.")],
+    scope: Annotated[str, typer.Option(help="What is to be done again: IQ, OQ, PQ.")], home: HomeOption = None,
+) -> None:
+    """Set what a run showed suspect: it counts no more until it is shown again."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.releases import MarkSuspect, mark_suspect
+
+    opened = house(home)
+    sign(opened.desk, mark_suspect(opened.desk, Actor(person), MarkSuspect(run, cause, scope)))
+
+
+@app.command()
+@told
+def release(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs that it rests on: IQ and OQ at least.")],
+    person: AsOption, conclusion: Annotated[str, typer.Option(help="What is released for what.")],
+    lock: LockOption = "", home: HomeOption = None,
+) -> None:
+    """QA's release of this installation, or of a lock."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.releases import SignRelease, sign_release
+
+    opened = house(home)
+    command = SignRelease(tuple(runs), conclusion, lock or None)
+    sign(opened.desk, sign_release(opened.desk, Actor(person), command))
+
+
+@app.command()
+@told
+def report(run: Annotated[str, typer.Argument(help="Id of a concluded run.")], home: HomeOption = None) -> None:
+    """The report of a run as the runner wrote it, JSON, digest checked."""
+    from core.errors import NotFound
+    from core.projection import from_reference
+    from validation.queries import run_row
+
+    opened = house(home)
+    with opened.desk.reading() as session:
+        row = run_row(session, run)
+    if row["report"] is None:
+        raise NotFound(f"{run} was not concluded; it has no report.", next_step="Run the protocol again.")
+    typer.echo(opened.desk.objects.get(from_reference(row["report"])).decode("utf-8"))

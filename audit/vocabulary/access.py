@@ -33,6 +33,21 @@ class IdentityChecked:
 
 
 @event(
+    "recovery.begun", signed_by="person", clause="RECORD 4; 21 CFR 11.300(c)",
+    sentence="{actor} began the recovery of {user}, whose key was lost: {because}; not before {not_before}",
+)
+class RecoveryBegun:
+    """The lost key is revoked beside this entry; a new one can be enrolled by two persons after the delay."""
+
+    user: str
+    because: str
+    how: str
+    code_sha256: str
+    not_before: str
+    code_until: str
+
+
+@event(
     "accountability.stated", signed_by="person", clause="21 CFR 11.10(j); 11.100(c)",
     sentence="{actor} stated: {statement}",
 )

@@ -22,7 +22,8 @@ class LedgerFounded:
     sentence="A {class} key of {holder} was enrolled: {public_key}",
 )
 class KeyEnrolled:
-    """A public key and whose it is. `identity` names how the person's identity was checked."""
+    """A public key and whose it is. `identity` names how the person's identity was checked; `recovered`: the holder
+    had another key that was lost, and two others stand in for its proof."""
 
     klass: str
     holder: str
@@ -32,6 +33,7 @@ class KeyEnrolled:
     certificate_sha256: str | None = None
     identity: str | None = None
     at_init: bool | None = None
+    recovered: bool | None = None
 
 
 @event(

@@ -10,8 +10,14 @@ from sqlalchemy import Connection
 
 from audit.entry import MalformedEntry, base64_text, check_profile
 from audit.signatures import NewKey, Proof, Signature
-from audit.vocabulary.access import AccountabilityStated, IdentityChecked, PasswordRenewed, PersonRegistered
-from audit.vocabulary.ledger import KeyEnrolled
+from audit.vocabulary.access import (
+    AccountabilityStated,
+    IdentityChecked,
+    PasswordRenewed,
+    PersonRegistered,
+    RecoveryBegun,
+)
+from audit.vocabulary.ledger import KeyEnrolled, KeyRevoked
 from core.access import queries, views
 from core.access.drafts import check_step, draft, self_relation
 from core.access.rules import IDENTITY_CHECKS, STATEMENT, Account, password_refusals, user_id_refusal
@@ -178,6 +184,7 @@ def enrol_key(desk: Desk, actor: Actor, command: EnrolKey, *, witness: Actor, wi
             klass="person", holder=command.user, public_key=base64_text(key.public_key),
             printed_name=row.printed_name, local_offset=row.local_offset,
             certificate_sha256=key.certificate_sha256, identity=row.identity,
+            recovered=True if row.account is Account.RECOVERING else None,
         )
         name = person_named(session, witness.user).printed_name
         view = views.enrolment(command.user, row.printed_name, row.identity or "", key.kid, f"{name} ({witness.user})")
@@ -207,12 +214,18 @@ def _may_enrol(desk: Desk, actor: Actor, command: EnrolKey) -> queries.PersonRow
     """The person, once the code is theirs and fresh; a key that counts is never made twice."""
     with desk.reading() as session:
         person = queries.registered(session, command.user)
-        if active_kids(session, command.user) or person.account not in (Account.REGISTERED, Account.CHECKED):
+        waiting = person.account in (Account.REGISTERED, Account.CHECKED, Account.RECOVERING)
+        if active_kids(session, command.user) or not waiting:
             raise AlreadyDone(
                 f"{command.user} has enrolled already; the one-time code was used up by it.",
-                next_step="Nothing was changed. A lost key needs recovery by two persons.",
+                next_step=f"Nothing was changed. A lost key is recovered: `countersign user recover {command.user}`.",
             )
         check_step(person, "key.enrolled")
+    if person.code_not_before is not None and desk.clock.now() < from_words(person.code_not_before):
+        raise UnusableInput(
+            f"The recovery of {command.user} waits until {person.code_not_before[:19].replace('T', ' ')} UTC, so that "
+            "its holder can object.", next_step="No key was made; come back then.",
+        )
     fitting = secrets.compare_digest(code_digest(command.user, command.code), person.code_sha256 or "")
     late = person.code_until is None or desk.clock.now() > from_words(person.code_until)
     if fitting and not late:
@@ -223,6 +236,51 @@ def _may_enrol(desk: Desk, actor: Actor, command: EnrolKey) -> queries.PersonRow
     )
     desk.record_refusal(command.user, "key.enrol", Refused(failure.fact, rule="F-00"))
     raise failure
+
+
+RECOVERY_DELAY_US = 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class BeginRecovery:
+    """Whose key was lost, why, and how their identity was checked again."""
+
+    user: str
+    because: str
+    how: str
+    code: str = field(default_factory=lambda: new_code(), repr=False)
+
+
+def begin_recovery(desk: Desk, actor: Actor, command: BeginRecovery) -> Proposal:
+    """One page: recovery begins and the lost key is revoked; after 24 hours two persons enrol a new one (RECORD 4)."""
+    if command.how not in IDENTITY_CHECKS:
+        raise UnusableInput(f"`{command.how}` is no way of checking an identity; known: {', '.join(IDENTITY_CHECKS)}.")
+
+    def propose(session: Connection, occasion: Occasion) -> list[Draft]:
+        relations = self_relation(actor, command.user)
+        beginning, revoking = (
+            permit(actor, action, queries.standing(session, actor, None, action, relations=relations))
+            for action in ("recovery.begin", "key.revoke")
+        )
+        person = queries.registered(session, command.user)
+        check_step(person, "recovery.begun")
+        kids = sorted(active_kids(session, command.user))
+        not_before = in_words(occasion.at_us + RECOVERY_DELAY_US)
+        begun = RecoveryBegun(
+            user=command.user, because=command.because, how=command.how,
+            code_sha256=code_digest(command.user, command.code), not_before=not_before,
+            code_until=in_words(occasion.at_us + RECOVERY_DELAY_US + CODE_LIFE_US),
+        )
+        view = views.recovery(command.user, person.printed_name, command.how, command.because, not_before, kids)
+        revoked = [
+            draft(session, actor, KeyRevoked(kid=kid, because=command.because), revoking, "approval",
+                  views.ending("Revoke a key", "key-revoked", command.user, person.printed_name, f"key {kid}",
+                               command.because), "key.revoke")
+            for kid in kids
+        ]
+        return [draft(session, actor, begun, beginning, "approval", view, "recovery.begin"), *revoked]
+
+    return desk.prepare(actor, propose, asked="recovery.begin")
 
 
 def state_accountability(desk: Desk, actor: Actor) -> Proposal:

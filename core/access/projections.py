@@ -17,6 +17,7 @@ from audit.vocabulary.access import (
     PersonClosed,
     PersonLockedOut,
     PersonRegistered,
+    RecoveryBegun,
     RoleGranted,
     RoleRevoked,
 )
@@ -43,6 +44,7 @@ people = Table(
     Column("identity", String(60)),
     Column("code_sha256", String(64)),
     Column("code_until", String(27)),
+    Column("code_not_before", String(27)),
     Column("key_at_init", Boolean, nullable=False),
     Column("password_since", String(27)),
     Column("locked_out_until", String(27)),
@@ -124,7 +126,13 @@ def remember_identity(session: Connection, entry: Recorded, event: IdentityCheck
 def remember_enrolment(session: Connection, entry: Recorded, event: KeyEnrolled) -> None:
     if event.klass == "person":
         _step(session, event.holder, "key.enrolled", key_at_init=bool(event.at_init), code_sha256=None, code_until=None,
-              password_since=entry.at)
+              code_not_before=None, password_since=entry.at)
+
+
+@projects(RecoveryBegun)
+def remember_recovery(session: Connection, entry: Recorded, event: RecoveryBegun) -> None:
+    _step(session, event.user, "recovery.begun", identity=event.how, code_sha256=event.code_sha256,
+          code_until=event.code_until, code_not_before=event.not_before)
 
 
 @projects(PasswordRenewed)

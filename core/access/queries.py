@@ -29,6 +29,7 @@ class PersonRow:
     identity: str | None
     code_sha256: str | None
     code_until: str | None
+    code_not_before: str | None
     key_at_init: bool
     password_since: str | None
     locked_out_until: str | None

@@ -25,6 +25,7 @@ class Account(StrEnum):
     CHECKED = "checked"  # identity seen by somebody, on record
     ENROLLED = "enrolled"  # holds a key, has not yet stated accountability
     ACTIVE = "active"
+    RECOVERING = "recovering"  # the key was lost and revoked; a new one waits for two persons and the delay
     CLOSED = "closed"
 
 
@@ -34,6 +35,11 @@ ACCOUNTS: Mapping[tuple[Account | None, str], Account] = {
     (Account.CHECKED, "identity.checked"): Account.CHECKED,  # a new one-time code after the first ran out
     (Account.CHECKED, "key.enrolled"): Account.ENROLLED,
     (Account.ENROLLED, "accountability.stated"): Account.ACTIVE,
+    (Account.ENROLLED, "recovery.begun"): Account.RECOVERING,
+    (Account.ACTIVE, "recovery.begun"): Account.RECOVERING,
+    (Account.RECOVERING, "recovery.begun"): Account.RECOVERING,  # a new one-time code, and the delay anew
+    (Account.RECOVERING, "key.enrolled"): Account.ENROLLED,
+    (Account.RECOVERING, "person.closed"): Account.CLOSED,
     (Account.REGISTERED, "person.closed"): Account.CLOSED,
     (Account.CHECKED, "person.closed"): Account.CLOSED,
     (Account.ENROLLED, "person.closed"): Account.CLOSED,
@@ -162,7 +168,7 @@ FOUNDING_WORDS = frozenset({
     "person.registered", "person.locked_out", "person.closed", "identity.checked",
     "accountability.stated", "role.granted", "role.revoked",
     "sop.drafted", "sop.reviewed", "sop.returned", "sop.approved", "sop.effective", "sop.superseded", "sop.retired",
-    "training.completed", "password.renewed",
+    "training.completed", "password.renewed", "recovery.begun",
 })
 # Whole nouns: keys and the record's own upkeep, and installation qualification (protocols, runs, deviations).
 FOUNDING_NOUNS = frozenset({
@@ -241,4 +247,5 @@ def _next_account_step(person: Founder) -> str:
         Account.REGISTERED: "system_owner or qa_auditor: countersign user check",
         Account.CHECKED: f"{person.user}: countersign user enrol",
         Account.ENROLLED: f"{person.user}: countersign user state",
+        Account.RECOVERING: f"two other persons, after the delay: countersign user enrol {person.user}",
     }.get(person.account, "nobody")

@@ -35,6 +35,14 @@ def enrolment(user: str, printed_name: str, identity_how: str, kid: str, witness
     ))
 
 
+def recovery(user: str, printed_name: str, how: str, because: str, not_before: str, kids: list[str]) -> View:
+    return View("Recover an account", "recovery-begun", (
+        ("Person", f"{printed_name} ({user})"), ("Identity checked by", how.replace("_", " ")), ("Why", because),
+        ("Keys revoked now", ", ".join(kids) or "none in force"), ("A new key not before", not_before),
+        ("The person was told by another way than this system", "yes"),
+    ))
+
+
 def accountability(printed_name: str, user: str, statement: str) -> View:
     return View("Accountability statement", "accountability-stated", (
         ("Person", f"{printed_name} ({user})"), ("Statement", statement),

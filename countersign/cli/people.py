@@ -144,6 +144,23 @@ def check(
     typer.echo(f"One-time code for {user}, valid for 72 hours: {code}")
 
 
+@user_app.command("recover")
+@told
+def recover(
+    user: str, acting: AsOption, because: BecauseOption,
+    how: Annotated[str, typer.Option(help="How you checked the identity again.")], home: HomeOption = None,
+) -> None:
+    """Key, password or second factor was lost: revoke now, enrol a new key by two persons after 24 hours."""
+    from core.access.enrolment import BeginRecovery, begin_recovery
+    from core.policy.state import Actor
+
+    opened = house(home)
+    command = BeginRecovery(user, because, how)
+    sign(opened.desk, begin_recovery(opened.desk, Actor(acting), command))
+    typer.echo(f"One-time code for {user}, valid from 24 to 96 hours from now: {command.code}")
+    typer.echo(f"Tell {user} by another way. Then: countersign user enrol {user} --as {acting} --witness SECOND-PERSON")
+
+
 @user_app.command("enrol")
 @told
 def enrol(

@@ -103,6 +103,8 @@ def account_acts(now: Model, who: str, users: list[str]) -> Iterator[tuple[Act, 
         yield ("password.renewed", who), replace(now, over=True)
     for user in users:
         same = {"self"} if user == who else set()
+        if now.account(user) is Account.ACTIVE and now.may(who, "recovery.begin", *same):
+            yield ("recovery.begun", user, who), replace(now, over=True)
         if now.account(user) is None and now.may(who, "person.register") and now.may(who, "identity.check", *same):
             yield ("person.registered", user, who), now.with_account(user, Account.CHECKED)
         for second in users:
@@ -305,8 +307,8 @@ def test_enrolments_by_the_root_key_alone_are_flagged_and_happen_once(tmp_path: 
 @req("GAT-03")
 def test_only_the_words_of_founding_are_permitted_in_founding() -> None:
     """Every permit row in force in founding is for an act of founding, the record's upkeep, or validation."""
-    nouns = {"person", "identity", "key", "password", "accountability", "role", "sop", "training", "installation",
-             "ledger", "clock", "backup"}
+    nouns = {"person", "identity", "key", "password", "recovery", "accountability", "role", "sop", "training",
+             "installation", "ledger", "clock", "backup"}
     validation = {"protocol", "run", "step", "deviation", "evidence", "release", "requirements", "validation",
                   "qualification"}
     for rule in TABLE:

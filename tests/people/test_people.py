@@ -174,6 +174,44 @@ def test_a_new_code_after_the_first_ran_out_lets_the_person_enrol(opened: HouseU
     assert opened.words()[-1] == "key.enrolled"
 
 
+@req("SIG-10", "SIG-05")
+def test_a_lost_key_is_recovered_by_two_persons_after_a_day_and_says_so_for_ever(opened: HouseUnderTest) -> None:
+    """RECORD 4: the old key is revoked at once, the new one waits, and the enrolment is marked as a recovery."""
+    ann = people.active(opened, "ann")
+    old = opened.house.signer.kid_of_person("ann")
+    command = enrolment.BeginRecovery("ann", "second factor lost", "staff_badge")
+    with pytest.raises(Refused, match="not on its holder"):
+        enrolment.begin_recovery(opened.desk, OWNER, enrolment.BeginRecovery("owner", "mine", "passport"))
+    opened.commit(enrolment.begin_recovery(opened.desk, OWNER, command))
+    assert opened.words()[-2:] == ["recovery.begun", "key.revoked"]
+    with pytest.raises((Refused, NotFound)):
+        usecase_training(opened, ann)
+
+    def enrol(witness: Actor = QA) -> None:
+        made = enrolment.enrol_key(
+            opened.desk, OWNER, enrolment.EnrolKey("ann", command.code, "nine lamps, grey harbour", "counter"),
+            witness=witness, witness_proof=opened.proof(witness.user))
+        opened.secrets["ann"], opened.counters["ann"] = made.key.one_time_secret, 0
+        opened.commit(made.proposal)
+
+    with pytest.raises(UnusableInput, match="so that its holder can object"):
+        enrol()
+    opened.clock.advance(hours=25)
+    with pytest.raises(Refused, match="two other persons"):
+        enrol(witness=OWNER)
+    enrol()
+
+    entry = opened.entries()[-1].body
+    assert entry["action"] == "key.enrolled"
+    assert entry["fields"]["recovered"] is True
+    assert len(entry["proofs"]) == 2
+    assert opened.house.signer.kid_of_person("ann") != old
+    assert "inactive" in standing(opened, "ann", "training.complete").relations, "the new key is tested by a statement"
+    proof = Proof("nine lamps, grey harbour", opened.proof("ann").code)
+    opened.desk.commit(enrolment.state_accountability(opened.desk, ann), proof)
+    assert "inactive" not in standing(opened, "ann", "training.complete").relations
+
+
 # -- nobody signs for somebody else ----------------------------------------------------------------------------------
 
 

@@ -19,16 +19,19 @@ from core.errors import UnusableInput
 
 EMPTY_SHA256 = file_digest(b"")
 MOST_FILES = 200_000
+# Up to this much of a delivery stays in memory; beyond it pixels are let go and read again.
+HELD_BYTES = 768 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One readable object: where it lies, its digests, and its header without pixels."""
+    """One readable object: where it lies, its digests, and its header; `whole` says that its pixels are still there."""
 
     path: Path
     size: int
     digests: ObjectDigests
     header: FileDataset
+    whole: bool
 
     @property
     def uid(self) -> str:
@@ -65,8 +68,7 @@ class Arrived:
 
     def read_again(self) -> FileDataset:
         """The whole object. Raises UnreadableDicom where the file is no longer the one that was digested."""
-        content = self.content()
-        return read_object(content)
+        return self.header if self.whole else read_object(self.content())
 
     def content(self) -> bytes:
         """The bytes of the file. Raises UnreadableDicom where they changed since they were digested."""
@@ -122,16 +124,18 @@ def read_delivery(folder: Path) -> Delivery:
         raise UnusableInput(f"The folder holds more than {MOST_FILES} files.", next_step="Send it in parts.")
     series: dict[str, list[Arrived]] = defaultdict(list)
     unfit: list[Unfit] = []
+    held = 0
     for path in paths:
-        found = _read(path)
+        found = _read(path, keep=held < HELD_BYTES)
         if isinstance(found, Unfit):
             unfit.append(found)
         else:
+            held += found.size
             series[str(found.header.SeriesInstanceUID)].append(found)
     return Delivery(folder, dict(series), unfit)
 
 
-def _read(path: Path) -> Arrived | Unfit:
+def _read(path: Path, *, keep: bool) -> Arrived | Unfit:
     if path.is_symlink() or not path.is_file():
         return Unfit(path, EMPTY_SHA256, 0, "not-a-file")
     try:
@@ -144,7 +148,8 @@ def _read(path: Path) -> Arrived | Unfit:
         found = digests(dataset, sha256)
     except UnreadableDicom as refusal:
         return Unfit(path, sha256, len(content), refusal.reason)
-    for tag in PIXEL_TAGS:
-        if tag in dataset:
-            del dataset[tag]
-    return Arrived(path, len(content), found, dataset)
+    if not keep:
+        for tag in PIXEL_TAGS:
+            if tag in dataset:
+                del dataset[tag]
+    return Arrived(path, len(content), found, dataset, keep)

@@ -33,9 +33,9 @@ class MadeImages:
     files: dict[str, list[bytes]] = field(default_factory=dict)
 
     def add(self, folder: Path, volume: PhantomVolume, subject: str, time_point: str, *, accepted: bool = True,
-            defects: Sequence[str] = ()) -> None:
+            defects: Sequence[str] = (), trial: str = TRIAL) -> None:
         """Write a study and list its series."""
-        header = StudyHeader(protocol=TRIAL, site="S01", subject=subject, time_point=time_point,
+        header = StudyHeader(protocol=trial, site="S01", subject=subject, time_point=time_point,
                              acquired_on=date(2026, 1, 5))
         paths = write_study(folder / f"{subject}-{time_point}", volume, header, defects=defects)
         for modality in sorted({path.parent.name for path in paths}):
@@ -44,7 +44,7 @@ class MadeImages:
             uid = str(first.SeriesInstanceUID)
             given = GivenSeries(str(first.Modality), uid, str(first.StudyInstanceUID), f"{len(mine):064x}", len(mine),
                                 accepted)
-            self.series.setdefault((TRIAL, subject, time_point), []).append(given)
+            self.series.setdefault((trial, subject, time_point), []).append(given)
             self.files[uid] = mine
 
     def series_of(self, session: Connection, trial: str, subject: str, time_point: str) -> Sequence[GivenSeries]:
@@ -53,10 +53,10 @@ class MadeImages:
     def load(self, session: Connection, objects: ObjectStore, trial: str, series: str) -> list[FileDataset]:
         return [pydicom.dcmread(io.BytesIO(one)) for one in self.files[series]]
 
-    def change(self, subject: str, time_point: str, **fields: object) -> None:
-        """Another fact about the series of a time point."""
-        key = (TRIAL, subject, time_point)
-        self.series[key] = [replace(one, **fields) for one in self.series[key]]  # type: ignore[arg-type]
+    def resent(self, trial: str, subject: str, time_point: str) -> None:
+        """The series of a time point came again and have other manifests."""
+        key = (trial, subject, time_point)
+        self.series[key] = [replace(one, manifest_sha256="f" * 64) for one in self.series[key]]
 
 
 def cast(house: HouseUnderTest) -> None:

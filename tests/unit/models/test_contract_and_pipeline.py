@@ -146,7 +146,7 @@ def flat(value: float) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
 
 def at_seed(cells: int, value: float = 0.9) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     def network(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.zeros(channels.shape[1:], np.float32)
+        out: NDArray[np.float32] = np.zeros_like(channels[0])
         side = slice(out.shape[0] // 2 - cells, out.shape[0] // 2 + cells)
         for plane in out[side]:
             plane[side, side] = value

@@ -65,6 +65,8 @@ def test_training_opens_no_sealed_subject(part: str, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(train, "subject_case", lambda folder, name: case(name))
     monkeypatch.setattr(train, "generated_case", lambda seed: case(f"G{seed}"))
+    monkeypatch.setattr(train, "SUBJECT_SAMPLES", 1)
+    monkeypatch.setattr(train, "GENERATED_SAMPLES", 1)
     prep = Preparation.read({**train.configuration()["preparation"], "cells": 8})
 
     train.pool(tmp_path, prep, part)

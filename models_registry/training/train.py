@@ -36,7 +36,7 @@ from models_registry.training.samples import (
 )
 
 SEED = 20261124
-STEPS = 3000
+STEPS = 2000
 BUNDLE = Path(__file__).parents[1] / "library" / "lesion-at-seed"
 SUBJECT_SAMPLES, GENERATED_SAMPLES = 8, 3
 # How many samples of subjects, and how many generated ones, make a step.
@@ -82,7 +82,7 @@ def trained(subjects: list[Sample], generated: list[Sample], config: dict[str, A
     be_deterministic(int(config["runtime"]["threads"]), SEED)
     network = network_of(config["network"])
     rng = np.random.default_rng((SEED, 2))
-    loss_of = DiceCELoss(sigmoid=True, squared_pred=True, lambda_dice=0.5, lambda_ce=2.0)
+    loss_of = DiceCELoss(sigmoid=True, squared_pred=True, lambda_ce=0.5)
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=steps, power=0.9)
     started = time.monotonic()

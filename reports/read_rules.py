@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from core.quantities import rounded
+from core.reads.rules import MEASURE_OF, ai_value_in
+from core.reads.state import AI_SLOT, SHADOW_SLOT
 from reports.book import Book
 from reports.reading import Course, Step, Told, burden_of, change_percent, charter_of, courses_of, read_at
 from reports.recompute import Z95, CannotRecompute, rule, share_text, signed, typographic, value_at, written
 
 NOT_EVALUABLE = "NE"
+
+
+def slot_name(slot: str) -> str:
+    """"reader_1" as "Reader 1", "ai" as "AI", "shadow" as "AI, shadow"."""
+    return {AI_SLOT: "AI", SHADOW_SLOT: "AI, shadow"}.get(slot, slot.replace("_", " ").capitalize())
 
 
 def shown(value: Decimal | None, places: int = 1) -> str:
@@ -198,8 +205,7 @@ def _pairs(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> str
 @rule("slot")
 def _slot(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> str:
     """The slot of the read that the first entry began."""
-    slot = str(book.line(entries[0]).get("slot"))
-    return "AI" if slot == "ai" else slot.replace("_", " ").capitalize()
+    return slot_name(str(book.line(entries[0]).get("slot")))
 
 
 @rule("slot.chosen")
@@ -237,9 +243,13 @@ def _run_value(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) ->
     charter = charter_of(book, args["trial"])
     endpoint = charter.endpoint(args["endpoint"]) if charter else None
     line = book.line(entries[0])
+    if endpoint is None:
+        raise CannotRecompute(f"the charter has no endpoint {args['endpoint']}.")
     for value in line.get("values", []):
-        if endpoint is not None and value.get("value", "").endswith(f" {endpoint.unit}"):
-            return written(value["value"], "number")
+        measured = value["name"] == MEASURE_OF[endpoint.criterion, "extranodal"] and "value" in value
+        shown_as = ai_value_in(endpoint, value["value"]) if measured else None
+        if shown_as is not None:
+            return typographic(f"{shown_as:f}")
     return str(line.get("values_said"))
 
 

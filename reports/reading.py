@@ -99,11 +99,12 @@ class Course:
     best: SubjectResponse | None
 
 
-def charter_of(book: Book, trial: str) -> Charter | None:
-    """The newest approved charter of the range, read from its entry; None before the first approval."""
-    key = ("charter", trial)
+def charter_of(book: Book, trial: str, version: str = "") -> Charter | None:
+    """An approved charter of the range, read from its entry: of this version, else the newest; None without one."""
+    key = ("charter", trial, version)
     if key not in book.memo:
-        approved = [line for line in book.of("charter.approved") if line.body.get("trial") == trial]
+        approved = [line for line in book.of("charter.approved") if line.body.get("trial") == trial
+                    and version in ("", line.get("charter_version"))]
         signed = book.by_id(str(approved[-1].get("signed"))) if approved else None
         book.memo[key] = read_charter(str(signed.get("text"))) if signed is not None else None
     found: Charter | None = book.memo[key]
@@ -172,13 +173,14 @@ def courses_of(book: Book, trial: str) -> list[Course]:
     """Every course of the trial: by subject, slot and endpoint, in the order of their first read."""
     key = ("courses", trial)
     if key not in book.memo:
-        charter = charter_of(book, trial)
+        newest = charter_of(book, trial)
         opened = [told for told in reads_of(book, trial) if told.answer is not None]
         slots = list(dict.fromkeys((told.subject, told.slot, told.assigned) for told in opened))
         book.memo[key] = [
-            _course([told for told in opened if (told.subject, told.slot, told.assigned) == slot], endpoint, charter)
-            for slot in slots for endpoint in charter.endpoints
-        ] if charter is not None else []
+            _course(mine, endpoint, charter_of(book, trial, str(mine[-1].begun.get("charter_version"))) or newest)
+            for mine in ([t for t in opened if (t.subject, t.slot, t.assigned) == slot] for slot in slots)
+            for endpoint in newest.endpoints
+        ] if newest is not None else []
     found: list[Course] = book.memo[key]
     return found
 
@@ -250,9 +252,23 @@ def _time_point(answer: Mapping[str, Any], endpoint: Endpoint) -> TimePointAnswe
 
 
 def accepted_reads(book: Book, trial: str) -> dict[tuple[str, str], tuple[Line, Told | None]]:
-    """For each (subject, time point) with a human-signed final: that entry, and the read that it accepts."""
+    """For each (subject, time point) the entry that makes a read the accepted one, and that read.
+
+    The human-signed final, else the adjudicator's choice, else the comparison that fired no trigger: then it is
+    reader 1's. Nothing is accepted while a difference awaits the adjudicator.
+    """
     by_seal = {told.sealed.id: told for told in reads_of(book, trial) if told.sealed is not None}
-    return {
-        (str(line.get("subject")), str(line.get("time_point"))): (line, by_seal.get(str(line.get("accepted"))))
-        for line in book.of("read.signed") if line.body.get("trial") == trial
-    }
+    found: dict[tuple[str, str], tuple[Line, Told | None]] = {}
+    for line in book.of("read.compared", "read.adjudicated", "read.signed"):
+        if line.body.get("trial") != trial or not line.get("time_point"):
+            continue
+        key = (str(line.get("subject")), str(line.get("time_point")))
+        if line.action == "read.compared":
+            found.pop(key, None)
+            first = [by_seal[s] for s in line.get("sealed") if s in by_seal and by_seal[s].slot == "reader_1"]
+            if not line.get("fired") and first:
+                found[key] = (line, first[0])
+        else:
+            chosen = by_seal.get(str(line.get("chosen" if line.action == "read.adjudicated" else "accepted")))
+            found[key] = (line, chosen)
+    return found

@@ -6,20 +6,21 @@ from decimal import Decimal
 from itertools import combinations
 
 from core.quantities import rounded
+from core.reads.state import AI_SLOTS
 from reports import recompute
 from reports.book import Book
 from reports.model import Basis, Cell, Column, Figure, Point, Row, Table
 from reports.quoting import BLANK, Quote, plain
-from reports.read_rules import agreement_of, cited_pairs, pairs_of
+from reports.read_rules import agreement_of, cited_pairs, pairs_of, slot_name
 from reports.reading import accepted_reads, charter_of, courses_of
-from reports.tables.reads import slot_name, time_point_name
+from reports.tables.reads import time_point_name
 
 CAPTION_PLACES = 1
 
 
 def slot_pairs(book: Book, trial: str) -> list[tuple[str, str]]:
     """Every two slots with opened reads, people first."""
-    slots = sorted({course.slot for course in courses_of(book, trial)}, key=lambda slot: (slot == "ai", slot))
+    slots = sorted({course.slot for course in courses_of(book, trial)}, key=lambda slot: (slot in AI_SLOTS, slot))
     return list(combinations(slots, 2))
 
 
@@ -40,7 +41,7 @@ def variability(book: Book, quote: Quote, trial: str) -> Table:
                 continue
             rows.append(Row(f"{endpoint.id}, {slot_name(one)} and {slot_name(other)}", (
                 plain(f"{slot_name(one)} − {slot_name(other)}"),
-                plain("AI and person" if "ai" in (one, other) else "between readers"), plain(endpoint.id),
+                plain("AI and person" if AI_SLOTS & {one, other} else "between readers"), plain(endpoint.id),
                 *(_number(quote, trial, endpoint.id, one, other, what) for what in ("n", "mean", "lower", "upper")),
                 plain(endpoint.unit),
                 *(_number(quote, trial, endpoint.id, one, other, what) for what in ("kappa", "equal")),
@@ -61,10 +62,10 @@ def beside_final(book: Book, quote: Quote, trial: str) -> Table:
     """A14: the blinded AI read beside the read that a person signed as final."""
     accepted = {key: told for key, (_, told) in accepted_reads(book, trial).items() if told is not None}
     by_seal = {step.told.begun.seq: (course, step) for course in courses_of(book, trial) for step in course.steps
-               if course.slot != "ai"}
+               if course.slot not in AI_SLOTS}
     rows = []
     for course in courses_of(book, trial):
-        for step in course.steps if course.slot == "ai" else ():
+        for step in course.steps if course.slot in AI_SLOTS else ():
             final = accepted.get((course.subject, step.told.time_point))
             if final is None or final.begun.seq not in by_seal:
                 continue

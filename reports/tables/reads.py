@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports import read_rules
 from reports.book import Book, Line
 from reports.model import Cell, Column, Row, Table
 from reports.quoting import BLANK, Quote, plain
+from reports.read_rules import slot_name
 from reports.reading import Course, Step, Told, accepted_reads, charter_of, courses_of, reads_of
 from reports.tables.governance import of_trial
 
 NO_READ = "No read was opened in this range."
-
-
-def slot_name(slot: str) -> str:
-    """"reader_1" as "Reader 1", "ai" as "AI"."""
-    return "AI" if slot == "ai" else slot.replace("_", " ").capitalize()
 
 
 def time_point_name(book: Book, told: Told) -> str:
@@ -79,8 +74,8 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
         tuple(rows), clause="16.2.6", empty=NO_READ,
         note="Each reader locked each time point before anybody could compare. The value is the sum over target "
              "lesions; change is from the same reader’s baseline; the response follows from the charter’s criterion "
-             "and options. Accepted: the read that a person signed as final. Excluded reads are kept, and count "
-             "nowhere.",
+             "and options. Accepted: by the adjudicator’s choice or, where no trigger fired, reader 1’s; a person "
+             "signs it as final. Excluded reads are kept, and count nowhere.",
     )
 
 
@@ -88,7 +83,7 @@ def _final(quote: Quote, told: Told, final: Line | None, holders: dict[tuple[str
     """Accepted as final, or excluded by rule because the slot was given to another reader afterwards."""
     holder = holders.get((told.subject, told.slot))
     if final is not None:
-        return quote.word("accepted", final)
+        return quote.word({"read.signed": "final, signed"}.get(final.action, "accepted"), final)
     if holder is not None and holder.id != told.assigned:
         return quote.word("excluded, reader replaced", holder)
     return BLANK
@@ -223,5 +218,3 @@ def overrides(book: Book, quote: Quote, trial: str) -> Table:
              "as it is." if rows else "",
     )
 
-
-_ = read_rules  # its rules must be known wherever these tables are made or checked

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from audit.signatures import Proof
 from core.access import enrolment, founding, queries, usecases
 from core.access.roles import Grant, may_grant
 from core.access.rules import FOUNDING_WORDS, Account, Founder, Installation, opening_gaps
-from core.errors import AlreadyDone, Refused, UnusableInput
+from core.errors import AlreadyDone, NotAuthenticated, Refused, UnusableInput
 from core.policy.decide import decide
 from core.policy.state import Actor, Facts, HouseState
 from core.policy.table import TABLE
@@ -314,3 +315,25 @@ def test_only_the_words_of_founding_are_permitted_in_founding() -> None:
     for rule in TABLE:
         if rule.effect == "permit" and HouseState.FOUNDING in rule.house and rule.id != "P-03":
             assert {action.split(".")[0] for action in rule.actions} <= nouns | validation, rule.id
+
+
+@req("REC-01", "SOP-03")
+def test_founding_and_its_tables_are_the_same_on_postgresql(tmp_path: Path) -> None:
+    """The whole founding, a lock-out and a recovery on the production store; the exit check folds it all again."""
+    from tests.conftest import need
+
+    need("postgres")
+    from tests.postgres import fresh_database
+
+    with a_house(tmp_path, fresh_database(), founding=True) as house:
+        people.opened(house)
+        people.active(house, "ann")
+        house.commit(enrolment.begin_recovery(house.desk, OWNER, enrolment.BeginRecovery("ann", "lost", "passport")))
+        for _ in range(5):
+            with pytest.raises(NotAuthenticated):
+                house.desk.commit(sops.complete_training(house.desk, QA, sops.CompleteTraining("SOP-01")),
+                                  Proof("wrong password, wrong", "000000"))
+
+        assert house.words()[-1] == "person.locked_out"
+        with house.desk.reading() as session:
+            assert queries.house_state(session) is HouseState.OPENED

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-import pydicom
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from core.arrival.queries import cases_of
 from core.arrival.usecases import DisposeCase, IntakeAccount, IntakeFolder, dispose_case, intake_folder
-from core.errors import Refused
 from core.phantoms import SCANNERS, StudyHeader, make_volume, write_study
 from countersign.demonstration.cast import actor
+from countersign.demonstration.inference import ask, point_at_lesions, work
 from countersign.demonstration.lives import LIVES, Life
 from countersign.demonstration.stage import Stage
 from countersign.demonstration.trial import TRIAL
@@ -22,8 +18,9 @@ from countersign.demonstration.trial import TRIAL
 SENDER, TECHNOLOGIST = "data-manager", "technologist"
 DEFECTS_TO_SHOW = {
     # time point of a subject -> what is wrong with its first delivery
-    ("101-002", "W08"): ("missing_slice",),
+    ("101-002", "W08"): ("wrong_spacing",),
     ("102-002", "W08"): ("wrong_spacing",),
+    ("101-001", "W16"): ("missing_slice",),
 }
 
 
@@ -59,7 +56,7 @@ def dispose_all(stage: Stage) -> Counter[str]:
             command = DisposeCase(TRIAL, case.case_id, "accepted", "all_rules_met")
             stage.refused(
                 f"accepting {case.modality} of {case.subject}, {case.time_point}, which the charter bars",
-                lambda command=command: dispose_case(stage.desk, actor(TECHNOLOGIST), command),
+                partial(dispose_case, stage.desk, actor(TECHNOLOGIST), command),
             )
         disposition, reason = (
             ("rejected", "protocol_deviation") if "reject" in broken
@@ -75,14 +72,29 @@ def dispose_all(stage: Stage) -> Counter[str]:
 
 
 def receive(stage: Stage) -> None:
-    """All time points of all subjects; two first deliveries are broken and come again."""
-    with stage.scene("Arrival: studies of five subjects, three time points"):
+    """Baselines and two broken studies first, as run-in: the model flags in shadow, people judge without seeing it."""
+    with stage.scene("Arrival: run-in, people judge before any flag is seen"):
+        run_in = [(life, "BL") for life in LIVES] + [
+            (_life(subject), time_point) for (subject, time_point), defects in DEFECTS_TO_SHOW.items()
+            if defects == ("wrong_spacing",)
+        ]
+        for life, time_point in run_in:
+            send(stage, scan(stage, life, time_point, defects=DEFECTS_TO_SHOW.get((life.subject, time_point), ())))
+            point_at_lesions(stage, life, time_point, accepted=False)
+            ask(stage, life, time_point, "qc", standing="shadow", only_first=True)
+        work(stage)
+        dispose_all(stage)
+    with stage.scene("Arrival: the other time points, and what was broken comes again"):
         for life in LIVES:
             for time_point in life.factors:
-                defects = DEFECTS_TO_SHOW.get((life.subject, time_point), ())
-                send(stage, scan(stage, life, time_point, defects=defects))
+                if (life, time_point) not in run_in:
+                    defects = DEFECTS_TO_SHOW.get((life.subject, time_point), ())
+                    send(stage, scan(stage, life, time_point, defects=defects))
         dispose_all(stage)
-        for (subject, time_point) in DEFECTS_TO_SHOW:
-            life = next(one for one in LIVES if one.subject == subject)
-            send(stage, scan(stage, life, time_point, again="-again"))
+        for subject, time_point in DEFECTS_TO_SHOW:
+            send(stage, scan(stage, _life(subject), time_point, again="-again"))
         dispose_all(stage)
+
+
+def _life(subject: str) -> Life:
+    return next(one for one in LIVES if one.subject == subject)

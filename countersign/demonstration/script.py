@@ -8,14 +8,16 @@ import time
 from pathlib import Path
 
 from core.errors import AlreadyDone
-from countersign.demonstration import founding, models, trial
+from countersign.demonstration import arrivals, founding, gates, inference, models, reads, trial, validation
 from countersign.demonstration.cast import Pockets
+from countersign.demonstration.lives import LIVES, VISIT_DAYS
 from countersign.demonstration.stage import DemonstrationFailed, Stage
 from countersign.house import found_house
 from countersign.settings import FILE, Settings, sqlite_url
 
 ORIGIN = "countersign.example/demonstration"
 MARK = "DEMONSTRATION"
+TIME_POINTS = tuple(VISIT_DAYS)
 
 
 def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
@@ -30,6 +32,15 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         founding.found(stage)
         models.take_in_and_lock(stage)
         trial.set_up(stage)
+        validation.qualify_installation(stage)
+        validation.qualify_model(stage, str(stage.notes["lock"]), use=4, endpoint=None, data=data)
+        gates.phase_1(stage)
+        arrivals.receive(stage)
+        gates.phase_2(stage)
+        gates.phase_3(stage)
+        phase_3_reads(stage)
+        gates.phase_4(stage)
+        phase_4_reads(stage)
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")
         return 1
@@ -40,6 +51,25 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
     print(stage.table(), file=sys.stdout)  # noqa: T201
     stage.say(f"Done in {time.monotonic() - begun:.0f} s.")
     return 0
+
+
+def phase_3_reads(stage: Stage) -> None:
+    """AI beside the readers for volume, and in shadow for the primary endpoint: shown to nobody."""
+    first = LIVES[:3]
+    with stage.scene("Phase 3: the model measures, readers mark first and then see it"):
+        inference.measure(stage, first, TIME_POINTS, [("secondary", "volume", None), ("primary", "response", "shadow")])
+        reads.prepare(stage, LIVES)
+        reads.read(stage, first, TIME_POINTS)
+        reads.settle(stage, first)
+
+
+def phase_4_reads(stage: Stage) -> None:
+    """AI reads the primary endpoint as a sealed third reader; people sign, an adjudicator decides."""
+    second = LIVES[3:]
+    with stage.scene("Phase 4: the model as sealed third reader"):
+        inference.measure(stage, second, TIME_POINTS, [("secondary", "volume", None), ("primary", "response", None)])
+        reads.read(stage, second, TIME_POINTS)
+        reads.settle(stage, second)
 
 
 def _make_room(home: Path, *, fresh: bool) -> None:

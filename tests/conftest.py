@@ -13,6 +13,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from tests.evidence import Evidence, remember_requirements
+
 if TYPE_CHECKING:
     from tests.house import HouseUnderTest
 
@@ -73,7 +75,14 @@ def need(name: str) -> None:
     pytest.skip(f"{name} is not on this machine.")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--evidence", metavar="FILE", help="write outcomes by requirement, for validate trace")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # With xdist only the controller collects; its workers carry the option as well.
+    if config.getoption("--evidence") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Evidence(Path(config.getoption("--evidence")).absolute()), "evidence")
     unknown = [name for name in required() if name not in REQUIRABLE]
     if unknown:
         raise pytest.UsageError(f"COUNTERSIGN_REQUIRE names {', '.join(unknown)}; known: {', '.join(REQUIRABLE)}.")
@@ -83,6 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    remember_requirements(items)
     known = known_requirements()
     invented = sorted(
         f"{item.nodeid}: {identifier}"

@@ -18,22 +18,32 @@ from validation.ports import Check, Found, Grid, LockedModel, Question, Reply
 SEED = 40_000
 
 
+HOSTILE: dict[str, tuple[str, Callable[[Question], Question], str]] = {
+    "no_seed_is_undecided": ("no seed point", lambda q: replace(q, seed_mm=None), "undecided"),
+    "seed_outside_is_undecided": (
+        "a seed point outside the images", lambda q: replace(q, seed_mm=(9000.0, 0.0, 0.0)), "undecided"),
+    "not_a_number_fails": ("one CT value that is not a number", lambda q: _with_nan(q), "failed"),
+    "constant_image_fails": ("a CT of one value", lambda q: _constant(q), "failed"),
+    "coarse_slices_fail": ("CT slices 40 mm apart", lambda q: _coarse(q), "failed"),
+    "wrong_scale_fails": ("a PET a thousand times too bright", lambda q: _bright(q), "failed"),
+    "single_slice_fails": ("a CT of a single slice", lambda q: _single_slice(q), "failed"),
+}
+
+
 def checks_of(model: LockedModel) -> dict[str, Check]:
-    """The named checks of this model."""
-    hostile: dict[str, tuple[str, Callable[[Question], Question], str]] = {
-        "no_seed_is_undecided": ("no seed point", lambda q: replace(q, seed_mm=None), "undecided"),
-        "seed_outside_is_undecided": (
-            "a seed point outside the images", lambda q: replace(q, seed_mm=(9000.0, 0.0, 0.0)), "undecided"),
-        "not_a_number_fails": ("one CT value that is not a number", _with_nan, "failed"),
-        "constant_image_fails": ("a CT of one value", _constant, "failed"),
-        "coarse_slices_fail": ("CT slices 40 mm apart", _coarse, "failed"),
-        "wrong_scale_fails": ("a PET a thousand times too bright", _bright, "failed"),
-        "single_slice_fails": ("a CT of a single slice", _single_slice, "failed"),
-    }
+    """The named checks of this model. All questions are put in one load, at the first check that is made."""
+
+    @cache
+    def replies() -> list[Reply]:
+        ordinary = _question()
+        return model.ask([ordinary, ordinary, *(change(ordinary) for _, change, _ in HOSTILE.values())])
+
     made: dict[str, Check] = {
-        name: partial(_hostile, model, what, change, status) for name, (what, change, status) in hostile.items()
+        name: partial(_hostile, replies, place, what, status)
+        for place, (name, (what, _, status)) in enumerate(HOSTILE.items(), 2)
     }
-    return {**made, "repeats_are_equal_bits": partial(_repeats, model), "answers_a_case": partial(_answers, model)}
+    return {**made, "repeats_are_equal_bits": partial(_repeats, replies, model),
+            "answers_a_case": partial(_answers, replies)}
 
 
 @cache
@@ -45,16 +55,16 @@ def _says(reply: Reply) -> str:
     return f"{reply.status}{f' ({reply.cause})' if reply.cause else ''}"
 
 
-def _hostile(model: LockedModel, what: str, change: Callable[[Question], Question], status: str) -> Found:
-    reply = model.ask([change(_question())])[0]
+def _hostile(replies: Callable[[], list[Reply]], place: int, what: str, status: str) -> Found:
+    reply = replies()[place]
     return Found(
         reply.status == status and reply.mask is None, f"Given {what}, the model answered {_says(reply)}.",
         {"status": reply.status, "cause": reply.cause, "input_sha256": reply.input_sha256},
     )
 
 
-def _answers(model: LockedModel) -> Found:
-    reply = model.ask([_question()])[0]
+def _answers(replies: Callable[[], list[Reply]]) -> Found:
+    reply = replies()[0]
     inside = int(reply.mask.sum()) if reply.mask is not None else 0
     return Found(
         reply.status == "finished" and inside > 0, f"An ordinary case was answered: {_says(reply)}, {inside} voxels.",
@@ -62,11 +72,10 @@ def _answers(model: LockedModel) -> Found:
     )
 
 
-def _repeats(model: LockedModel) -> Found:
+def _repeats(replies: Callable[[], list[Reply]], model: LockedModel) -> Found:
     """Twice within one load, once in a fresh one: the digest covers every probability and the mask."""
-    together = model.ask([_question(), _question()])
-    apart = model.ask([_question()])
-    digests = [reply.output_sha256 for reply in [*together, *apart]]
+    answers = [*replies()[:2], *model.ask([_question()])]
+    digests = [reply.output_sha256 for reply in answers]
     same = len(set(digests)) == 1 and digests[0] != ""
     return Found(
         same, f"Three answers to one question have {len(set(digests))} digest{'s' if len(set(digests)) > 1 else ''}.",

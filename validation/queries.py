@@ -131,6 +131,12 @@ def counting_run(session: Connection, kind: str, *, target: str, lock: str | Non
     ).mappings().first()
 
 
+def counting_runs(session: Connection, lock: str) -> list[str]:
+    """Every concluded run of a lock that is not suspect, in order."""
+    wanted = select(runs.c.run).where(runs.c.lock == lock, runs.c.state == "concluded").order_by(runs.c.entry)
+    return list(session.execute(wanted).scalars())
+
+
 def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:
     """Ids of open deviations about these runs."""
     named = list(about)
@@ -205,6 +211,15 @@ def validation_lines(session: Connection, *, lock: str | None = None, target: st
 def steps_of(session: Connection, run: str) -> list[RowMapping]:
     """Steps of a run as recorded, in order."""
     return list(session.execute(select(steps).where(steps.c.run == run).order_by(steps.c.entry)).mappings())
+
+
+def counting_steps(session: Connection) -> list[tuple[str, str, list[str]]]:
+    """Every step of a run that still counts: "run/step", verdict, requirements; for the traceability matrix."""
+    rows = session.execute(
+        select(steps.c.run, steps.c.step, steps.c.verdict, steps.c.requirements)
+        .join(runs, runs.c.run == steps.c.run).where(runs.c.state == "concluded").order_by(steps.c.entry)
+    )
+    return [(f"{row.run}/{row.step}", row.verdict, json.loads(row.requirements)) for row in rows]
 
 
 def verdicts_of(session: Connection, lock: str) -> list[RowMapping]:

@@ -67,8 +67,8 @@ class RegistryModel:
         return {
             "bundle_as_locked": self._bundle_as_locked,
             "environment_as_locked": self._environment_as_locked,
-            "changed_weight_is_refused": partial(self._refuses, "one bit of the weights", _one_bit_off),
-            "changed_configuration_is_refused": partial(self._refuses, "a threshold", _other_threshold),
+            "changed_weight_is_refused": partial(self._refuses, "one bit of the weights changed", _one_bit_off),
+            "changed_configuration_is_refused": partial(self._refuses, "a threshold changed", _other_threshold),
             "foreign_file_is_refused": partial(self._refuses, "a file added", _foreign_file),
         }
 
@@ -94,8 +94,8 @@ class RegistryModel:
         try:
             loading.check_bundle(self._lock, self._version, change(self._files()))
         except (ModelDiffers, ModelFileUnusable) as refusal:
-            return Found(True, f"Refused with {what} changed: {refusal.fact}")
-        return Found(False, f"It was accepted with {what} changed.")
+            return Found(True, f"Refused, with {what}: {refusal.fact}")
+        return Found(False, f"It was accepted, with {what}.")
 
 
 def _study(question: Question) -> Study:

@@ -288,3 +288,28 @@ def report(run: Annotated[str, typer.Argument(help="Id of a concluded run.")], h
     if row["report"] is None:
         raise NotFound(f"{run} was not concluded; it has no report.", next_step="Run the protocol again.")
     typer.echo(opened.desk.objects.get(from_reference(row["report"])).decode("utf-8"))
+
+
+@app.command()
+@told
+def trace(
+    evidence: Annotated[str, typer.Option(help="File that `pytest --evidence FILE` wrote.")] = "",
+    out: Annotated[str, typer.Option(help="Write the whole matrix here, CSV.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Requirement to test to recorded step. Ends with 1 where something fails or a high risk is not shown."""
+    from pathlib import Path
+
+    from validation import traceability
+    from validation.queries import counting_steps
+
+    steps: list[tuple[str, str, list[str]]] = []
+    if home is not None:
+        with house(home).desk.reading() as session:
+            steps = counting_steps(session)
+    matrix = traceability.traced(traceability.read_evidence(Path(evidence)) if evidence else {}, steps)
+    if out:
+        Path(out).write_text(traceability.as_csv(matrix), encoding="utf-8")
+    typer.echo(traceability.in_words(matrix))
+    if traceability.gaps(matrix):
+        raise typer.Exit(1)

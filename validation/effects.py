@@ -1,0 +1,25 @@
+"""What follows for validation from words of others: a recalled lock makes everything that it showed suspect."""
+
+from __future__ import annotations
+
+from audit.vocabulary.models import ModelRetired
+from core.outbox import follows
+from core.policy.state import Actor
+from core.projection import Recorded
+from core.work import Desk
+from validation.queries import counting_runs
+from validation.releases import suspect_by_rule
+
+SERVICE = Actor.of_service("validation")
+
+
+@follows(ModelRetired, "suspect-validation")
+def suspect_after_recall(desk: Desk, entry: Recorded, event: ModelRetired) -> None:
+    """Once per run: a run that is suspect already is no counting run, so doing it twice changes nothing."""
+    if event.how != "recalled":
+        return
+    with desk.open(SERVICE, on_behalf_of=entry.person, asked="validation.suspect") as work:
+        for run in counting_runs(work.session, event.lock):
+            suspect_by_rule(
+                work, run, f"Lock {event.lock} was recalled.", "IQ, OQ and PQ of a new lock", caused_by=entry.id
+            )

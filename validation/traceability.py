@@ -1,0 +1,133 @@
+"""From requirement to test to run to evidence: the matrix is generated, never kept by hand.
+
+Evidence of tests is the JSON that `pytest --evidence FILE` writes; evidence of protocols are the recorded steps.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.errors import UnusableInput
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A row of validation/requirements.yaml."""
+
+    id: str
+    risk: str
+    method: str
+    text: str
+    clauses: tuple[str, ...]
+    to_confirm: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A requirement with what shows it. state: shown, failing, open (a test is due), elsewhere (a document or SOP)."""
+
+    requirement: Requirement
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    steps: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        if self.failed:
+            return "failing"
+        if self.passed or self.steps:
+            return "shown"
+        return "open" if self.requirement.method == "test" else "elsewhere"
+
+
+def requirements() -> list[Requirement]:
+    """All requirements, in the order of the file."""
+    document = yaml.safe_load((files("validation") / "requirements.yaml").read_text(encoding="utf-8"))
+    return [
+        Requirement(row["id"], row["risk"], row["method"], row["text"], tuple(row["clauses"]), tuple(row["to_confirm"]))
+        for row in document["requirements"]
+    ]
+
+
+def read_evidence(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Outcome and requirements of each test, by its id. Raises UnusableInput where the file is no such evidence."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        tests: dict[str, Mapping[str, Any]] = document["tests"]
+        for name, one in tests.items():
+            if one["outcome"] not in ("passed", "failed", "skipped") or not isinstance(one["requirements"], list):
+                raise UnusableInput(f"{path.name}: test {name} has no outcome or no requirements.")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnusableInput(
+            f"{path} is no evidence of tests ({type(error).__name__}: {error}).",
+            next_step="Make it with `python -m pytest --evidence FILE`.",
+        ) from error
+    return tests
+
+
+def traced(
+    tests: Mapping[str, Mapping[str, Any]], steps: Iterable[tuple[str, str, Iterable[str]]]
+) -> list[Traced]:
+    """The matrix.
+
+    Args:
+        tests: as `read_evidence` gives them.
+        steps: run and step, verdict, requirements of every recorded step that counts.
+    """
+    by_outcome: dict[str, dict[str, list[str]]] = {"passed": {}, "failed": {}, "skipped": {}}
+    for name, one in sorted(tests.items()):
+        for identifier in one["requirements"]:
+            by_outcome[one["outcome"]].setdefault(identifier, []).append(name)
+    done: dict[str, list[str]] = {}
+    for name, verdict, named in steps:
+        for identifier in named:
+            if verdict == "passed":
+                done.setdefault(identifier, []).append(name)
+            elif verdict == "failed":
+                by_outcome["failed"].setdefault(identifier, []).append(name)
+    def named(outcome: str, identifier: str) -> tuple[str, ...]:
+        return tuple(by_outcome[outcome].get(identifier, ()))
+
+    return [
+        Traced(one, named("passed", one.id), named("failed", one.id), named("skipped", one.id),
+               tuple(done.get(one.id, ())))
+        for one in requirements()
+    ]
+
+
+def gaps(matrix: Iterable[Traced]) -> list[Traced]:
+    """What blocks a release: a high-risk requirement that a test must show and none does, or any that fails."""
+    return [one for one in matrix if one.state == "failing" or (one.state == "open" and one.requirement.risk == "H")]
+
+
+def as_csv(matrix: Iterable[Traced]) -> str:
+    """One row per requirement, for a spreadsheet or an attachment."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["requirement", "risk", "method", "state", "text", "clauses", "to be confirmed", "tests passed",
+                   "tests failed", "tests skipped", "protocol steps"])
+    for one in matrix:
+        r = one.requirement
+        rows.writerow([r.id, r.risk, r.method, one.state, r.text, "; ".join(r.clauses), "; ".join(r.to_confirm),
+                       "; ".join(one.passed), "; ".join(one.failed), "; ".join(one.skipped), "; ".join(one.steps)])
+    return out.getvalue()
+
+
+def in_words(matrix: list[Traced]) -> str:
+    """A summary for people: counts, then what is open or failing."""
+    count = {state: sum(one.state == state for one in matrix) for state in ("shown", "failing", "open", "elsewhere")}
+    said = ", ".join(f"{number} {state}" for state, number in count.items())
+    lines = [f"{len(matrix)} requirements: {said} (by document or procedure)."]
+    lines += [f"  {one.requirement.id} ({one.requirement.risk}) {one.state}: {one.requirement.text}"
+              for one in matrix if one.state in ("failing", "open")]
+    return "\n".join(lines)

@@ -95,11 +95,11 @@ def traced(
                 done.setdefault(identifier, []).append(name)
             elif verdict == "failed":
                 by_outcome["failed"].setdefault(identifier, []).append(name)
-    def named(outcome: str, identifier: str) -> tuple[str, ...]:
+    def listed(outcome: str, identifier: str) -> tuple[str, ...]:
         return tuple(by_outcome[outcome].get(identifier, ()))
 
     return [
-        Traced(one, named("passed", one.id), named("failed", one.id), named("skipped", one.id),
+        Traced(one, listed("passed", one.id), listed("failed", one.id), listed("skipped", one.id),
                tuple(done.get(one.id, ())))
         for one in requirements()
     ]

@@ -7,8 +7,10 @@ import secrets
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
+from errno import errorcode
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -24,7 +26,7 @@ from core.arrival.rules import DISPOSITIONS, REASONS, relations_of_disposition
 from core.arrival.storing import Prepared, prepare_series, trial_key_of
 from core.dicom.deidentify import OPTIONS, PROFILE_REVISION
 from core.dicom.reading import UnreadableDicom
-from core.errors import NotFound, Refused, Stale, UnusableInput
+from core.errors import NotFound, OutsideUnavailable, Refused, Stale, UnusableInput
 from core.ids import uuid7
 from core.objects import DICOM
 from core.policy.decide import permit
@@ -136,7 +138,7 @@ def _allowed(desk: Desk, actor: Actor, trial: str) -> None:
         raise refusal
 
 
-def _opened(run: _Run):  # type: ignore[no-untyped-def]
+def _opened(run: _Run) -> AbstractContextManager[Work]:
     return run.desk.open(INTAKE, on_behalf_of=run.actor.user, asked="series.send")
 
 
@@ -189,6 +191,11 @@ def _take_series(run: _Run, uid: str) -> tuple[list[FileOutcome], str | None]:
             prepared = _prepare(run, uid, charter, match)
         except UnreadableDicom:
             return _refuse(run, group, Mismatch("changed-while-reading", match.subject.subject, match.time_point)), None
+        except OSError as error:
+            raise OutsideUnavailable(
+                f"The images could not be stored ({errorcode.get(error.errno or 0, 'unknown error')}); nothing of this "
+                "series was recorded.", next_step="Make room on the disk of the home, then take the folder in again.",
+            ) from error
         if prepared.left:
             return _refuse(run, group, Mismatch("identifiers-left", match.subject.subject, match.time_point)), None
         try:

@@ -13,7 +13,7 @@ from core.arrival import queries
 from core.arrival.usecases import IntakeFolder, intake_folder
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
-from core.errors import NotFound, RecordDamaged, Refused, UnusableInput
+from core.errors import NotFound, OutsideUnavailable, RecordDamaged, Refused, UnusableInput
 from core.policy.state import Actor
 from core.trials.queries import time_point_of
 from tests.builders.arrival import (
@@ -382,3 +382,81 @@ def test_a_real_pet_ct_of_a_sarcoma_subject_comes_in(house, data, tmp_path):
     rows = asked(house, queries.series_of_trial, TRIAL, subject="STS_003")
     assert {row.modality for row in rows} == {"CT", "PT"}
     assert {row.held for row in rows} == {"scanner-unqualified"} or {row.held for row in rows} == {"site-inactive"}
+
+
+@req("OPS-01", "REC-11")
+def test_a_full_disk_in_the_middle_leaves_whole_series_and_the_next_run_completes(house, tmp_path, monkeypatch):
+    """The store fails at the twelfth object: the first series is whole, of the second nothing is on record."""
+    write_study(tmp_path / "in")
+    store, calls = type(house.desk.objects), []
+    real = store.put
+
+    def fails_later(self, data, media, *, subject=None):
+        calls.append(media)
+        if len(calls) == 14:
+            raise OSError(28, "No space left on device")
+        return real(self, data, media, subject=subject)
+
+    monkeypatch.setattr(store, "put", fails_later)
+    with pytest.raises(OutsideUnavailable, match="ENOSPC"):
+        take_in(house, tmp_path / "in")
+    assert house.words().count("series.received") == 1
+    monkeypatch.undo()
+
+    again = take_in(house, tmp_path / "in")
+
+    assert outcomes(again) == {("duplicate", "same-content"): 8, ("accepted", "stored"): 8}
+    assert house.words().count("series.received") == 2
+
+
+@req("REC-11")
+def test_two_deliveries_of_one_series_at_the_same_moment_make_one_series(house, tmp_path, monkeypatch):
+    """Between preparing and recording, the other delivery was recorded: prepared again, and recognised as known."""
+    from core.arrival import usecases
+
+    write_series(tmp_path / "in")
+    real, first = usecases.prepare_series, []
+
+    def overtaken(*arguments):
+        prepared = real(*arguments)
+        if not first:
+            first.append(True)
+            take_in(house, tmp_path / "in")
+        return prepared
+
+    monkeypatch.setattr(usecases, "prepare_series", overtaken)
+    account = take_in(house, tmp_path / "in")
+
+    assert outcomes(account) == {("duplicate", "same-content"): 8}
+    assert house.words().count("series.received") == 1
+
+
+@req("REC-11")
+def test_a_file_that_changes_while_it_is_read_is_refused(house, tmp_path, monkeypatch):
+    from core.arrival import delivery, usecases
+
+    monkeypatch.setattr(delivery, "HELD_BYTES", 0)
+    paths = write_series(tmp_path / "in")
+    real = usecases.prepare_series
+
+    def changed(*arguments):
+        paths[3].write_bytes(paths[3].read_bytes() + b"\x00")
+        return real(*arguments)
+
+    monkeypatch.setattr(usecases, "prepare_series", changed)
+
+    assert outcomes(take_in(house, tmp_path / "in")) == {("refused", "changed-while-reading"): 8}
+
+
+@req("PRV-01")
+def test_an_identifier_that_cleaning_missed_keeps_the_series_out(house, tmp_path, monkeypatch):
+    """The checker does not trust the cleaning: with a hole in the profile nothing is stored, and it is on record."""
+    from core.dicom import deidentify
+
+    with_hole = dict(deidentify.profile()) | {0x00081030: "K"}
+    monkeypatch.setattr(deidentify, "profile", lambda: with_hole)
+    monkeypatch.setattr(deidentify._Cleaner, "_names_somebody", lambda self, values: False)
+    write_series(tmp_path / "in", PatientName="Vandermeulen^A", StudyDescription="CT Vandermeulen")
+
+    assert outcomes(take_in(house, tmp_path / "in")) == {("refused", "identifiers-left"): 8}
+    assert "series.received" not in house.words()

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.arrival.quality import measures_of, noise_hu, tag_values
+from core.arrival.quality import continuity_finding, measures_of, noise_hu, tag_values
 from core.arrival.rules import Claim, identify, judge
+from core.dicom.findings import Outcome
 from core.trials.charter import AcquisitionRule
 from tests.req import req
 from tests.unit.dicom.samples import ct_series, ct_slice
@@ -113,3 +114,27 @@ def test_a_series_is_never_given_to_a_subject_that_it_contradicts(claims, assign
     assert not {claim.patient for claim in claims} & ({"S1", "S2"} - {found.subject})
     assert {claim.trial for claim in claims} <= {"", "T1"}
     assert assigned in (None, found.subject)
+
+
+@req("RDG-11")
+def test_a_slice_that_moved_is_found_and_a_smooth_stack_is_not():
+    """Twelve slices of a disc that widens slowly; one of them shifted sideways by five pixels."""
+    rows, columns = np.mgrid[:48, :48]
+
+    def stack(shift):
+        made = []
+        for number in range(1, 13):
+            middle = 24 + (shift if number == 6 else 0)
+            disc = ((rows - 24) ** 2 + (columns - middle) ** 2 < (12 + number / 2) ** 2) * 300
+            one = ct_slice(number, Rows=48, Columns=48)
+            one.PixelData = (disc + 900).astype("<i2").tobytes()
+            made.append(one)
+        return made
+
+    smooth, moved = continuity_finding(stack(0)), continuity_finding(stack(5))
+
+    assert smooth is not None
+    assert smooth.outcome is Outcome.MET
+    assert moved is not None
+    assert moved.outcome is Outcome.NOT_MET
+    assert moved.where == "slice at 15.0 mm"

@@ -147,14 +147,16 @@ def untrained_in(
     return missing_training(known, trained_on(session, user), role=role, action=action)
 
 
-def training_gaps(session: Connection, user: str, role: str, action: str | None = None) -> tuple[Gap, ...]:
+def training_gaps(
+    session: Connection, user: str, role: str, action: str | None = None, *, bindings: Iterable[Binding] | None = None
+) -> tuple[Gap, ...]:
     """What training a person lacks in a role, in words, and who can supply it: only the person themself."""
     return tuple(
         Gap(
             f"{user} has not signed read-and-understood on {each.sop} version {each.version} ({each.title}).",
             f"{user}: countersign sop train {each.sop} --as {user}",
         )
-        for each in untrained_in(session, user, role, action)
+        for each in untrained_in(session, user, role, action, bindings=bindings)
     )
 
 
@@ -253,8 +255,10 @@ def _gaps(
     if action in NEVER_GOVERNED:
         return {}
     lacking: dict[str, str] = {}
+    # Read once and narrowed to the act: this runs at every decision of a person.
+    governing = [each for each in bindings_now(session) if each.effective and governs(each.governs, action)]
     for role in sorted(roles):
-        found = list(training_gaps(session, user, role, action))
+        found = list(training_gaps(session, user, role, action, bindings=governing)) if governing else []
         delegation = delegation_gap(session, user, role, trial, day)
         if delegation is not None:
             found.append(delegation)

@@ -98,8 +98,15 @@ def concluded(
     strata: tuple[tuple[str, str, int, str], ...] = (), endpoint: str | None = None,
 ) -> None:
     """A validation run of the lock."""
+    run = f"{kind}-{use}-{endpoint}-{len(house.words())}"
+    signed(house, "validation-lead", validation.ProtocolDrafted(
+        protocol=f"P-{run}", version=1, title=kind, kind=kind, target="model", document=OBJECT, digest=DIGEST,
+        evidence_class="demonstration", signers=(), lock=lock, use=use, endpoint=endpoint))
+    recorded(house, validation.ValidationStarted(
+        run=run, protocol=f"P-{run}", version=1, digest=DIGEST, kind=kind, target="model", protocol_seq=0,
+        environment=OBJECT, evidence_class="demonstration", lock=lock), "validation")
     recorded(house, validation.ValidationConcluded(
-        run=f"{kind}-{use}-{endpoint}-{len(house.words())}", protocol=kind, version=1, digest=DIGEST, protocol_seq=0,
+        run=run, protocol=f"P-{run}", version=1, digest=DIGEST, protocol_seq=0,
         kind=kind, target="model", verdict=verdict, criteria=(), steps=1, steps_failed=0, deviations=(),
         strata=tuple(validation.StratumVerdict(stratum=a, measure=b, subjects=c, verdict=d, says="") for a, b, c, d in
                      strata),

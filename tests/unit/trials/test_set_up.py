@@ -108,7 +108,7 @@ def test_a_site_comes_step_by_step(house: HouseUnderTest) -> None:
     build.set_up(house)
     scanner = sites.QualifyScanner(TRIAL, "102", "SN-1", "CT", "Acme", "2030-01-01", "phantom")
 
-    with pytest.raises(Refused, match="scanner.qualified does not follow"):
+    with pytest.raises(Refused, match=r"scanner\.qualified does not follow"):
         sites.qualify_scanner(house.desk, build.IMAGING, scanner)
     house.commit(sites.train_site(house.desk, build.LEAD, TRIAL, "102"))
     house.commit(sites.qualify_scanner(house.desk, build.IMAGING, scanner))

@@ -107,3 +107,12 @@ def verified_book(session: Connection, origin: str, size: int | None = None) -> 
     if checkpoint is None or (checkpoint.size, checkpoint.root) != (len(leaves), checker.tree.root()):
         raise RecordDamaged("The entries do not lead to the root of the last checkpoint.")
     return Book(origin, lines, leaves, size or len(leaves))
+
+
+def issued_as(session: Connection, pdf_sha256: str) -> IssuedReport | None:
+    """The issued paper whose PDF has exactly this digest: what a copy in somebody's hands must equal."""
+    rows = session.execute(select(issued.c.trial, issued.c.entry, issued.c.pdf)).all()
+    for trial, entry, pdf in rows:
+        if from_reference(pdf).sha256 == pdf_sha256:
+            return next(one for one in issued_reports(session, trial) if one.entry == entry)
+    return None

@@ -15,7 +15,7 @@ APPS = {"report": report_app, "verify": verify_app}
 
 TrialOption = Annotated[str, typer.Option("--trial", help="The trial.")]
 DigestOption = Annotated[str, typer.Option("--content", help="Content digest of the paper, or its first eight signs.")]
-AsOption = Annotated[str, typer.Option("--as", help="Who acts (user id).")]
+AsOption = Annotated[str, typer.Option("--as", envvar="COUNTERSIGN_USER", help="Who acts (user id).")]
 OutOption = Annotated[Path, typer.Option("--out", help="Where the PDF is written.")]
 TrustOption = Annotated[Path | None, typer.Option("--trust", help="Trust card of the log it was drawn from.")]
 FileArgument = Annotated[Path, typer.Argument(help="bundle .zip or paper .pdf")]
@@ -48,26 +48,20 @@ def csr_appendix(
 def sign(
     trial: TrialOption, content: DigestOption, user: AsOption,
     part: Annotated[str, typer.Option("--part", help="prepared or approved")],
-    password: Annotated[str, typer.Option(prompt="Signing password", hide_input=True)],
-    code: Annotated[str, typer.Option(prompt="One-time code")],
     home: HomeOption = None,
 ) -> None:
     """Put your name under a drawn paper; QA's approval issues it."""
     from core.errors import UnusableInput
     from core.policy.state import Actor
-    from core.work import Proof
+    from countersign.cli import signing
     from reports import usecases
 
     if part not in usecases.ACTION:
         raise UnusableInput(f"A paper is signed as prepared or approved, not as {part!r}.")
     desk = house(home).desk
-    proposal = usecases.sign_report(desk, Actor(user), usecases.SignReport(trial, content, part))
-    for view in proposal.views:
-        typer.echo(view.title)
-        for label, value in view.lines:
-            typer.echo(f"  {label:<18} {value}")
-    receipt = desk.commit(proposal, Proof(password, code))
-    typer.echo(f"Signed: entry {receipt.seq}.")
+    signing.sign(desk, usecases.sign_report(desk, Actor(user), usecases.SignReport(trial, content, part)))
+    step = "sign --part approved --as …" if part == "prepared" else "issue --out FILE"
+    typer.echo(f"Next: countersign report {step} --trial {trial} --content {content[:12]}")
 
 
 @report_app.command("issue")

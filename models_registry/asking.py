@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from audit.vocabulary.models import InputSeries, RunRequested
-from core.errors import Refused, UnusableInput
+from core.errors import UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.work import Desk, Receipt
 from models_registry import queries
-from models_registry.inputs import Point, SeriesReader, seed_text
+from models_registry.inputs import Point, request_digest, seed_text
 from models_registry.loading import INFERENCE
-from models_registry.pipeline import input_digest
 from models_registry.ports import GivenSeries, Images
 from models_registry.rules import Standing, standing_of
 
@@ -51,20 +50,18 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
 
     Raises:
         Refused: the person may not ask, the lock does not run, a series is not accepted, or the gate is closed.
-        UnusableInput: a time point has not exactly one CT and one PET, or their geometry or scale is unusable.
+        UnusableInput: a time point has not exactly one CT and one PET. What else is wrong with them is the run's to
+            find: it ends as failed or undecided, on record.
         NotFound: no such lock.
     """
-    reader, prepared = SeriesReader(desk, images), []
+    prepared = []
     for command in commands:
         with desk.reading() as session:
             queries.lock_of(session, command.lock)
             series = _two_series(images.series_of(session, command.trial, command.subject, command.time_point), command)
-            # Asked before the images are opened, so that who may not ask opens none.
-            _permitted(session, person, command, series, desk)
-            given = reader.given(session, command.trial, series, command.seed_mm)
-        prepared.append((command, series, input_digest(given.study)))
+        prepared.append((command, series))
     with desk.open(INFERENCE, on_behalf_of=person.user, asked="run.request") as work:
-        for command, series, digest in prepared:
+        for command, series in prepared:
             standing, decision = _decided(work.session, person, command, series)
             model = queries.lock_of(work.session, command.lock).fields.model
             work.record(RunRequested(
@@ -73,19 +70,11 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
                 tracking_uid=command.tracking_uid, seed=seed_text(command.seed_mm), seed_by=command.seed_by,
                 inputs=tuple(InputSeries(modality=one.modality, series=one.series, instances=one.instances,
                                          manifest_sha256=one.manifest_sha256) for one in series),
-                use=command.use, standing=standing.name, sealed=standing.sealed, input_sha256=digest,
+                use=command.use, standing=standing.name, sealed=standing.sealed,
+                input_sha256=request_digest(series, command.seed_mm),
                 endpoint=command.endpoint, gate=standing.gate,
             ), under=decision, trial=command.trial)
     return work.receipts
-
-
-def _permitted(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries],
-               desk: Desk) -> None:
-    try:
-        _decided(session, person, command, series)
-    except Refused as refusal:
-        desk.record_refusal(person.user, "run.request", refusal)
-        raise
 
 
 def _decided(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries]

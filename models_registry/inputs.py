@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pydicom.dataset import FileDataset
 from sqlalchemy import Connection
 
+from audit.entry import canonical
 from core.dicom.volume import Volume, load_volume
 from core.work import Desk
 from models_registry.contract import Study
+from models_registry.digest import sha256
 from models_registry.ports import GivenSeries, Images
 from models_registry.preprocessing import Image
 
@@ -49,6 +51,14 @@ class SeriesReader:
             files = tuple(self._images.load(session, self._desk.objects, trial, series))
             self._read[trial, series] = load_volume(files), files
         return self._read[trial, series]
+
+
+def request_digest(series: Sequence[GivenSeries], seed: Point | None) -> str:
+    """What a run is asked for: the manifests of its series and the seed. The outcome has the digest of the values."""
+    return sha256(canonical({
+        "series": [{"modality": one.modality, "series": one.series, "manifest": one.manifest_sha256} for one in series],
+        "seed": seed_text(seed),
+    }, "request"))
 
 
 def seed_text(seed: Point | None) -> str:

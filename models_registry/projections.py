@@ -160,7 +160,8 @@ def remember_request(session: Connection, entry: Recorded, event: RunRequested) 
 def remember_result(session: Connection, entry: Recorded, event: RunFinished) -> None:
     """A run measured; a sealed one leaves its values out."""
     session.execute(update(runs).where(runs.c.run == event.run).values(
-        state="finished", ended_at=entry.at, ended_entry=entry.seq, environment_sha256=event.environment_sha256,
+        state="finished", ended_at=entry.at, ended_entry=entry.seq, input_sha256=event.input_sha256,
+        environment_sha256=event.environment_sha256,
         output_sha256=event.output_sha256, measured=json.dumps([fields_of(one) for one in event.values]),
         confidence=event.confidence, domain_distance=event.domain_distance, took=event.took,
         segmentation=reference(event.segmentation) if event.segmentation else None,
@@ -172,7 +173,8 @@ def remember_result(session: Connection, entry: Recorded, event: RunFinished) ->
 def remember_undecided(session: Connection, entry: Recorded, event: RunUndecided) -> None:
     """A run gave no value and says why."""
     session.execute(update(runs).where(runs.c.run == event.run).values(
-        state="undecided", ended_at=entry.at, ended_entry=entry.seq, environment_sha256=event.environment_sha256,
+        state="undecided", ended_at=entry.at, ended_entry=entry.seq, input_sha256=event.input_sha256,
+        environment_sha256=event.environment_sha256,
         cause=event.cause, found=event.found, limit=event.limit, took=event.took))
 
 

@@ -103,10 +103,7 @@ def _again(session: Connection, images: Images, reader: SeriesReader, row: RunRo
     chosen = sorted(series, key=lambda one: [name for name, _ in wanted].index(one.series))
     if [(one.series, one.manifest_sha256) for one in chosen] != wanted:
         raise UnusableInput(f"The series of {row.subject}, {row.time_point} changed since the run was asked for.")
-    given = reader.given(session, row.trial, chosen, seed_of(row.seed))
-    if input_digest(given.study) != row.input_sha256:
-        raise UnusableInput(f"The input of {row.subject}, {row.time_point} is not what the run was asked for.")
-    return given
+    return reader.given(session, row.trial, chosen, seed_of(row.seed))
 
 
 def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer: Answer, took: str,
@@ -119,18 +116,18 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
         _end(desk, row, RunUndecided(
             run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point,
             study=row.study, lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
-            input_sha256=row.input_sha256, environment_sha256=environment, cause=answer.cause, found=answer.found,
-            limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate))
+            input_sha256=input_digest(given.study), environment_sha256=environment, cause=answer.cause,
+            found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate))
         return
     try:
         written = write_result(desk, lock, row, given.ct_files, answer)
     except CountersignError as error:
         _fail(desk, row, "output", error.fact, took)
         return
-    _end(desk, row, _finished(row, answer, took, environment, written))
+    _end(desk, row, _finished(row, given, answer, took, environment, written))
 
 
-def _finished(row: RunRow, answer: Answer, took: str, environment: str, written: Written) -> RunFinished:
+def _finished(row: RunRow, given: Given, answer: Answer, took: str, environment: str, written: Written) -> RunFinished:
     values = () if row.sealed else tuple(
         RunValue(name=one.name, value=one.value, uncertainty=one.uncertainty, failed=one.failed)
         for one in answer.values)
@@ -138,7 +135,8 @@ def _finished(row: RunRow, answer: Answer, took: str, environment: str, written:
         f"{one.name.replace('_', ' ')} {one.value or 'not measured'}" for one in answer.values)
     return RunFinished(
         run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point, study=row.study,
-        lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed, input_sha256=row.input_sha256,
+        lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
+        input_sha256=input_digest(given.study),
         environment_sha256=environment, output_sha256=answer.output_sha256, values_said=said, took=took, values=values,
         confidence=None if row.sealed else answer.confidence,
         domain_distance=None if row.sealed else answer.domain_distance, segmentation=written.segmentation,

@@ -141,7 +141,10 @@ class RunValue:
     sentence="{on_behalf_of} asked {model} {lock} for lesion {lesion} of {subject}, {time_point} ({standing})",
 )
 class RunRequested:
-    """What is to be computed. `standing`: gated, shadow or exploratory (no gate open: barred from every endpoint)."""
+    """What is to be computed. `standing`: gated, shadow or exploratory (no gate open: barred from every endpoint).
+
+    `input_sha256` is over the manifests and the seed; that of the outcome is over the values as the model got them.
+    """
 
     run: str
     lock: str

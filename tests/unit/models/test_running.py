@@ -259,6 +259,22 @@ def test_images_that_came_again_between_asking_and_running_are_not_measured(
     assert "changed since" in (row.found or "")
 
 
+@req("VAL-11", "RDG-11")
+def test_a_series_with_a_gap_ends_as_a_failed_run_not_as_a_value(
+    told: HouseUnderTest, volume: PhantomVolume, tmp_path: Path
+) -> None:
+    """QC runs come before disposition: what cannot be measured is on record as such."""
+    broken = MadeImages()
+    broken.add(tmp_path / "studies", volume, SUBJECT, "BL", trial=TRIAL, defects=["missing_slice"], accepted=False)
+    request_run(told.desk, ASKER, ask(told, use="qc", standing="shadow"), broken)
+
+    run_waiting(told.desk, broken, runner=raising(AssertionError("the worker must not be asked")))
+
+    (row,) = rows(told)
+    assert (row.state, row.cause) == ("failed", "input")
+    assert not row.values
+
+
 @req("MLK-08")
 def test_a_lock_recalled_while_runs_wait_runs_none_of_them(told: HouseUnderTest, images: MadeImages) -> None:
     request_run(told.desk, ASKER, ask(told), images)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from audit.vocabulary import gates as gate_words
@@ -15,6 +19,8 @@ from core.reads.deciding import Adjudicate, adjudicate
 from core.reads.locking import LockAnswer, mark_read, seal_read
 from core.trials.charter_check import read_charter
 from core.work import Draft, Receipt, View
+from countersign.house import open_house
+from countersign.settings import sqlite_url
 from tests.house import HouseUnderTest
 
 TRIAL = "DEMO-301"
@@ -48,9 +54,49 @@ def charter_text(**replaced: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A home in which a live trial was set up, to be copied: setting one up takes longer than most tests."""
+
+    home: Path
+    at_us: int
+    secrets: dict[str, str]
+    counters: dict[str, int]
+
+
+_MADE: dict[str, _Made] = {}
+
+
 def a_live_trial(house: HouseUnderTest, text: str | None = None, *, subjects: tuple[str, ...] = (SUBJECT,)) -> None:
-    """A trial made live with this charter, its readers qualified, and subjects whose three time points are ready."""
+    """A trial made live with this charter, its readers qualified, and subjects whose three time points are ready.
+
+    In an untouched SQLite house the first trial with a charter is kept, and later ones are copies of it.
+    """
     text = text or charter_text()
+    embedded = house.house.settings.database_url == sqlite_url(house.home)
+    made = _MADE.get(text)
+    fits = made is not None and abs(made.at_us - house.clock.at_us) < 3_600_000_000
+    if embedded and made is not None and fits and set(house.secrets) == {"owner-0", "qa-0"}:
+        house.house.close()
+        shutil.rmtree(house.home)
+        shutil.copytree(made.home, house.home)
+        house.clock.at_us = max(house.clock.at_us, made.at_us)
+        house.secrets, house.counters = dict(made.secrets), dict(made.counters)
+        house.house = open_house(house.home, clock=house.clock)
+    else:
+        _set_up(house, text)
+        if embedded and made is None:
+            house.house.close()
+            kept = Path(mkdtemp(prefix="trial")) / "home"
+            atexit.register(shutil.rmtree, kept.parent, ignore_errors=True)
+            shutil.copytree(house.home, kept)
+            house.house = open_house(house.home, clock=house.clock)
+            _MADE[text] = _Made(kept, house.clock.at_us, dict(house.secrets), dict(house.counters))
+    for subject in subjects:
+        a_subject(house, subject)
+
+
+def _set_up(house: HouseUnderTest, text: str) -> None:
     charter = read_charter(text)
     house.person("trial-lead", "trial_lead", trial=TRIAL)
     house.person("imaging-lead", "imaging_lead", trial=TRIAL)
@@ -73,8 +119,6 @@ def a_live_trial(house: HouseUnderTest, text: str | None = None, *, subjects: tu
     signed(house, "trial-lead", trial_words.TrialActivated(charter_version=charter.version, digest=DIGEST))
     for user, part in (("reader-1", "reader"), ("reader-2", "reader"), ("adjudicator", "adjudicator")):
         qualify(house, user, part)
-    for subject in subjects:
-        a_subject(house, subject)
 
 
 def qualify(house: HouseUnderTest, user: str, part: str = "reader", *, score: str = "0.90") -> Receipt:

@@ -70,17 +70,13 @@ def test_a_case_from_the_list_to_an_adjudicated_read(house: HouseUnderTest, tmp_
 
 
 @req("RDG-11")
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("[1, 2]", "holds no fields"), ("a: [", "near line"), (None, "cannot be read")],
-)
-def test_an_unusable_answer_file_is_told(
-    house: HouseUnderTest, tmp_path: Path, text: str | None, said: str
-) -> None:
-    file = tmp_path / "answer.yaml"
-    if text is not None:
-        file.write_text(text, encoding="utf-8")
+def test_an_unusable_answer_file_is_told(house: HouseUnderTest, tmp_path: Path) -> None:
     house.person("reader-1")
-    result = run(house, "reader-1", "seal", SUBJECT, "BL", str(file))
-    assert result.exit_code == 1
-    assert said in result.output
+    file = tmp_path / "answer.yaml"
+    for text, said in (("[1, 2]", "holds no fields"), ("a: [", "near line"), (None, "cannot be read")):
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_text(text, encoding="utf-8")
+        result = run(house, "reader-1", "seal", SUBJECT, "BL", str(file))
+        assert result.exit_code == 1
+        assert said in result.output

@@ -29,6 +29,7 @@ from tests.builders.reads import (
     qualify,
     read_by_both,
     seal,
+    target,
 )
 from tests.house import HouseUnderTest
 from tests.req import req
@@ -263,34 +264,30 @@ def test_a_slot_taken_away_between_page_and_signature_is_noticed(house: HouseUnd
     assert "read.sealed" not in house.words()
 
 
+UNUSABLE: list[tuple[dict[str, object], str]] = [
+    ({"targets": [{"lesion": "T01"}]}, "targets.0.state"),
+    ({"target": []}, "target: Extra"),
+    (baseline_answer("50.05"), "entry precision"),
+    (baseline_answer("9.0"), "B-MEASURABLE"),
+    ({"not_evaluable": {"response": "tired"}}, "no reason for not evaluable"),
+    ({"not_evaluable": {"bone": "artefact"}}, "no endpoint bone"),
+    ({"time_point": "W08", "targets": []}, "and not for BL"),
+    ({"targets": [target("T01", "50.0", "60.0", location="liver", sizes={"response": ["5.0 cm"]})]}, "not in mm"),
+    ({"targets": [target("T01", "50.0", "60.0")]}, "no location"),
+]
+
+
 @req("RDG-11")
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        ({"targets": []}, None),
-        ({"targets": [{"lesion": "T01"}]}, "targets.0.state"),
-        ({"target": []}, "target: Extra"),
-        (baseline_answer("50.05"), "entry precision"),
-        (baseline_answer("9.0"), "B-MEASURABLE"),
-        ({"not_evaluable": {"response": "tired"}}, "no reason for not evaluable"),
-        ({"not_evaluable": {"bone": "artefact"}}, "no endpoint bone"),
-        ({"time_point": "W08", "targets": []}, "and not for BL"),
-        ({"targets": [{"lesion": "T01", "state": "measured", "location": "liver", "slice_mm": "5.0 mm",
-                       "sizes": {"response": ["5.0 cm"], "volume": ["60.0 ml"]}}]}, "not in mm"),
-    ],
-)  # fmt: skip
-def test_an_answer_that_cannot_be_used_is_told_where(
-    house: HouseUnderTest, answer: dict[str, object], problem: str | None
-) -> None:
+def test_an_answer_that_cannot_be_used_is_told_where(house: HouseUnderTest) -> None:
     a_live_trial(house)
     assign(house, BOTH)
     begin(house, "reader-1")
-    if problem is None:
-        seal(house, "reader-1", answer)
-        return
-    with pytest.raises(UnusableInput, match=problem):
-        seal(house, "reader-1", answer)
+    for answer, problem in UNUSABLE:
+        with pytest.raises(UnusableInput, match=problem):
+            seal(house, "reader-1", answer)
     assert "read.sealed" not in house.words()
+    # A subject without disease is an answer, too.
+    seal(house, "reader-1", {"targets": []})
 
 
 # Difference and decision

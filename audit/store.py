@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
 )
 
 from audit import proofs
@@ -50,6 +51,15 @@ entries = Table(
     Index("entry_subject", "subject", "seq"),
     Index("entry_model", "model", "seq"),
     Index("entry_ts", "ts", "seq"),
+    # Most entries have neither; partial indexes keep the append cheap.
+    Index(
+        "entry_behalf", "on_behalf_of", "seq",
+        sqlite_where=text("on_behalf_of IS NOT NULL"), postgresql_where=text("on_behalf_of IS NOT NULL"),
+    ),
+    Index(
+        "entry_reason", "reason", "seq",
+        sqlite_where=text("reason IS NOT NULL"), postgresql_where=text("reason IS NOT NULL"),
+    ),
 )
 tiles = Table(
     "tile", metadata,

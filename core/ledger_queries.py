@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CAP = 10_000
+SAMPLE = 2_000
+MOST_WAYS = 40
 LARGEST_PAGE = 500
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
@@ -122,11 +125,8 @@ class Note:
 
 def page(reader: Reader, query: Query, *, before: int | None = None, limit: int = 100, trials: Trials = None) -> Page:
     """Up to `limit` entries below `before`, by key: the depth of the page costs nothing."""
-    where, parameters = condition(query, reader.dialect, trials)
     limit = max(1, min(limit, LARGEST_PAGE))
-    sql = f"SELECT {_ROW} FROM entry WHERE {where} AND seq < :before ORDER BY seq DESC LIMIT :many"  # noqa: S608
-    top = LARGEST_SEQ + 1 if before is None else before
-    found = [Line.of(row) for row in reader.rows(sql, before=top, many=limit + 1, **parameters)]
+    found = [Line.of(row) for row in _newest(reader, query, _ROW, limit + 1, trials, before=before)]
     lines = tuple(found[:limit])
     return Page(lines, lines[-1].seq if len(found) > limit else None)
 
@@ -144,42 +144,86 @@ def every(reader: Reader, query: Query, trials: Trials = None) -> Iterator[Line]
 
 def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
-    where, parameters = condition(query, reader.dialect, trials)
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM entry WHERE {where} LIMIT :cap) AS found"  # noqa: S608
-    number = next(reader.rows(sql, cap=CAP + 1, **parameters))[0]
+    number = sum(1 for _ in _newest(reader, query, "seq", CAP + 1, trials))
     return Count(min(number, CAP), number > CAP)
 
 
-def facet(
-    reader: Reader, query: Query, key: str, *, most: int = 10, trials: Trials = None
-) -> list[tuple[str, Count]]:
-    """The most frequent values of one key among the newest entries that fit, up to the cap."""
-    if key not in FACETS:
-        raise ValueError(f"no facet {key!r}; there are {', '.join(FACETS)}.")
-    where, parameters = condition(query, reader.dialect, trials)
-    sql = (
-        f"SELECT {key}, count(*) AS n FROM (SELECT {key} FROM entry WHERE {where} AND {key} IS NOT NULL "  # noqa: S608
-        f"ORDER BY seq DESC LIMIT :cap) AS found GROUP BY {key} ORDER BY n DESC, {key} LIMIT :most"
-    )
-    found = list(reader.rows(sql, cap=CAP + 1, most=most, **parameters))
-    if not count(reader, query, trials).capped:
-        return [(str(value), Count(number, capped=False)) for value, number in found]
-    # Among more entries than the cap the first look only names the values; each is counted by its own index.
-    return [(str(value), count(reader, _narrowed(query, key, str(value)), trials)) for value, _ in found]
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts over the newest entries that fit: by value of each facet, and by day since 1970.
+
+    `part` says that more entries fit than were looked at.
+    """
+
+    looked_at: int
+    part: bool
+    facets: Mapping[str, tuple[tuple[str, int], ...]]
+    days: tuple[tuple[int, int], ...]
 
 
-def _narrowed(query: Query, key: str, value: str) -> Query:
-    """The question for one value of a key; terms of this key that were asked for are met by it already."""
-    others = tuple(term for term in query.terms if term.key != key or term.negated)
-    return replace(query, terms=(*others, Term(key, (value,), negated=False)))
+def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 8) -> Summary:
+    """One look at the newest entries that fit, at most 2,000, so that a page stays quick in a long record."""
+    columns = "seq, ts, " + ", ".join(FACETS)
+    counted: dict[str, Counter[str]] = {key: Counter() for key in FACETS}
+    by_day: Counter[int] = Counter()
+    number = 0
+    for row in _newest(reader, query, columns, SAMPLE + 1, trials):
+        number += 1
+        if number > SAMPLE:
+            break
+        by_day[int(row[1]) // 86_400_000_000] += 1
+        for key, value in zip(FACETS, row[2:], strict=True):
+            if value is not None:
+                counted[key][str(value)] += 1
+    facets = {
+        key: tuple(sorted(values.items(), key=lambda one: (-one[1], one[0]))[:most]) for key, values in counted.items()
+    }
+    return Summary(min(number, SAMPLE), number > SAMPLE, facets, tuple(sorted(by_day.items())))
 
 
-def days(reader: Reader, query: Query, trials: Trials = None) -> list[tuple[int, int]]:
-    """(day since 1970, entries) of the newest entries that fit, up to the cap, oldest day first."""
-    where, parameters = condition(query, reader.dialect, trials)
-    sql = (f"SELECT ts / 86400000000 AS day, count(*) FROM (SELECT ts FROM entry WHERE {where} "  # noqa: S608
-           "ORDER BY seq DESC LIMIT :cap) AS found GROUP BY ts / 86400000000 ORDER BY day")
-    return [(int(day), int(number)) for day, number in reader.rows(sql, cap=CAP, **parameters)]
+def _newest(
+    reader: Reader, query: Query, columns: str, many: int, trials: Trials, *, before: int | None = None
+) -> Iterator[Sequence[Any]]:
+    """The newest rows that fit. Where a question has several ways to an entry (actor or on behalf of; a wildcard over
+    actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
+    """
+    clauses = _Clauses(reader.dialect)
+    top = clauses.bind(LARGEST_SEQ + 1 if before is None else before)
+    limit = clauses.bind(many)
+    key, ways = _ways(reader, query, clauses)
+    where = " AND ".join([*clauses.of(query, trials, without=key), f"seq < {top}"])
+    if not ways:
+        sql = f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    else:
+        branches = " UNION ".join(
+            f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
+            f"AS way{number}" for number, way in enumerate(ways))
+        sql = f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    yield from reader.rows(sql, **clauses.given)
+
+
+def _ways(reader: Reader, query: Query, clauses: _Clauses) -> tuple[str | None, list[str]]:
+    """The key whose values are asked one by one, and a condition for each; none where one index serves all."""
+    groups = dict(query.groups())
+    for key in ("actor", "action"):
+        terms = groups.get(key, [])
+        literal = [term.literal for term in terms]
+        if key == "action" and terms and None in literal:
+            literal = [name for name in _actions(reader) if any(term.fits(name) for term in terms)]
+        if not terms or None in literal or not 0 < len(literal) <= MOST_WAYS:
+            continue
+        columns = ("actor", "on_behalf_of") if key == "actor" else ("action",)
+        ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns]
+        return key, ways
+    return None, []
+
+
+def _actions(reader: Reader) -> list[str]:
+    """Every action on record, by one index probe each."""
+    sql = ("WITH RECURSIVE named(action) AS (SELECT min(action) FROM entry UNION ALL "
+           "SELECT (SELECT min(action) FROM entry WHERE action > named.action) FROM named "
+           "WHERE named.action IS NOT NULL) SELECT action FROM named WHERE action IS NOT NULL")
+    return [str(row[0]) for row in reader.rows(sql)]
 
 
 def line_at(reader: Reader, seq: int) -> Line:
@@ -247,67 +291,65 @@ def sentences(reader: Reader) -> dict[tuple[str, int], str]:
 # ---------------------------------------------------------------- the condition
 
 
-def condition(query: Query, dialect: str, trials: Trials = None) -> tuple[str, dict[str, Any]]:
-    """A WHERE clause and its parameters. Times become sequence numbers first: one probe instead of a scan.
+class _Clauses:
+    """Conditions with their parameters. Times become sequence numbers first: one probe instead of a scan."""
 
-    `trials` narrows it to what a person may read; None is everything.
-    """
-    clauses: list[str] = []
-    given: dict[str, Any] = {}
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+        self.given: dict[str, Any] = {}
 
-    def bind(value: Any) -> str:
-        name = f"p{len(given)}"
-        given[name] = value
+    def bind(self, value: Any) -> str:
+        name = f"p{len(self.given)}"
+        self.given[name] = value
         return f":{name}"
 
-    def from_time(us: int) -> str:
-        probe = f"SELECT seq FROM entry WHERE ts >= {bind(us)} ORDER BY ts, seq LIMIT 1"  # noqa: S608
+    def of(self, query: Query, trials: Trials, *, without: str | None = None) -> list[str]:
+        """What the question and the right to read demand, but for the wanted values of one key."""
+        bind = self.bind
+        clauses: list[str] = []
+        if trials is not None:
+            named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
+            either_of = [f"trial IN ({', '.join(named)})"] if named else []
+            either_of += ["trial IS NULL"] if None in trials else []
+            clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
+        if query.since_us is not None:
+            clauses.append(f"seq >= {self._from_time(query.since_us)}")
+        clauses += [f"seq < {self._from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]
+        if query.as_of_seq is not None:
+            clauses.append(f"seq <= {bind(query.as_of_seq)}")
+        wanted = [self._inside(span) for span in query.ranges if not span.negated]
+        if wanted:
+            clauses.append(f"({' OR '.join(wanted)})")
+        clauses += [f"NOT {self._inside(span)}" for span in query.ranges if span.negated]
+        for key, group in query.groups():
+            if key != without:
+                clauses.append(f"({' OR '.join(self._fits(term, column) for term in group for column in _of(key))})")
+        for term in query.terms:
+            if term.negated:
+                # What is absent (NULL) is not excluded.
+                clauses += [f"NOT coalesce({self._fits(term, column)}, false)" for column in _of(term.key)]
+        return clauses
+
+    def _from_time(self, us: int) -> str:
+        probe = f"SELECT seq FROM entry WHERE ts >= {self.bind(us)} ORDER BY ts, seq LIMIT 1"  # noqa: S608
         return f"coalesce(({probe}), {LARGEST_SEQ + 1})"
 
-    if trials is not None:
-        named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
-        either_of = [f"trial IN ({', '.join(named)})"] if named else []
-        either_of += ["trial IS NULL"] if None in trials else []
-        clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
-    if query.since_us is not None:
-        clauses.append(f"seq >= {from_time(query.since_us)}")
-    clauses += [f"seq < {from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]
-    if query.as_of_seq is not None:
-        clauses.append(f"seq <= {bind(query.as_of_seq)}")
+    def _inside(self, span: Range) -> str:
+        return f"seq BETWEEN {self.bind(span.first)} AND {self.bind(span.last)}"
 
-    def inside(span: Range) -> str:
-        return f"seq BETWEEN {bind(span.first)} AND {bind(span.last)}"
-
-    wanted = [inside(span) for span in query.ranges if not span.negated]
-    if wanted:
-        clauses.append(f"({' OR '.join(wanted)})")
-    clauses += [f"NOT {inside(span)}" for span in query.ranges if span.negated]
-
-    def fits(term: Term, column: str) -> str:
+    def _fits(self, term: Term, column: str) -> str:
+        """A comparison, with wildcards where the term has them, that tells capitals apart on both stores."""
         if term.literal is not None:
-            return f"{column} = {bind(term.literal)}"
-        return f"{column} {_pattern(term, dialect, bind)}"
-
-    def either(term: Term) -> str:
-        # Deeds that a service attested for a person are the person's too.
-        columns = ("actor", "on_behalf_of") if term.key == "actor" else (term.key,)
-        return " OR ".join(fits(term, column) for column in columns)
-
-    for _, group in query.groups():
-        clauses.append(f"({' OR '.join(either(term) for term in group)})")
-    for term in query.terms:
-        if term.negated:
-            # What is absent (NULL) is not excluded.
-            clauses.append(f"coalesce(NOT ({either(term)}), true)" if term.key != "actor" else
-                           f"NOT coalesce({fits(term, 'actor')}, false) "
-                           f"AND NOT coalesce({fits(term, 'on_behalf_of')}, false)")
-    return " AND ".join(clauses) or "true", given
+            return f"{column} = {self.bind(term.literal)}"
+        if self._dialect == "sqlite":
+            special = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
+            pattern = "".join("*" if part is ANY else part.translate(special) for part in term.pattern)
+            return f"{column} GLOB {self.bind(pattern)}"
+        special = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
+        pattern = "".join("%" if part is ANY else part.translate(special) for part in term.pattern)
+        return f"{column} LIKE {self.bind(pattern)}"
 
 
-def _pattern(term: Term, dialect: str, bind: Any) -> str:
-    """A comparison with wildcards that tells capitals apart on both stores."""
-    if dialect == "sqlite":
-        special = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
-        return f"GLOB {bind(''.join('*' if part is ANY else part.translate(special) for part in term.pattern))}"
-    special = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
-    return f"LIKE {bind(''.join('%' if part is ANY else part.translate(special) for part in term.pattern))}"
+def _of(key: str) -> tuple[str, ...]:
+    """The columns that a key looks into. Deeds that a service attested for a person are the person's too."""
+    return ("actor", "on_behalf_of") if key == "actor" else (key,)

@@ -112,14 +112,15 @@ def ledger(
         page = record.page(reader, query, before=before, limit=ROWS, trials=trials)
         said = record.sentences(reader)
         rows = [(line, sentence_of(line.body, said)) for line in page.lines]
-        facets = [(title, [(value, number, f"{query.text} {key}:{quoted(value)}".strip()) for value, number in found])
-                  for key, title in FACETS if (found := record.facet(reader, query, key, most=8, trials=trials))]
-        everything = parse("")
+        found = record.summary(reader, query, trials)
+        facets = [(title, [(value, number, f"{query.text} {key}:{quoted(value)}".strip()) for value, number in values])
+                  for key, title in FACETS if (values := found.facets[key])]
+        whole = record.summary(reader, parse(""), trials) if query.tokens else found
         return site.page(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
-            count=record.count(reader, query, trials), whole=record.count(reader, everything, trials), note=note,
-            scope=scope, before=before, plot=plots.days(record.days(reader, everything, trials),
-                                                        record.days(reader, query, trials)),
+            count=record.count(reader, query, trials), whole=record.count(reader, parse(""), trials), found=found,
+            note=note, scope=scope, before=before,
+            plot=plots.days(list(whole.days), list(found.days)),
         )
 
 

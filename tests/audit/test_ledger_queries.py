@@ -74,8 +74,10 @@ def test_sql_finds_exactly_the_entries_that_the_question_means(
     meant = [row for row in reversed(rows) if fits(query, int(str(row["seq"])), int(str(row["ts"])), row)]
     assert found == [row["seq"] for row in meant]
     assert record.count(reader, query).number == len(found)
+    counted = record.summary(reader, query, most=99)
+    assert counted.looked_at == len(found) == sum(number for _, number in counted.days)
     for key in ("actor", "action", "subject"):
-        assert sum(number.number for _, number in record.facet(reader, query, key)) == sum(
+        assert sum(number for _, number in counted.facets[key]) == sum(
             1 for row in rows if row["seq"] in found and row[key] is not None)
     reader.close()
 
@@ -98,13 +100,16 @@ def test_pages_by_key_give_every_entry_once_in_order(tmp_path: Path) -> None:
 def test_counts_above_the_cap_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_store(tmp_path / "l.db", random.Random(1), 60)
     reader = SqliteReader(tmp_path / "l.db")
-    exact = dict(record.facet(reader, parse(""), "action"))
+    exact = record.summary(reader, parse("actor:*"))
     monkeypatch.setattr(record, "CAP", 20)
+    monkeypatch.setattr(record, "SAMPLE", 30)
+    part = record.summary(reader, parse(""))
 
+    assert (exact.looked_at, exact.part) == (60, False)
+    assert sum(number for _, number in exact.facets["action"]) == 60
     assert record.count(reader, parse("")).in_words() == "> 20"
-    capped = dict(record.facet(reader, parse(""), "action"))
-    assert {value: min(number.number, 20) for value, number in exact.items()} == {
-        value: number.number for value, number in capped.items()}
+    assert (part.looked_at, part.part) == (30, True)
+    assert sum(number for _, number in part.facets["action"]) == 30
 
 
 @req("ATR-04", "REC-02")

@@ -50,9 +50,9 @@ def test_the_record_is_asked_checked_proven_and_exported_alike(house: HouseUnder
             found = [line.seq for line in record.every(reader, query)]
             assert found == [seq for seq in reversed(rows) if fits(query, seq, *rows[seq])], question
             assert record.count(reader, query).number == len(found)
-            assert sum(number for _, number in record.days(reader, query)) == len(found)
-            facets = record.facet(reader, query, "action")
-            assert sum(number.number for _, number in facets) <= len(found)
+            counted = record.summary(reader, query, most=99)
+            assert counted.looked_at == len(found) == sum(number for _, number in counted.days)
+            assert sum(number for _, number in counted.facets["action"]) == len(found)
         assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1"}))] == [
             seq for seq in reversed(rows) if rows[seq][1]["trial"] == "T1"]
         assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1", None}))] == list(reversed(rows))

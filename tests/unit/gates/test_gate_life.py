@@ -11,6 +11,7 @@ from core.gates.evidence import FileEvidence, RequestWaiver, approve_waiver, fil
 from core.policy.decide import decide
 from core.policy.state import Actor
 from core.trials.queries import facts_for, open_uses
+from core.work import release
 from tests.builders import trials as build
 from tests.builders.reads import TRIAL, recorded, signed
 from tests.house import HouseUnderTest
@@ -203,7 +204,7 @@ def test_a_waiver_needs_the_owner_and_qa_and_its_end_suspends(house: HouseUnderT
     build.concluded(house, "IQ")
     build.concluded(house, "OQ")
     signed(house, "qa-auditor", validation.ReleaseSigned(
-        target="installation", what=build.release(), runs=(), conclusion="fit", evidence_class="demonstration"))
+        target="installation", what=release(), runs=(), conclusion="fit", evidence_class="demonstration"))
     house.grant("technologist", "qc_technologist", trial=TRIAL)
     asked = RequestWaiver(TRIAL, 1, "technologists", "one is enough", "slower", "2100-01-01")
     with pytest.raises(Refused) as refusal:

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
-from core.policy.state import Stage
+from core.policy.state import Actor, Stage
 from core.trials import queries, sites, subjects, usecases
 from core.trials.charter_check import CharterUnusable
 from tests.builders import trials as build
@@ -210,7 +210,7 @@ def test_the_lock_of_the_data_needs_three_roles_and_then_qa(house: HouseUnderTes
     assert "still missing: data_manager, statistician, imaging_lead" in refused(house, "F-212", refusal)
     for user in ("data-manager", "statistician", "imaging-lead"):
         house.commit(usecases.sign_lock(
-            house.desk, build.Actor(user), TRIAL, "cut-1", build.ROLES[user]))
+            house.desk, Actor(user), TRIAL, "cut-1", build.ROLES[user]))
     house.commit(usecases.sign_lock(house.desk, build.QA, TRIAL, "cut-1", "qa_auditor"))
     with house.desk.reading() as session:
         assert queries.the_trial(session, TRIAL).stage is Stage.LOCKED

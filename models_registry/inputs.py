@@ -41,8 +41,8 @@ class SeriesReader:
         frame = ct.geometry.frame_of_reference
         point = None if seed is None else (float(seed[0]), float(seed[1]), float(seed[2]))
         study = Study(
-            ct=_image(ct), pet=_image(pet), seed_mm=point, ct_unit=ct.unit, pet_unit=pet.unit,
-            axial=_axial(ct) and _axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
+            ct=as_image(ct), pet=as_image(pet), seed_mm=point, ct_unit=ct.unit, pet_unit=pet.unit,
+            axial=is_axial(ct) and is_axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
         )
         return Given(tuple(series), study, files)
 
@@ -72,12 +72,12 @@ def seed_of(text: str) -> Point | None:
     return x, y, z
 
 
-def _image(volume: Volume) -> Image:
+def as_image(volume: Volume) -> Image:
     geometry = volume.geometry
     return Image(volume.values, geometry.origin, geometry.spacing_mm)
 
 
-def _axial(volume: Volume) -> bool:
+def is_axial(volume: Volume) -> bool:
     """Rows to the left, columns to the back, slices to the head, within a thousandth."""
     geometry = volume.geometry
     found = (*geometry.row, *geometry.column, *geometry.normal)

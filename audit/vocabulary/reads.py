@@ -7,7 +7,7 @@ from audit.vocabulary.registry import ObjectRef, event, piece
 
 @event(
     "reader.qualified", signed_by="person", clause="FDA imaging 2018; ICH E6(R3) 2.3",
-    sentence="{actor} qualified {user} as {role_read} on {reference_set}: {score} of at least {limit} in {cases} cases",
+    sentence="{actor} qualified {user} as {role_read}: {score} on {reference_set} ({cases} cases), {limit} needed",
 )
 class ReaderQualified:
     """A reader or adjudicator passed the reference set before the first case (TRIAL 4)."""

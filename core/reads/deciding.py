@@ -128,12 +128,14 @@ def adjudicate(desk: Desk, actor: Actor, command: Adjudicate) -> Proposal:
 
 def adjudicate_relations(session: Connection, actor: Actor, found: Comparison) -> list[str]:
     """What stands against this person deciding this difference."""
+    charter = queries.charter_for(session, found.trial, found.charter_version)
     newest = queries.comparison_of(session, found.trial, found.subject, found.time_point)
     decided = [each.compared for each in queries.adjudications_of(session, found.trial, found.subject)]
     parts = queries.parts_of(session, found.trial, found.subject, actor.user)
     holds = {
         "reader_of_subject": bool(parts - {"adjudicator"}),
         "nothing_fired": not found.fired,
+        "re_read": charter.adjudication.method != "choose_one_read",
         "adjudicated": found.compared in decided or newest != found,
         "not_qualified": not queries.is_qualified(session, found.trial, actor.user, "adjudicator"),
     }

@@ -237,6 +237,7 @@ def begin_relations(session: Connection, charter: Charter, command: BeginRead, r
         "not_yours": slot is None,
         "not_qualified": not queries.is_qualified(session, trial, reader, "reader"),
         "other_paradigm": charter.reading.paradigm != "sequential_locked",
+        "shared_list": charter.reading.lesion_source != "each_reader",
         "not_ready": here is None or here.state not in queries.READABLE,
         "begun": command.time_point in by_point,
         "earlier_pending": any(not locked(each.time_point) for each in before),

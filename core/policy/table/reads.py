@@ -40,6 +40,8 @@ ROWS: tuple[Rule, ...] = (
            when=related("earlier_sealed")),
     forbid("F-516", "read.begin", "The charter's paradigm is not one this release can show; it reads in sequence.",
            when=related("other_paradigm")),
+    forbid("F-518", "read.begin", "The charter asks for one shared list of lesions, which this release cannot give.",
+           when=related("shared_list")),
     forbid("F-517", "read.begin read.seal read.mark", "You have not passed the reference set of this trial.",
            when=related("not_qualified")),
     # Answering.
@@ -66,6 +68,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-542", "read.adjudicate", "This difference is adjudicated already.", when=related("adjudicated")),
     forbid("F-543", "read.adjudicate", "You have not passed the reference set of this trial.",
            when=related("not_qualified")),
+    forbid("F-544", "read.adjudicate", "The charter asks the adjudicator to read anew, which this release cannot show.",
+           when=related("re_read")),
     # The human final.
     forbid("F-550", "read.sign read.adjudicate read.mark", "A person signs this; no service and no model can.",
            when=_by_a_service),

@@ -23,6 +23,7 @@ from tests.builders.reads import (
     assign,
     baseline_answer,
     begin,
+    charter_text,
     decide,
     follow_up,
     mark,
@@ -431,3 +432,27 @@ def test_unknown_slots_subjects_and_empty_requests_are_told(house: HouseUnderTes
         usecases.assign_readers(
             house.desk, Actor("imaging-lead"), usecases.AssignReaders(TRIAL, ("999",), {"reader_1": "reader-1"})
         )
+
+
+@req("RDG-03", "VAL-14")
+def test_what_this_release_cannot_show_is_refused_and_not_approximated(house: HouseUnderTest) -> None:
+    """A paradigm, a lesion source and an adjudication method that are in the charter's language, but not built."""
+    text = charter_text(**{"paradigm: sequential_locked": "paradigm: hybrid_global", "lesion_source: each_reader":
+                           "lesion_source: shared_list"})  # fmt: skip
+    a_live_trial(house, text)
+    assign(house, BOTH)
+    with pytest.raises(Refused) as refusal:
+        begin(house, "reader-1")
+    assert refusal.value.rule in ("F-516", "F-518")
+
+
+@req("RDG-05", "VAL-14")
+def test_an_adjudication_by_reading_anew_is_refused(house: HouseUnderTest) -> None:
+    a_live_trial(house, charter_text(**{"method: choose_one_read": "method: re_read"}))
+    assign(house, BOTH)
+    read_by_both(house, baseline_answer("50.0"), baseline_answer("80.0"))
+    with house.desk.reading() as session:
+        compared = queries.awaiting_adjudication(session, TRIAL)[0].compared
+    with pytest.raises(Refused) as refusal:
+        decide(house, compared)
+    refused_by(refusal, "F-544", house)

@@ -164,7 +164,7 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @told
 def password(acting: AsOption, home: HomeOption = None) -> None:
     """Renew your own signing password: the old one, a code, and the new one."""
-    from core.access.enrolment import renew_password
+    from core.access.recovery import renew_password
     from core.policy.state import Actor
 
     opened = house(home)

@@ -151,7 +151,7 @@ def recover(
     how: Annotated[str, typer.Option(help="How you checked the identity again.")], home: HomeOption = None,
 ) -> None:
     """Key, password or second factor was lost: revoke now, enrol a new key by two persons after 24 hours."""
-    from core.access.enrolment import BeginRecovery, begin_recovery
+    from core.access.recovery import BeginRecovery, begin_recovery
     from core.policy.state import Actor
 
     opened = house(home)

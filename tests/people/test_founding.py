@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit.signatures import Proof
-from core.access import enrolment, founding, queries, usecases
+from core.access import enrolment, founding, queries, recovery, usecases
 from core.access.roles import Grant, may_grant
 from core.access.rules import FOUNDING_WORDS, Account, Founder, Installation, opening_gaps
 from core.errors import AlreadyDone, NotAuthenticated, Refused, UnusableInput
@@ -328,7 +328,7 @@ def test_founding_and_its_tables_are_the_same_on_postgresql(tmp_path: Path) -> N
     with a_house(tmp_path, fresh_database(), founding=True) as house:
         people.opened(house)
         people.active(house, "ann")
-        house.commit(enrolment.begin_recovery(house.desk, OWNER, enrolment.BeginRecovery("ann", "lost", "passport")))
+        house.commit(recovery.begin_recovery(house.desk, OWNER, recovery.BeginRecovery("ann", "lost", "passport")))
         for _ in range(5):
             with pytest.raises(NotAuthenticated):
                 house.desk.commit(sops.complete_training(house.desk, QA, sops.CompleteTraining("SOP-01")),

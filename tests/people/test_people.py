@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from audit.signatures import Proof
 from audit.vocabulary.ledger import ClockStepped
-from core.access import enrolment, queries, usecases
+from core.access import enrolment, queries, recovery, usecases
 from core.access.roles import Grant
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, Refused, UnusableInput
 from core.policy.decide import decide, permit
@@ -179,10 +179,10 @@ def test_a_lost_key_is_recovered_by_two_persons_after_a_day_and_says_so_for_ever
     """RECORD 4: the old key is revoked at once, the new one waits, and the enrolment is marked as a recovery."""
     ann = people.active(opened, "ann")
     old = opened.house.signer.kid_of_person("ann")
-    command = enrolment.BeginRecovery("ann", "second factor lost", "staff_badge")
+    command = recovery.BeginRecovery("ann", "second factor lost", "staff_badge")
     with pytest.raises(Refused, match="not on its holder"):
-        enrolment.begin_recovery(opened.desk, OWNER, enrolment.BeginRecovery("owner", "mine", "passport"))
-    opened.commit(enrolment.begin_recovery(opened.desk, OWNER, command))
+        recovery.begin_recovery(opened.desk, OWNER, recovery.BeginRecovery("owner", "mine", "passport"))
+    opened.commit(recovery.begin_recovery(opened.desk, OWNER, command))
     assert opened.words()[-2:] == ["recovery.begun", "key.revoked"]
     with pytest.raises((Refused, NotFound)):
         usecase_training(opened, ann)
@@ -277,10 +277,10 @@ def test_a_signing_password_ages_and_is_renewed_by_its_holder_alone(opened: Hous
         usecase_training(opened, ann)
 
     with pytest.raises(NotAuthenticated):
-        enrolment.renew_password(opened.desk, ann, Proof("a wrong old password", "000000"), "nine lamps, grey harbour")
+        recovery.renew_password(opened.desk, ann, Proof("a wrong old password", "000000"), "nine lamps, grey harbour")
     with pytest.raises(UnusableInput, match="is the old one"):
-        enrolment.renew_password(opened.desk, ann, Proof(PASSWORD, "000000"), PASSWORD)
-    enrolment.renew_password(opened.desk, ann, opened.proof("ann"), "nine lamps, grey harbour")
+        recovery.renew_password(opened.desk, ann, Proof(PASSWORD, "000000"), PASSWORD)
+    recovery.renew_password(opened.desk, ann, opened.proof("ann"), "nine lamps, grey harbour")
 
     assert opened.words()[-1] == "password.renewed"
     assert opened.house.signer.kid_of_person("ann") == kid

@@ -1,4 +1,4 @@
-"""Real CT and PET meet the input contract; what they measure is for the qualification alone, so it is not asked here."""
+"""Real CT and PET meet the input contract; what they measure is for the qualification alone and not asked here."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_a_real_pet_ct_is_what_the_contract_asks(subject: str, data: Path) -> No
     ct, pet = volumes["CT"], volumes["PET"]
     image = as_image(ct)
     middle = tuple(image.origin_mm[i] + image.spacing_mm[2 - i] * image.values.shape[2 - i] / 2 for i in range(3))
-    study = Study(image, as_image(pet), (middle[0], middle[1], middle[2]), ct.unit, pet.unit, is_axial(ct) and is_axial(pet),
-                  ct.geometry.frame_of_reference == pet.geometry.frame_of_reference)
+    study = Study(image, as_image(pet), (middle[0], middle[1], middle[2]), ct.unit, pet.unit,
+                  is_axial(ct) and is_axial(pet), ct.geometry.frame_of_reference == pet.geometry.frame_of_reference)
 
     assert use_breach(study, CONTRACT) is None
     assert input_breach(study, CONTRACT) is None

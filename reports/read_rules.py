@@ -11,7 +11,7 @@ from core.quantities import rounded
 from core.reads.rules import MEASURE_OF, ai_value_in
 from core.reads.state import AI_SLOT, SHADOW_SLOT
 from reports.book import Book
-from reports.reading import Course, Step, Told, burden_of, change_percent, charter_of, courses_of, read_at
+from reports.reading import Course, Step, Told, burden_of, change_percent, charter_of, courses_of, read_at, step_at
 from reports.recompute import Z95, CannotRecompute, rule, share_text, signed, typographic, value_at, written
 
 NOT_EVALUABLE = "NE"
@@ -36,12 +36,7 @@ def _endpoint(book: Book, told: Told, name: str) -> str:
 
 
 def _step(book: Book, seq: int, endpoint: str) -> tuple[Course, Step]:
-    told = read_at(book, seq)
-    for course in courses_of(book, str(told.begun.body["trial"])):
-        found = next((step for step in course.steps if step.told is told), None)
-        if found is not None and course.endpoint.id == endpoint:
-            return course, found
-    raise CannotRecompute(f"entry {seq} belongs to no course of {endpoint}.")
+    return step_at(book, read_at(book, seq), endpoint)
 
 
 @rule("read.sum")

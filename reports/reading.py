@@ -139,11 +139,14 @@ def _told(begun: Line, sealed: Line | None, opened: Mapping[str, Line], withdraw
 
 def read_at(book: Book, seq: int) -> Told:
     """The opened read whose seal is entry `seq`. Raises CannotRecompute."""
-    line = book.line(seq)
-    for told in reads_of(book, str(line.body.get("trial"))):
-        if told.sealed is not None and told.sealed.seq == seq and told.answer is not None:
-            return told
-    raise CannotRecompute(f"entry {seq} is no opened read.")
+    trial = str(book.line(seq).body.get("trial"))
+    key = ("reads by seal", trial)
+    if key not in book.memo:
+        book.memo[key] = {t.sealed.seq: t for t in reads_of(book, trial) if t.sealed is not None}
+    told: Told | None = book.memo[key].get(seq)
+    if told is None or told.answer is None:
+        raise CannotRecompute(f"entry {seq} is no opened read.")
+    return told
 
 
 def burden_of(answer: Mapping[str, Any], endpoint: str, criterion_id: str) -> Decimal | None:
@@ -182,6 +185,19 @@ def courses_of(book: Book, trial: str) -> list[Course]:
             for endpoint in newest.endpoints
         ] if newest is not None else []
     found: list[Course] = book.memo[key]
+    return found
+
+
+def step_at(book: Book, told: Told, endpoint: str) -> tuple[Course, Step]:
+    """The step of a course that a read is, for an endpoint. Raises CannotRecompute where it belongs to none."""
+    trial = str(told.begun.body.get("trial"))
+    key = ("steps", trial)
+    if key not in book.memo:
+        book.memo[key] = {(step.told.begun.seq, course.endpoint.id): (course, step)
+                          for course in courses_of(book, trial) for step in course.steps}
+    found: tuple[Course, Step] | None = book.memo[key].get((told.begun.seq, endpoint))
+    if found is None:
+        raise CannotRecompute(f"the read begun at entry {told.begun.seq} belongs to no course of {endpoint}.")
     return found
 
 

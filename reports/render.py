@@ -32,6 +32,8 @@ ROWS_IN_A_PIECE = 300
 PORTRAIT_MM, SIGN_MM, CODE_SIGN_MM, PADDING_MM = 170, 1.5, 1.05, 3.6
 # A column of prose is readable from so many signs on; beyond them it wraps.
 PROSE_SIGNS = 12
+# A word of more signs (a digest) may break anywhere, or it would push the table off the page.
+UNBROKEN_SIGNS = 32
 SHORT_ROWS = 14
 DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
 DEMONSTRATION = "demonstration"
@@ -230,4 +232,6 @@ def _example(paper: Paper) -> dict[str, Any] | None:
 
 @cache
 def _environment() -> Environment:
-    return Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["unbroken"] = lambda text: max((len(word) for word in text.split()), default=0) > UNBROKEN_SIGNS
+    return environment

@@ -12,7 +12,7 @@ from reports.book import Book
 from reports.model import Basis, Cell, Column, Figure, Point, Row, Table
 from reports.quoting import BLANK, Quote, plain
 from reports.read_rules import agreement_of, cited_pairs, pairs_of, slot_name
-from reports.reading import accepted_reads, charter_of, courses_of
+from reports.reading import accepted_reads, charter_of, courses_of, step_at
 from reports.tables.reads import time_point_name
 
 CAPTION_PLACES = 1
@@ -61,17 +61,14 @@ def variability(book: Book, quote: Quote, trial: str) -> Table:
 def beside_final(book: Book, quote: Quote, trial: str) -> Table:
     """A14: the blinded AI read beside the read that a person signed as final."""
     accepted = {key: told for key, (_, told) in accepted_reads(book, trial).items() if told is not None}
-    by_seal = {step.told.begun.seq: (course, step) for course in courses_of(book, trial) for step in course.steps
-               if course.slot not in AI_SLOTS}
     rows = []
     for course in courses_of(book, trial):
         for step in course.steps if course.slot in AI_SLOTS else ():
             final = accepted.get((course.subject, step.told.time_point))
-            if final is None or final.begun.seq not in by_seal:
+            if final is None or final.slot in AI_SLOTS:
                 continue
-            mine = next((c, s) for c in courses_of(book, trial) for s in c.steps
-                        if s.told is final and c.endpoint.id == course.endpoint.id)
             endpoint = course.endpoint
+            mine = step_at(book, final, endpoint.id)
             both = (step.told.lines(), final.lines())
             rows.append(Row(f"{course.subject}, {time_point_name(book, step.told)}, {course.endpoint.id}", (
                 quote.field(step.told.begun, "fields.subject"), plain(time_point_name(book, step.told)),

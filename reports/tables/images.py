@@ -98,6 +98,6 @@ def turned_away(book: Book, quote: Quote, trial: str) -> Table:
             Column("subject", "Subject", "id"), Column("time_point", "Time point"), Column("modality", "Modality"),
             Column("deed", "What happened", "number"), Column("reason", "Reason"), Column("rules", "Rules not met"),
             Column("person", "By"), Column("at", "Recorded, UTC", "time")),
-        tuple(rows), clause="16.1.10", empty="Every series of this range was accepted.",
+        tuple(rows), clause="16.1.10", empty="No series was queried, rejected, refused or held in this range.",
         note="Codes, never file names: what a name may hold is no matter of the record.",
     )

@@ -28,8 +28,8 @@ def statement(book: Book, quote: Quote, trial: str) -> Table:
         rows.append(("Vocabulary in force, digest", quote.field(line, "fields.digest", code=True)))
     rows += [
         (f"Entries of {trial}", quote.count(where=in_trial)),
-        ("Signed by a person", quote.share(where=in_trial, hit="role!=service")),
-        ("Attempts refused by the policy table", quote.count("action.refused", where=in_trial)),
+        ("of them signed by a person", quote.count(where=f"{in_trial};role!=service")),
+        ("Attempts refused in this house", quote.count("action.refused")),
         ("Exports before this one", quote.count("export.made")),
         ("Steps of the clock confirmed", quote.count("clock.stepped")),
     ]

@@ -35,7 +35,8 @@ PROSE_SIGNS = 12
 # A word of more signs (a digest) may break anywhere, or it would push the table off the page.
 UNBROKEN_SIGNS = 32
 SHORT_ROWS = 14
-DEFAULT_EVIDENCE_URL = "http://localhost:8000/e/"
+# The page of an entry, as `countersign serve` gives it on its own machine.
+DEFAULT_EVIDENCE_URL = "http://127.0.0.1:8080/ledger/"
 DEMONSTRATION = "demonstration"
 TIMEOUT_S = 1_800
 

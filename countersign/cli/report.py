@@ -17,6 +17,7 @@ TrialOption = Annotated[str, typer.Option("--trial", help="The trial.")]
 DigestOption = Annotated[str, typer.Option("--content", help="Content digest of the paper, or its first eight signs.")]
 AsOption = Annotated[str, typer.Option("--as", envvar="COUNTERSIGN_USER", help="Who acts (user id).")]
 OutOption = Annotated[Path, typer.Option("--out", help="Where the PDF is written.")]
+LinkOption = Annotated[str, typer.Option("--link", help="Address that stands before evidence codes in links.")]
 TrustOption = Annotated[Path | None, typer.Option("--trust", help="Trust card of the log it was drawn from.")]
 FileArgument = Annotated[Path, typer.Argument(help="bundle .zip or paper .pdf")]
 
@@ -24,7 +25,8 @@ FileArgument = Annotated[Path, typer.Argument(help="bundle .zip or paper .pdf")]
 @report_app.command("csr-appendix")
 @told
 def csr_appendix(
-    trial: TrialOption, out: OutOption, user: AsOption, home: HomeOption = None, as_json: JsonOption = False
+    trial: TrialOption, out: OutOption, user: AsOption, home: HomeOption = None, as_json: JsonOption = False,
+    link: LinkOption = "",
 ) -> None:
     """Verify the record, draw the appendix from it and write it as a draft for its signers."""
     from core.policy.state import Actor
@@ -32,7 +34,7 @@ def csr_appendix(
 
     desk = house(home).desk
     report = usecases.draw_appendix(desk, Actor(user), trial)
-    pdf, pages = usecases.printed(desk, report, bundling.trial_bundle(desk, trial, user))
+    pdf, pages = usecases.printed(desk, report, bundling.trial_bundle(desk, trial, user), link)
     _write(out, pdf)
     data = {"report": report.report, "content_sha256": report.content_digest, "size": report.size, "root": report.root,
             "pages": pages, "file": str(out), "status": "unsigned draft"}
@@ -66,12 +68,14 @@ def sign(
 
 @report_app.command("issue")
 @told
-def issue(trial: TrialOption, content: DigestOption, out: OutOption, home: HomeOption = None) -> None:
+def issue(
+    trial: TrialOption, content: DigestOption, out: OutOption, home: HomeOption = None, link: LinkOption = ""
+) -> None:
     """Issue a paper that both have signed, and write its PDF."""
     from reports import usecases
 
     desk = house(home).desk
-    paper = usecases.issue_report(desk, trial, content)
+    paper = usecases.issue_report(desk, trial, content, evidence_url=link)
     _write(out, desk.objects.get(paper.pdf))
     typer.echo(f"{paper.report} issued: {paper.pages} pages, sha256:{paper.pdf.sha256}\nWritten to {out}.\n"
                f"Check it anywhere: countersign verify {out}")

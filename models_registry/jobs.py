@@ -32,7 +32,7 @@ def configuration_of(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def metadata_of(files: Mapping[str, bytes]) -> dict[str, Any]:
     """Name, version, licence and authors as the maker states them. Raises ModelFileUnusable."""
-    return _json(files, METADATA, ("name", "version", "license", "task", "trained_by", "limits", "resolution_mm"))
+    return _json(files, METADATA, ("name", "version", "license", "task", "limits", "resolution_mm"))
 
 
 def _json(files: Mapping[str, bytes], path: str, parts: tuple[str, ...]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.data import get_testdata_file
@@ -263,7 +264,7 @@ def test_one_slice_of_another_subject_refuses_the_series(house, tmp_path):
 @req("RDG-11")
 def test_silent_images_need_the_senders_word_and_carry_a_finding(house, tmp_path):
     """No coded subject in the headers: refused by itself, received with --subject, and flagged for a human look."""
-    silent = {"ClinicalTrialSubjectID": None, "ClinicalTrialProtocolID": None}
+    silent: dict[str, Any] = {"ClinicalTrialSubjectID": None, "ClinicalTrialProtocolID": None}
     write_series(tmp_path / "in", PatientID="AB-9921", PatientName="A^B", **silent)
     assert outcomes(take_in(house, tmp_path / "in")) == {("refused", "unknown-subject"): 8}
 
@@ -412,10 +413,10 @@ def test_a_full_disk_in_the_middle_leaves_whole_series_and_the_next_run_complete
 @req("REC-11")
 def test_two_deliveries_of_one_series_at_the_same_moment_make_one_series(house, tmp_path, monkeypatch):
     """Between preparing and recording, the other delivery was recorded: prepared again, and recognised as known."""
-    from core.arrival import usecases
+    from core.arrival import storing, usecases
 
     write_series(tmp_path / "in")
-    real, first = usecases.prepare_series, []
+    real, first = storing.prepare_series, list[bool]()
 
     def overtaken(*arguments):
         prepared = real(*arguments)
@@ -433,11 +434,11 @@ def test_two_deliveries_of_one_series_at_the_same_moment_make_one_series(house, 
 
 @req("REC-11")
 def test_a_file_that_changes_while_it_is_read_is_refused(house, tmp_path, monkeypatch):
-    from core.arrival import delivery, usecases
+    from core.arrival import delivery, storing, usecases
 
     monkeypatch.setattr(delivery, "HELD_BYTES", 0)
     paths = write_series(tmp_path / "in")
-    real = usecases.prepare_series
+    real = storing.prepare_series
 
     def changed(*arguments):
         paths[3].write_bytes(paths[3].read_bytes() + b"\x00")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
@@ -19,7 +19,7 @@ def ct_slice(
     """Slice `number` of an axial CT of 16 x 12 pixels; its position rises by `step_mm`; keywords overwrite."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = derived_uid("sample", study, series, str(number))
+    meta.MediaStorageSOPInstanceUID = UID(derived_uid("sample", study, series, str(number)))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     body = Dataset()
     body.SpecificCharacterSet = "ISO_IR 192"

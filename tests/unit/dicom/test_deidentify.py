@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def nested(*path: tuple[int, str], text: str = NAME) -> Dataset:
     return body
 
 
-PLACES = {
+PLACES: dict[str, dict[str, Any]] = {
     "patient name": {"PatientName": f"{NAME}^Anna"},
     "other names": {"OtherPatientNames": [f"{NAME}^A", "Smith"]},
     "record number": {"PatientID": RECORD},

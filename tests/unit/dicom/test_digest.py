@@ -18,7 +18,7 @@ from tests.req import req
 from tests.unit.dicom.samples import ct_slice
 
 
-def of(path: Path | str | None) -> ObjectDigests:
+def of(path: object) -> ObjectDigests:
     content = Path(str(path)).read_bytes()
     return digests(read_object(content), file_digest(content))
 

@@ -210,6 +210,9 @@ class LocalSigner:
             self._keys.write("person", user, record)
             if after.locked(now):
                 failure.locked_until_us, failure.failures = after.locked_until_us, FAILURES_ALLOWED
+                failure.fact += f" Signing is closed until {in_words(after.locked_until_us)}."
+            else:
+                failure.fact += f" {after.left()} attempts left."
             raise
         record["next_counter"], record["failures"] = counter + 1, 0
         self._keys.write("person", user, record)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyotp
@@ -180,3 +182,41 @@ def test_wrong_use_is_answered_with_fact_and_next_step(shared: Terminal, argumen
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert result.output.strip()
+
+
+@req("SIG-10", "SOP-01")
+def test_a_password_is_renewed_and_an_own_text_drafted_at_the_command_line(terminal: Terminal, tmp_path: Path) -> None:
+    for founder in ("owner", "qa"):
+        terminal.signed("init", "--sign", founder, by=founder, meaning="responsibility")
+
+    renewed = terminal.run("key", "password", "--as", "owner",
+                           lines=(WORDS, terminal.code("owner"), "nine lamps, grey harbour"))
+    assert renewed.exit_code == 0, renewed.output
+    assert "password.renewed" in renewed.output
+    text = tmp_path / "SOP-07.md"
+    text.write_text("---\nid: SOP-07\ntitle: Our reads\nowner: imaging_lead\ngoverns: [read.seal]\nreview_months: 12\n"
+                    "window_days: 3\n---\n" + "A reader reads alone and signs each value. " * 10, encoding="utf-8")
+    old = terminal.run("sop", "draft", "SOP-07", "--file", str(text), "--as", "owner",
+                       lines=("authorship", WORDS, terminal.code("owner")))
+    assert old.exit_code == 1
+    assert "attempts left" in old.output
+    terminal.counters["owner"] -= 1
+    new = terminal.run("sop", "draft", "SOP-07", "--file", str(text), "--as", "owner",
+                       lines=("authorship", "nine lamps, grey harbour", terminal.code("owner")))
+    assert new.exit_code == 0, new.output
+    assert "Our reads" in terminal.run("sop", "list").output
+    shown = terminal.run("sop", "show", "SOP-07").output
+    assert "A reader reads alone" in shown
+    assert terminal.run("sop", "draft", "SOP-08", "--file", str(text), "--as", "owner").exit_code == 1
+
+
+def test_help_of_people_loads_nothing_heavy() -> None:
+    """CLI modules import only the standard library and typer at their top."""
+    program = (
+        "import sys\nimport countersign.cli.people\n"
+        "heavy = {'sqlalchemy', 'cryptography', 'yaml', 'pyotp', 'pydicom', 'torch'} & set(sys.modules)\n"
+        "print(sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

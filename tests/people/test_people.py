@@ -248,9 +248,10 @@ def test_five_wrong_passwords_close_signing_and_both_are_on_record(opened: House
     def attempt(proof: Proof) -> None:
         opened.desk.commit(sops.complete_training(opened.desk, ann, sops.CompleteTraining("SOP-01")), proof)
 
-    for _ in range(5):
-        with pytest.raises(NotAuthenticated):
+    for left in (4, 3, 2, 1, 0):
+        with pytest.raises(NotAuthenticated) as failure:
             attempt(Proof("wrong password, wrong", "000000"))
+        assert (f"{left} attempts left" if left else "Signing is closed until") in failure.value.fact
     with pytest.raises(NotAuthenticated, match="locked until"):
         attempt(opened.proof("ann"))
 

@@ -93,6 +93,28 @@ def sign_final(desk: Desk, actor: Actor, command: SignFinal) -> Proposal:
     return desk.prepare(actor, propose, asked="read.sign")
 
 
+@dataclass(frozen=True, slots=True)
+class FinalDue:
+    """A time point whose accepted read is not signed as final yet, and whose signature that is."""
+
+    subject: str
+    time_point: str
+    signer: str
+
+
+def finals_due(session: Connection, trial: str, signer: str | None = None) -> list[FinalDue]:
+    """Every final that can be signed now, of one person where given."""
+    done = {each.rests_on for each in queries.finals_of(session, trial)}
+    deciders = {each.id: each.adjudicator for each in queries.adjudications_of(session, trial)}
+    places = dict.fromkeys((each.subject, each.time_point) for each in queries.tasks_of(session, trial))
+    due = []
+    for subject, time_point in places:
+        found = queries.accepted_read(session, trial, subject, time_point)
+        if found is not None and found[1] not in done:
+            due.append(FinalDue(subject, time_point, deciders.get(found[1], found[0].reader)))
+    return [each for each in due if signer in (None, each.signer)]
+
+
 def final_relations(session: Connection, actor: Actor, command: SignFinal, accepted: Task | None) -> list[str]:
     """What stands against this person signing this final."""
     compared = queries.comparison_of(session, command.trial, command.subject, command.time_point)

@@ -104,14 +104,24 @@ def _record(
 def compare_course(desk: Desk, trial: str, subject: str) -> str:
     """Compare the whole courses of a subject's readers, once no more time point is to come. Returns the comparison.
 
-    It happens by itself with the last read; this is for a subject whose last time point was declared missed.
+    It happens by itself with the last read; this is for a subject whose last time point was declared missed. The same
+    reads are compared once: asked again, it gives the comparison that there is.
     """
+    with desk.reading() as session:
+        known = queries.comparison_of(session, trial, subject, None)
+        if known is not None and known.sealed == _sealed_of(session, trial, subject):
+            return known.compared
     with desk.open(READS, asked="read.compare") as work:
         return _compare_course(work, trial, subject, trials.charter_of(work.session, trial))
 
 
+def _sealed_of(session: Connection, trial: str, subject: str) -> tuple[str, ...]:
+    """Ids of the opened human reads of a course, by its present holders."""
+    held = queries.current_tasks(session, trial, subject)
+    return tuple(str(each.sealed) for each in held if each.slot not in AI_SLOTS and each.state == "opened")
+
+
 def _compare_course(work: Work, trial: str, subject: str, charter: Charter) -> str:
     answers = queries.answers_by_slot(work.session, trial, subject)
-    held = queries.current_tasks(work.session, trial, subject)
-    sealed = tuple(str(each.sealed) for each in held if each.slot not in AI_SLOTS and each.sealed)
+    sealed = _sealed_of(work.session, trial, subject)
     return _record(work, trial, subject, None, charter, sealed, rules.fired_over(charter, answers))

@@ -79,11 +79,13 @@ def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as
     from core.policy.state import Actor
     from core.reads import queries
     from core.reads.deciding import work_list
+    from core.reads.finals import finals_due
 
     with house(home).desk.reading() as session:
         waiting = queries.reads_awaiting(session, trial, person)
         begun = [each for each in queries.tasks_of(session, trial, reader=person) if each.state == "begun"]
         differences = work_list(session, Actor(person), trial)
+        due = finals_due(session, trial, person)
     data: dict[str, list[dict[str, Any]]] = {
         "to_begin": [{"subject": each.subject, "time_point": each.time_point} for each in waiting],
         "begun": [
@@ -92,6 +94,7 @@ def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as
         "to_adjudicate": [
             {"compared": each.compared, "subject": each.subject, "time_point": each.time_point} for each in differences
         ],
+        "to_sign": [{"subject": each.subject, "time_point": each.time_point} for each in due],
     }
     lines = [f"begin       {each['subject']}  {each['time_point']}" for each in data["to_begin"]]
     lines += [f"seal        {each['subject']}  {each['time_point']}  {each['assignment']}" for each in data["begun"]]
@@ -99,6 +102,7 @@ def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as
         f"adjudicate  {each['subject']}  {each['time_point'] or 'whole course'}  {each['compared']}"
         for each in data["to_adjudicate"]
     ]
+    lines += [f"final       {each['subject']}  {each['time_point']}" for each in data["to_sign"]]
     answer(data, as_json=as_json, words="\n".join(lines) or "Nothing waits for you.")
 
 

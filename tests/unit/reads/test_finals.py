@@ -24,7 +24,7 @@ from core.objects import DICOM
 from core.policy.state import Actor
 from core.projection import from_reference
 from core.reads import queries
-from core.reads.finals import SignFinal, sign_final
+from core.reads.finals import FinalDue, SignFinal, finals_due, sign_final
 from core.reads.locking import show_ai_values
 from tests.builders import arrival
 from tests.builders.reads import (
@@ -121,7 +121,12 @@ def test_the_final_of_differing_reads_is_the_adjudicators(house: HouseUnderTest,
     with pytest.raises(Refused) as refusal:
         final(house)
     assert refusal.value.rule == "F-551"
+    with house.desk.reading() as session:
+        assert finals_due(session, TRIAL) == [FinalDue(SUBJECT, "BL", "adjudicator")]
+        assert finals_due(session, TRIAL, "reader-1") == []
     final(house, "adjudicator")
+    with house.desk.reading() as session:
+        assert finals_due(session, TRIAL) == []
 
 
 @req("RDG-09", "GAT-03")

@@ -63,7 +63,7 @@ def test_a_case_from_the_list_to_an_adjudicated_read(house: HouseUnderTest, tmp_
         signs="adjudication",
     )  # fmt: skip
     assert decided.exit_code == 0, decided.output
-    assert run(house, "adjudicator", "list").output.strip() == "Nothing waits for you."
+    assert run(house, "adjudicator", "list").output.strip() == f"final       {SUBJECT}  BL"
     assert run(house, "reader-1", "list").output.strip() == f"begin       {SUBJECT}  W08"
     derived = json.loads(run(house, "imaging-lead", "responses", "--json").output)
     assert {one["time_point"] for one in derived} == {None}

@@ -12,7 +12,7 @@ from core.reads import queries, usecases
 from core.reads.blinding import Hidden
 from core.reads.deciding import Adjudicate, adjudicate
 from core.reads.locking import LockAnswer, seal_read
-from core.reads.opening import open_reads
+from core.reads.opening import compare_course, open_reads
 from core.reads.state import OpenedRead
 from core.trials.queries import time_points_of
 from tests.builders.reads import (
@@ -381,6 +381,8 @@ def test_the_whole_course_is_compared_with_its_last_time_point(house: HouseUnder
         # Confirmed PR for reader 1; for reader 2 an unconfirmed one, so stable disease.
         assert {each.trigger for each in over.fired} == {"ADJ-3"}
     decide(house, over.compared)
+    assert compare_course(house.desk, TRIAL, SUBJECT) == over.compared
+    assert house.words().count("read.compared") == 4
 
 
 @req("RDG-07")

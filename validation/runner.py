@@ -39,7 +39,7 @@ from validation.rules import overall
 
 SERVICE = Actor.of_service("validation")
 # Cases asked at once: bounds memory and the model's start-up alike.
-AT_ONCE = 30
+AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,14 +76,17 @@ def phase_3(stage: Stage) -> None:
         file(stage, "regulatory", "device_determination", "Determination of device status", use=3)
         file(stage, "regulatory", "consent_covers_ai", "Consent form that covers AI", use=3)
         open_gate(stage, 3, "volume")
+        # A gate that stays shut for a real reason: the lock's cells are too coarse for RECIST's 5 mm.
+        stage.notes["shut"] = refuse(stage, 3, "response")
+        stage.note("gate that stays shut", "secondary, response: the lock is too coarse for a change of 5 mm")
 
 
 def phase_4(stage: Stage) -> None:
     """AI as a sealed third reader of the primary endpoint."""
     with stage.scene("Gate 4: primary endpoint"):
         file(stage, "statistician", "noninferiority_assessment", "Assessment of non-inferiority",
-             use=4, endpoint="response")
+             use=4, endpoint="volume_response")
         file(stage, "regulatory", "protocol_names_ai", "Protocol that names the AI", use=4)
         file(stage, "statistician", "sap_names_ai", "Analysis plan that names the AI", use=4)
         file(stage, "regulatory", "regulator_advice", "Advice of the regulator", use=4)
-        open_gate(stage, 4, "response")
+        open_gate(stage, 4, "volume_response")

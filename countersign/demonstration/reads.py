@@ -81,9 +81,8 @@ def own_answer(life: Life, time_point: str, reader: str) -> dict[str, Any]:
 
 def _sizes(lesion: Lesion, bias: float, spread: float, rng: np.random.Generator) -> dict[str, list[str]]:
     scale = bias * (1 + spread * float(rng.standard_normal()))
-    return {
-        "response": [_mm(lesion.axes_mm()[0] * scale)], "volume": [_ml(lesion.volume_mm3() * scale**3)],
-    }
+    volume = [_ml(lesion.volume_mm3() * scale**3)]
+    return {"response": [_mm(lesion.axes_mm()[0] * scale)], "volume": volume, "volume_response": volume}
 
 
 def with_ai(answer: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
@@ -112,19 +111,19 @@ def with_ai(answer: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
     return answer | {"targets": targets}
 
 
-def read(stage: Stage, lives: Sequence[Life], time_points: Sequence[str]) -> None:
-    """Time points in date order, each sealed by both before the next opens."""
+def read(stage: Stage, lives: Sequence[Life], time_points: Sequence[str], *, ai_beside: bool) -> None:
+    """Time points in date order, each sealed by both before the next opens; `ai_beside` shows AI after own marks."""
     for life in lives:
         for time_point in time_points:
             if time_point not in life.factors:
                 continue
             for reader in READERS:
-                _one_read(stage, life, time_point, reader)
+                _one_read(stage, life, time_point, reader, ai_beside=ai_beside)
             outbox.drain(stage.desk)
         stage.say(f"   {life.subject}: {', '.join(time_points)} read by both and opened")
 
 
-def _one_read(stage: Stage, life: Life, time_point: str, reader: str) -> None:
+def _one_read(stage: Stage, life: Life, time_point: str, reader: str, *, ai_beside: bool) -> None:
     assignment = begin_read(stage.desk, actor(reader), BeginRead(TRIAL, life.subject, time_point))
     answer = own_answer(life, time_point, reader)
     if not stage.notes.get("blind shown"):
@@ -132,12 +131,16 @@ def _one_read(stage: Stage, life: Life, time_point: str, reader: str) -> None:
         stage.refused("showing AI to a reader before their own marks",
                       lambda: show_ai_values(stage.desk, actor(reader), assignment, "volume"))
         stage.refused("showing AI of the primary endpoint to a reader",
-                      lambda: show_ai_values(stage.desk, actor(reader), assignment, "response"))
+                      lambda: show_ai_values(stage.desk, actor(reader), assignment, "volume_response"))
         stage.refused(
             "accepting all AI values in one stroke",
             lambda: seal_read(stage.desk, actor(reader), LockAnswer(
                 TRIAL, life.subject, time_point, answer | {"accept_all": True})),
         )
+    if not ai_beside:
+        stage.signed(seal_read(
+            stage.desk, actor(reader), LockAnswer(TRIAL, life.subject, time_point, answer)).proposal)
+        return
     stage.signed(mark_read(stage.desk, actor(reader), LockAnswer(TRIAL, life.subject, time_point, answer)).proposal)
     values = show_ai_values(stage.desk, actor(reader), assignment, "volume")
     locked = LockAnswer(TRIAL, life.subject, time_point, with_ai(answer, values))

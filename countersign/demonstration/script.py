@@ -8,7 +8,18 @@ import time
 from pathlib import Path
 
 from core.errors import AlreadyDone
-from countersign.demonstration import arrivals, founding, gates, inference, models, reads, trial, validation
+from countersign.demonstration import (
+    arrivals,
+    ending,
+    founding,
+    gates,
+    inference,
+    models,
+    papers,
+    reads,
+    trial,
+    validation,
+)
 from countersign.demonstration.cast import Pockets
 from countersign.demonstration.lives import LIVES, VISIT_DAYS
 from countersign.demonstration.stage import DemonstrationFailed, Stage
@@ -41,6 +52,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         phase_3_reads(stage)
         gates.phase_4(stage)
         phase_4_reads(stage)
+        ending.prove(stage, papers.write_papers(stage))
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")
         return 1
@@ -57,9 +69,10 @@ def phase_3_reads(stage: Stage) -> None:
     """AI beside the readers for volume, and in shadow for the primary endpoint: shown to nobody."""
     first = LIVES[:3]
     with stage.scene("Phase 3: the model measures, readers mark first and then see it"):
-        inference.measure(stage, first, TIME_POINTS, [("secondary", "volume", None), ("primary", "response", "shadow")])
+        uses = [("secondary", "volume", None), ("primary", "volume_response", "shadow")]
+        inference.measure(stage, first, TIME_POINTS, uses)
         reads.prepare(stage, LIVES)
-        reads.read(stage, first, TIME_POINTS)
+        reads.read(stage, first, TIME_POINTS, ai_beside=True)
         reads.settle(stage, first)
 
 
@@ -67,8 +80,9 @@ def phase_4_reads(stage: Stage) -> None:
     """AI reads the primary endpoint as a sealed third reader; people sign, an adjudicator decides."""
     second = LIVES[3:]
     with stage.scene("Phase 4: the model as sealed third reader"):
-        inference.measure(stage, second, TIME_POINTS, [("secondary", "volume", None), ("primary", "response", None)])
-        reads.read(stage, second, TIME_POINTS)
+        # Of these subjects no AI value is shown to anybody before the reads are open: not for volume either.
+        inference.measure(stage, second, TIME_POINTS, [("primary", "volume_response", None)])
+        reads.read(stage, second, TIME_POINTS, ai_beside=False)
         reads.settle(stage, second)
 
 

@@ -29,7 +29,7 @@ SITES = ("101", "102", "103")
 
 def charter_text() -> str:
     """The charter that ships with the demonstration."""
-    return (files("countersign.demonstration") / "charter.yaml").read_text()
+    return (files("countersign.demonstration") / "demo-301.yaml").read_text()
 
 
 def set_up(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from audit import bundle
 from audit.vocabulary.ledger import ExportMade, StreamEnd
 from core.errors import NotFound, UnusableInput
+from core.ledger_evidence import keys_on_record
 from core.ledger_queries import Reader, ReadNodes, SessionReader, line_at, newest_note, sentences
 from core.ledger_words import sentence_of
 from core.policy.state import Actor, Decision
@@ -155,6 +156,8 @@ class StoreSource:
 
 
 def card(reader: Reader, origin: str) -> bytes:
-    """The trust card of this ledger."""
+    """The trust card of this ledger: origin, first entry, root key, and the witnesses enrolled so far."""
     first = line_at(reader, 0)
-    return bundle.trust_card(origin, first.leaf, base64.b64decode(first.body["fields"]["public_key"]))
+    witnesses = [(key.holder, key.public) for key in keys_on_record(reader).values()
+                 if key.klass == "witness" and key.ended is None]
+    return bundle.trust_card(origin, first.leaf, base64.b64decode(first.body["fields"]["public_key"]), witnesses)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from audit import proofs
-from audit.query import ANY, LARGEST_SEQ, Query, Range, Term
+from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
+from core.ledger_conditions import Clauses, Trials, columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -28,8 +29,6 @@ MOST_WAYS = 40
 LARGEST_PAGE = 500
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
-# Trials that may be read, None among them for entries of no trial; instead of a set: everything.
-Trials = frozenset[str | None] | None
 
 
 class Reader(Protocol):
@@ -187,7 +186,7 @@ def _newest(
     """The newest rows that fit. Where a question has several ways to an entry (actor or on behalf of; a wildcard over
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
-    clauses = _Clauses(reader.dialect)
+    clauses = Clauses(reader.dialect)
     top = clauses.bind(LARGEST_SEQ + 1 if before is None else before)
     limit = clauses.bind(many)
     key, ways = _ways(reader, query, clauses)
@@ -202,7 +201,7 @@ def _newest(
     yield from reader.rows(sql, **clauses.given)
 
 
-def _ways(reader: Reader, query: Query, clauses: _Clauses) -> tuple[str | None, list[str]]:
+def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, list[str]]:
     """The key whose values are asked one by one, and a condition for each; none where one index serves all."""
     groups = dict(query.groups())
     for key in ("actor", "action"):
@@ -212,8 +211,7 @@ def _ways(reader: Reader, query: Query, clauses: _Clauses) -> tuple[str | None, 
             literal = [name for name in _actions(reader) if any(term.fits(name) for term in terms)]
         if not terms or None in literal or not 0 < len(literal) <= MOST_WAYS:
             continue
-        columns = ("actor", "on_behalf_of") if key == "actor" else ("action",)
-        ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns]
+        ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns_of(key)]
         return key, ways
     return None, []
 
@@ -286,70 +284,3 @@ def sentences(reader: Reader) -> dict[tuple[str, int], str]:
         return {}
     words = json.loads(bytes(row[0]))["body"]["fields"]["words"]
     return {(word["name"], word["version"]): word["sentence"] for word in words}
-
-
-# ---------------------------------------------------------------- the condition
-
-
-class _Clauses:
-    """Conditions with their parameters. Times become sequence numbers first: one probe instead of a scan."""
-
-    def __init__(self, dialect: str) -> None:
-        self._dialect = dialect
-        self.given: dict[str, Any] = {}
-
-    def bind(self, value: Any) -> str:
-        name = f"p{len(self.given)}"
-        self.given[name] = value
-        return f":{name}"
-
-    def of(self, query: Query, trials: Trials, *, without: str | None = None) -> list[str]:
-        """What the question and the right to read demand, but for the wanted values of one key."""
-        bind = self.bind
-        clauses: list[str] = []
-        if trials is not None:
-            named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
-            either_of = [f"trial IN ({', '.join(named)})"] if named else []
-            either_of += ["trial IS NULL"] if None in trials else []
-            clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
-        if query.since_us is not None:
-            clauses.append(f"seq >= {self._from_time(query.since_us)}")
-        clauses += [f"seq < {self._from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]
-        if query.as_of_seq is not None:
-            clauses.append(f"seq <= {bind(query.as_of_seq)}")
-        wanted = [self._inside(span) for span in query.ranges if not span.negated]
-        if wanted:
-            clauses.append(f"({' OR '.join(wanted)})")
-        clauses += [f"NOT {self._inside(span)}" for span in query.ranges if span.negated]
-        for key, group in query.groups():
-            if key != without:
-                clauses.append(f"({' OR '.join(self._fits(term, column) for term in group for column in _of(key))})")
-        for term in query.terms:
-            if term.negated:
-                # What is absent (NULL) is not excluded.
-                clauses += [f"NOT coalesce({self._fits(term, column)}, false)" for column in _of(term.key)]
-        return clauses
-
-    def _from_time(self, us: int) -> str:
-        probe = f"SELECT seq FROM entry WHERE ts >= {self.bind(us)} ORDER BY ts, seq LIMIT 1"  # noqa: S608
-        return f"coalesce(({probe}), {LARGEST_SEQ + 1})"
-
-    def _inside(self, span: Range) -> str:
-        return f"seq BETWEEN {self.bind(span.first)} AND {self.bind(span.last)}"
-
-    def _fits(self, term: Term, column: str) -> str:
-        """A comparison, with wildcards where the term has them, that tells capitals apart on both stores."""
-        if term.literal is not None:
-            return f"{column} = {self.bind(term.literal)}"
-        if self._dialect == "sqlite":
-            special = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
-            pattern = "".join("*" if part is ANY else part.translate(special) for part in term.pattern)
-            return f"{column} GLOB {self.bind(pattern)}"
-        special = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
-        pattern = "".join("%" if part is ANY else part.translate(special) for part in term.pattern)
-        return f"{column} LIKE {self.bind(pattern)}"
-
-
-def _of(key: str) -> tuple[str, ...]:
-    """The columns that a key looks into. Deeds that a service attested for a person are the person's too."""
-    return ("actor", "on_behalf_of") if key == "actor" else (key,)

@@ -82,12 +82,14 @@ def _decided(session: Connection, person: Actor, command: RequestRun, series: Se
     """The person may ask, and the service may run: both are asked of the table."""
     lock = queries.lock_of(session, command.lock)
     standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
-                           queries.gates_open(session, command.trial))
+                           queries.gates_open(session, command.trial, command.subject))
     relations = _relations(lock.valid, standing, command, series)
     permit(person, "run.request", queries.run_facts(
-        session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint))
+        session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint,
+        subject=command.subject))
     decision = permit(INFERENCE, "ai.run", queries.run_facts(
-        session, INFERENCE, "ai.run", command.trial, relations=relations, endpoint=command.endpoint))
+        session, INFERENCE, "ai.run", command.trial, relations=relations, endpoint=command.endpoint,
+        subject=command.subject))
     return standing, decision
 
 

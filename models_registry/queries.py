@@ -15,7 +15,7 @@ from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
-from core.trials.queries import facts_for, open_uses
+from core.trials.queries import facts_for, open_uses, subject_of
 from models_registry.projections import locks, refusals, runs, versions
 from models_registry.rules import OpenGate
 
@@ -227,11 +227,21 @@ def house_facts(session: Connection, actor: Actor, action: str, relations: Itera
 
 
 def run_facts(session: Connection, actor: Actor, action: str, trial: str, *, relations: Iterable[str],
-              endpoint: str | None) -> Facts:
-    """Facts for asking for a run, or running it."""
-    return facts_for(session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint)
+              endpoint: str | None, subject: str) -> Facts:
+    """Facts for asking for a run, or running it; uses count where their scope holds the subject's site."""
+    known = subject_of(session, trial, subject)
+    return facts_for(session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint,
+                     site=known.site if known else "", about=subject)
 
 
-def gates_open(session: Connection, trial: str) -> tuple[OpenGate, ...]:
-    """The open AI uses of a trial, as this room's rules take them."""
-    return tuple(OpenGate(use.gate, use.use_name, use.endpoint, use.lock) for use in open_uses(session, trial))
+def gates_open(session: Connection, trial: str, subject: str) -> tuple[OpenGate, ...]:
+    """The AI uses that are open for a subject: the scope is all, or holds the subject's site.
+
+    Scopes of an arm or a study part are not known here and open nothing.
+    """
+    known = subject_of(session, trial, subject)
+    site = known.site if known else ""
+    return tuple(
+        OpenGate(use.gate, use.use_name, use.endpoint, use.lock) for use in open_uses(session, trial)
+        if use.scope == "all" or use.scope.startswith("sites:") and site in use.scope.removeprefix("sites:").split(",")
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from audit.entry import canonical
-from core.errors import AlreadyDone, Refused, UnusableInput
+from core.errors import AlreadyDone, UnusableInput
 from models_registry.digest import sha256
 
 # (state, word) -> state. A pair that is missing is a word out of order.
@@ -68,15 +68,21 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a run counts: gated (with its gate), shadow or exploratory; `sealed` runs are shown to nobody yet."""
+    """How a run counts: gated (with its gate), shadow or exploratory; `sealed` runs are shown to nobody yet.
+
+    `other_lock`: a gate is open for this use, but not for this lock; the policy refuses that.
+    """
 
     name: str
     sealed: bool
     gate: str | None = None
+    other_lock: bool = False
 
     @property
     def relations(self) -> frozenset[str]:
         """As the policy table names it."""
+        if self.other_lock:
+            return frozenset({"other_lock"})
         return frozenset({self.name}) if self.name != "gated" else frozenset()
 
 
@@ -84,9 +90,7 @@ def standing_of(asked: str | None, use: str, endpoint: str | None, lock: str, ga
     """The standing of a run. Asked for nothing in particular it is gated where a gate is open for exactly this use,
     endpoint and lock, else exploratory.
 
-    Raises:
-        UnusableInput: an unknown use or standing, or an endpoint that does not fit the use.
-        Refused: a gated run was asked for and the open gate is for another lock.
+    Raises UnusableInput for an unknown use or standing, or an endpoint that does not fit the use.
     """
     if use not in USES or asked not in (None, *STANDINGS):
         raise UnusableInput(f"Use is one of {', '.join(USES)}; standing one of {', '.join(STANDINGS)}.")
@@ -96,13 +100,10 @@ def standing_of(asked: str | None, use: str, endpoint: str | None, lock: str, ga
     same = [gate for gate in fitting if gate.lock == lock]
     if asked in (None, "gated") and same:
         return Standing("gated", use == "primary", same[0].gate)
-    if asked == "gated" and fitting:
-        raise Refused(f"Gate {fitting[0].gate} is open for lock {fitting[0].lock}, not for {lock}.", rule="F-406",
-                      next_step="Run the lock of the gate, or run this one in shadow.")
     if asked == "shadow":
         return Standing("shadow", True)
     if asked == "gated":
-        return Standing("gated", use == "primary")
+        return Standing("gated", use == "primary", other_lock=bool(fitting))
     return Standing("exploratory", False)
 
 

@@ -169,5 +169,6 @@ def _end(desk: Desk, row: RunRow, event: RunFinished | RunUndecided | RunFailed)
         if not queries.lock_of(work.session, row.lock).valid:
             relations.add("lock_not_valid")
         decision = permit(INFERENCE, "ai.run", queries.run_facts(
-            work.session, INFERENCE, "ai.run", row.trial, relations=relations, endpoint=row.endpoint))
+            work.session, INFERENCE, "ai.run", row.trial, relations=relations, endpoint=row.endpoint,
+            subject=row.subject))
         work.record(event, under=decision, trial=row.trial, caused_by=row.entry_id)

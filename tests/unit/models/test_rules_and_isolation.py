@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import AlreadyDone, Refused, UnusableInput
+from core.errors import AlreadyDone, UnusableInput
+from core.policy.decide import decide
+from core.policy.state import Actor, Facts, Stage
 from models_registry.digest import read_tree
 from models_registry.isolation import Limits, WorkerFailed, network_wall, run_isolated
 from models_registry.library import SHIPPED
@@ -51,10 +53,12 @@ def test_a_run_counts_as_its_gate_says(
 
 @req("MLK-01", "GAT-03")
 def test_the_gate_of_another_lock_does_not_serve_this_one() -> None:
-    with pytest.raises(Refused) as refusal:
-        standing_of("gated", "secondary", "volume", "LCK-2", GATES)
+    found = standing_of("gated", "secondary", "volume", "LCK-2", GATES)
+    facts = Facts(stage=Stage.LIVE, relations=found.relations | {"for_secondary"},
+                  uses_open=frozenset({"secondary:volume"}))
 
-    assert refusal.value.rule == "F-406"
+    assert found.gate is None
+    assert decide(Actor.of_service("inference"), "ai.run", facts).rule == "F-406"
 
 
 @pytest.mark.parametrize(("use", "endpoint", "asked"), [

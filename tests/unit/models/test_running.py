@@ -103,9 +103,11 @@ def rows(house: HouseUnderTest) -> tuple[queries.RunRow, ...]:
         return queries.runs_of(session)
 
 
-def gate(house: HouseUnderTest, use: int, name: str, endpoint: str, lock: str | None = None) -> None:
+def gate(
+    house: HouseUnderTest, use: int, name: str, endpoint: str, lock: str | None = None, scope: str = "all"
+) -> None:
     trial.recorded(house, gate_words.GateOpened(
-        gate=f"G{use}-{endpoint}", use=use, use_name=name, scope="all", lock=lock or lock_in(house), criteria=(),
+        gate=f"G{use}-{endpoint}", use=use, use_name=name, scope=scope, lock=lock or lock_in(house), criteria=(),
         signed=(), endpoint=endpoint), "gates")
 
 
@@ -191,6 +193,24 @@ def test_the_gate_of_another_lock_is_refused(told: HouseUnderTest, images: MadeI
 
     assert refusal.value.rule == "F-406"
     assert told.words()[-1] == "action.refused"
+
+
+@req("GAT-01", "GAT-03")
+@pytest.mark.parametrize(("scope", "rule"), [("sites:101,102", None), ("sites:102", "F-612"), ("arm:A", "F-612")])
+def test_a_gate_serves_the_sites_of_its_scope_alone(
+    scope: str, rule: str | None, told: HouseUnderTest, images: MadeImages
+) -> None:
+    """The subject belongs to site 101; an arm is not known here and opens nothing."""
+    gate(told, 3, "secondary", "volume", scope=scope)
+    command = ask(told, use="secondary", endpoint="volume", standing="gated")
+
+    if rule is None:
+        request_run(told.desk, ASKER, command, images)
+        assert rows(told)[-1].standing == "gated"
+    else:
+        with pytest.raises(Refused) as refusal:
+            request_run(told.desk, ASKER, command, images)
+        assert refusal.value.rule == rule
 
 
 def test_asking_for_many_is_all_or_none(told: HouseUnderTest, images: MadeImages) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -63,6 +64,8 @@ class MlflowTracking:
             raise OutsideUnavailable(
                 "MLflow is not installed.", next_step="Install the extra `inference`, or register without it."
             ) from error
+        # It tells of its own tables at every new store; that is no news for whoever registers a model.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         self._folder.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{self._folder / 'mlflow.db'}"
         return MlflowClient(tracking_uri=uri, registry_uri=uri)

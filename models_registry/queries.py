@@ -243,5 +243,9 @@ def gates_open(session: Connection, trial: str, subject: str) -> tuple[OpenGate,
     site = known.site if known else ""
     return tuple(
         OpenGate(use.gate, use.use_name, use.endpoint, use.lock) for use in open_uses(session, trial)
-        if use.scope == "all" or (use.scope.startswith("sites:") and site in use.scope.removeprefix("sites:").split(","))
+        if use.scope == "all" or site in _sites(use.scope)
     )
+
+
+def _sites(scope: str) -> list[str]:
+    return scope.removeprefix("sites:").split(",") if scope.startswith("sites:") else []

@@ -52,6 +52,8 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         phase_3_reads(stage)
         gates.phase_4(stage)
         phase_4_reads(stage)
+        if data is not None:
+            real.show(stage, data)
         ending.prove(stage, papers.write_papers(stage))
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")

@@ -138,6 +138,21 @@ class ReadWithdrawn:
 
 
 @event(
+    "reread.ordered", signed_by="person", clause="FDA imaging 2018; TRIAL 3",
+    sentence="{actor} ordered slot {slot} of {subject} to be read again, {scope} {time_point}: {reason}",
+)
+class RereadOrdered:
+    """The impact decision after a correction: `scope` is this or from_here. The earlier reads are kept and excluded
+    by rule; `on` is the date of acquisition from which on they are."""
+
+    subject: str
+    time_point: str
+    slot: str
+    scope: str
+    on: str
+
+
+@event(
     "read.opened", signed_by="service", clause="BICR; RECORD 5",
     sentence="The seal {sealed} was opened, all seals of the time point being in",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from sqlalchemy import Connection
 
@@ -76,9 +77,28 @@ def _compare(work: Work, trial: str, subject: str, time_point: str) -> None:
     sealed = tuple(str(each.sealed) for each in here if each.slot not in AI_SLOTS)
     compared = _record(work, trial, subject, time_point, charter, sealed, rules.fired_at(charter, answers, time_point))
     move_time_point(work, trial, subject, time_point, "time_point.read", compared)
+    _compare_later(work, trial, subject, charter, here[-1].acquired_on)
     expected = trials.time_points_of(session, trial, subject)
     if rules.has_course_triggers(charter) and all(each.state in SETTLED for each in expected):
         _compare_course(work, trial, subject, charter)
+
+
+def _compare_later(work: Work, trial: str, subject: str, charter: Charter, after: date) -> None:
+    """A time point that was read again moves baseline or nadir of later ones: those whose triggers change with it
+    are compared anew."""
+    later = {
+        each.time_point: each.acquired_on
+        for each in queries.current_tasks(work.session, trial, subject)
+        if each.acquired_on > after and each.state == "opened"
+    }
+    for time_point, on in sorted(later.items(), key=lambda each: each[1]):
+        known = queries.comparison_of(work.session, trial, subject, time_point)
+        answers = queries.answers_by_slot(work.session, trial, subject, until=on)
+        if known is None or not all(time_point in {one.time_point for one in given} for given in answers.values()):
+            continue
+        fired = rules.fired_at(charter, answers, time_point)
+        if {(each.trigger, each.endpoint) for each in fired} != {(each.trigger, each.endpoint) for each in known.fired}:
+            _record(work, trial, subject, time_point, charter, known.sealed, fired)
 
 
 def _record(

@@ -55,6 +55,7 @@ tasks = Table(
     Column("sealed_at", String(27)),
     Column("sealed_entry", Integer),
     Column("opened_entry", Integer),
+    Column("superseded", String(36)),
     Column("entry", Integer, nullable=False),
 )
 seals = Table(
@@ -254,6 +255,31 @@ def remember_seal(session: Connection, entry: Recorded, event: words.ReadMarked 
             .where(tasks.c.assignment == event.assignment)
             .values(state="sealed", sealed=entry.id, sealed_at=entry.at, sealed_entry=entry.seq)
         )
+
+
+@projects(words.RereadOrdered)
+def supersede_tasks(session: Connection, entry: Recorded, event: words.RereadOrdered) -> None:
+    """Reads by the slot's present holder, at the time point or from it on, are kept and count no more."""
+    held = select(slots.c.assigned).where(
+        slots.c.trial == entry.trial,
+        slots.c.subject == event.subject,
+        slots.c.slot == event.slot,
+        slots.c.current.is_(True),
+    )
+    which = tasks.c.time_point == event.time_point
+    if event.scope == "from_here":
+        which = which | (tasks.c.acquired_on >= event.on)
+    session.execute(
+        tasks.update()
+        .where(
+            tasks.c.trial == entry.trial,
+            tasks.c.subject == event.subject,
+            tasks.c.assigned.in_(held),
+            tasks.c.superseded.is_(None),
+            which,
+        )
+        .values(superseded=entry.id)
+    )
 
 
 @projects(words.ReadWithdrawn)

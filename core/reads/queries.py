@@ -41,6 +41,13 @@ PENDING = ("received", "in_qc", "ready", "in_read")
 # Slots and qualification
 
 
+def read_again(session: Connection, trial: str, subject: str, time_point: str, assigned: str) -> bool:
+    """Whether this holder's read of a time point was ordered to be read again."""
+    return any(
+        each.assigned == assigned and each.superseded for each in tasks_of(session, trial, subject, time_point)
+    )
+
+
 def is_qualified(session: Connection, trial: str, user: str, role_read: str) -> bool:
     """Whether the person's last reference set for this part was passed."""
     table = tables.readers
@@ -120,12 +127,12 @@ def _task(row: Row[Any]) -> Task:
 
 
 def current_tasks(session: Connection, trial: str, subject: str, time_point: str | None = None) -> list[Task]:
-    """Reads by the present holders of the slots, and the AI's, withdrawn ones left out."""
+    """Reads by the present holders of the slots, and the AI's; withdrawn ones and those read again are left out."""
     held = {each.assigned for each in slots_of(session, trial, subject)}
     return [
         each
         for each in tasks_of(session, trial, subject, time_point)
-        if (each.slot in AI_SLOTS or each.assigned in held) and each.state != "withdrawn"
+        if (each.slot in AI_SLOTS or each.assigned in held) and each.state != "withdrawn" and not each.superseded
     ]
 
 
@@ -175,7 +182,7 @@ def opened_reads(
         rows = session.execute(select(table).where(table.c.assignment == each.assignment).order_by(table.c.entry)).all()
         answer = next(answer_under_seal(row.plaintext.encode()) for row in rows if not row.marks)
         own = next((answer_under_seal(row.plaintext.encode()) for row in rows if row.marks), None)
-        excluded = each.slot not in AI_SLOTS and each.assigned not in held
+        excluded = each.slot not in AI_SLOTS and (each.assigned not in held or bool(each.superseded))
         reads.append(OpenedRead(each, answer, own, excluded))
     return reads
 
@@ -196,7 +203,7 @@ def answers_by_slot(
 def own_answers(session: Connection, trial: str, subject: str, assigned: str) -> list[Answer]:
     """A slot holder's own opened answers, which the next time point is measured against."""
     opened = opened_reads(session, trial, subject, shadow=True)
-    return [each.answer for each in opened if each.task.assigned == assigned]
+    return [each.answer for each in opened if each.task.assigned == assigned and not each.task.superseded]
 
 
 def opened_reads_for(

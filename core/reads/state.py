@@ -52,6 +52,7 @@ class Task:
     sealed_at: str | None
     sealed_entry: int | None
     opened_entry: int | None
+    superseded: str | None
     entry: int
 
     @property

@@ -22,6 +22,7 @@ from core.trials.charter import Charter
 from core.work import Desk, Draft, Occasion, Proposal
 
 REPLACEMENT_REASONS = ("left_the_trial", "not_available", "conflict_of_interest", "failed_calibration")
+REREAD_REASONS = ("images_corrected", "wrong_time_point", "wrong_side", "read_under_wrong_charter", "display_error")
 
 
 # Who reads
@@ -176,6 +177,57 @@ def place_seeds(desk: Desk, actor: Actor, command: PlaceSeeds) -> Proposal:
     return desk.prepare(actor, propose, asked="seed.place")
 
 
+# Reading again
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReread:
+    """`scope` is this or from_here; `reason` a code of REREAD_REASONS."""
+
+    trial: str
+    subject: str
+    time_point: str
+    slot: str
+    scope: str
+    reason: str
+
+
+def order_reread(desk: Desk, actor: Actor, command: OrderReread) -> Proposal:
+    """What is signed when a correction touches locked reads: both reads are kept, responses follow anew."""
+
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        if command.scope not in ("this", "from_here"):
+            raise UnusableInput(f"{command.scope!r} is no scope; this or from_here.")
+        if command.reason not in REREAD_REASONS:
+            raise UnusableInput(
+                f"{command.reason!r} is no reason to read again.", next_step=f"One of: {', '.join(REREAD_REASONS)}."
+            )
+        found = [
+            each
+            for each in queries.current_tasks(session, command.trial, command.subject, command.time_point)
+            if each.slot == command.slot and each.locked
+        ]
+        charter = trials.charter_of(session, command.trial)
+        holds = {
+            "nothing_read": not found,
+            "baseline_alone": command.scope == "this" and rules.is_baseline(charter, command.time_point),
+            "reader_of_subject": bool(queries.parts_of(session, command.trial, command.subject, actor.user)),
+        }
+        relations = [name for name, true in holds.items() if true]
+        under = permit(actor, "reread.order", facts_of(session, actor, "reread.order", command.trial, *relations))
+        on = found[-1].acquired_on.isoformat()
+        event = words.RereadOrdered(
+            subject=command.subject, time_point=command.time_point, slot=command.slot, scope=command.scope, on=on
+        )
+        view = views.reread(command.subject, command.time_point, command.slot, command.scope, command.reason)
+        return draft(
+            session, actor, "reread.order", event, under, trial=command.trial, meaning="responsibility", view=view,
+            reason=command.reason,
+        )  # fmt: skip
+
+    return desk.prepare(actor, propose, asked="reread.order")
+
+
 # Beginning
 
 
@@ -230,6 +282,8 @@ def begin_relations(session: Connection, charter: Charter, command: BeginRead, r
     before = [each for each in points if here is not None and (each.acquired_on or "") < (here.acquired_on or "")]
     after = [each for each in points if here is not None and (each.acquired_on or "") > (here.acquired_on or "")]
 
+    again = slot is not None and queries.read_again(session, trial, subject, command.time_point, slot.assigned)
+
     def locked(time_point: str) -> bool:
         return time_point in by_point and by_point[time_point].locked
 
@@ -241,7 +295,7 @@ def begin_relations(session: Connection, charter: Charter, command: BeginRead, r
         "not_ready": here is None or here.state not in queries.READABLE,
         "begun": command.time_point in by_point,
         "earlier_pending": any(not locked(each.time_point) for each in before),
-        "later_locked": any(each.time_point in by_point for each in after),
+        "later_locked": any(each.time_point in by_point for each in after) and not again,
         "earlier_sealed": any(each.state == "sealed" for each in mine),
     }
     return [name for name, holds in found.items() if holds]

@@ -32,6 +32,18 @@ def assignment(subject: str, slot: str, reader: str, replaces: str | None, reaso
     return View("Give a slot of a subject to a reader", "reads/assign", tuple(lines))
 
 
+def reread(subject: str, time_point: str, slot: str, scope: str, reason: str) -> View:
+    lines = (
+        ("Subject", subject),
+        ("Time point", time_point),
+        ("Slot", slot),
+        ("Read again", "this time point alone" if scope == "this" else "from this time point on"),
+        ("Reason", reason),
+        ("What follows", "The earlier reads are kept, and excluded; responses are derived from the new ones."),
+    )
+    return View("Order reads to be read again", "reads/reread", lines)
+
+
 def answer(stated: Answer, units: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """What the reader is shown of the answer itself. It goes under the seal, never into a stored view: the digest of
     so few values could be guessed."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Blinded reads: qualify, assign, list, begin, ai, mark, seal, show, differences, adjudicate, final.",
+    help="Blinded reads, from the reader's qualification to the signed final.",
 )
 APPS = {"read": app}
 
@@ -297,6 +297,26 @@ def final(
 
     opened = house(home)
     sign(opened.desk, sign_final(opened.desk, Actor(person), SignFinal(trial, subject, time_point)))
+
+
+@app.command()
+@told
+def again(
+    subject: SubjectArgument, time_point: TimePointArgument,
+    slot: Annotated[str, typer.Argument(help="The slot that reads again, such as reader_1.")],
+    trial: TrialOption, person: AsOption,
+    scope: Annotated[str, typer.Option(help="this or from_here.")],
+    reason: Annotated[str, typer.Option(help="Reason code, such as images_corrected.")],
+    home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Order locked reads to be read again after a correction; the earlier ones are kept and excluded."""
+    from core.policy.state import Actor
+    from core.reads.usecases import OrderReread, order_reread
+    from countersign.cli.signing import sign
+
+    opened = house(home)
+    command = OrderReread(trial, subject, time_point, slot, scope, reason)
+    sign(opened.desk, order_reread(opened.desk, Actor(person), command))
 
 
 @app.command()

@@ -48,7 +48,7 @@ class SealBox:
             RecordDamaged: the secret of a seal is lost or changed.
         """
         with self._engine.connect() as session, session.begin():
-            begun = [
+            ever = [
                 entry
                 for entry in _entries(session, "read.begun", trial, subject)
                 if entry.body["fields"]["time_point"] == time_point
@@ -57,10 +57,12 @@ class SealBox:
                 entry.body["fields"]["slot"]: entry.body["id"]
                 for entry in _entries(session, "read.assigned", trial, subject)
             }
+            orders = _entries(session, "reread.ordered", trial, subject)
+            begun = [entry for entry in ever if not any(_supersedes(order, entry) for order in orders)]
             withdrawn = {
                 entry.body["fields"]["assignment"] for entry in _entries(session, "read.withdrawn", trial, None)
             }
-            named = [self._named(session, identifier, begun) for identifier in sealed]
+            named = [self._named(session, identifier, ever) for identifier in sealed]
         missing = _missing(begun, holders, withdrawn, named)
         if missing:
             raise Refused(
@@ -106,6 +108,14 @@ def _entries(session: Connection, action: str, trial: str, subject: str | None) 
     if subject is not None:
         query = query.where(entries.c.subject == subject)
     return [Entry.parse(bytes(row.data)) for row in session.execute(query.order_by(entries.c.seq))]
+
+
+def _supersedes(order: Entry, begun: Entry) -> bool:
+    """Whether an order to read again, given after this read began, covers it."""
+    wanted, fields = order.body["fields"], begun.body["fields"]
+    here = wanted["time_point"] == fields["time_point"]
+    later = wanted["scope"] == "from_here" and fields["on"] >= wanted["on"]
+    return order.seq > begun.seq and wanted["slot"] == fields["slot"] and (here or later)
 
 
 def _missing(

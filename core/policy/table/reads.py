@@ -70,6 +70,12 @@ ROWS: tuple[Rule, ...] = (
            when=related("not_qualified")),
     forbid("F-544", "read.adjudicate", "The charter asks the adjudicator to read anew, which this release cannot show.",
            when=related("re_read")),
+    forbid("F-545", "reread.order", "This slot has not locked this time point; there is nothing to read again.",
+           when=related("nothing_read")),
+    forbid("F-546", "reread.order", "Later reads are measured against the baseline: read again from here.",
+           when=related("baseline_alone")),
+    forbid("F-547", "reread.order", "You read this subject; somebody else decides that it is read again.",
+           when=related("reader_of_subject")),
     # The human final.
     forbid("F-550", "read.sign read.adjudicate read.mark", "A person signs this; no service and no model can.",
            when=_by_a_service),
@@ -86,5 +92,7 @@ ROWS: tuple[Rule, ...] = (
     allow("P-502", "read.begin read.seal read.mark", "reader", "This case is yours.", stages=LIVE),
     allow("P-503", "read.adjudicate", "adjudicator", "You decide between reads that differ.", stages=LIVE),
     allow("P-504", "read.sign", "reader adjudicator", "The accepted read is yours to sign.", stages=LIVE),
+    allow("P-506", "reread.order", "imaging_lead data_manager", "You decide what a correction means for locked reads.",
+          stages=LIVE),
     allow("P-505", "seed.place", "qc_technologist imaging_lead", "You point the model at lesions.", stages=LIVE),
 )

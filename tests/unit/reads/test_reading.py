@@ -458,3 +458,71 @@ def test_an_adjudication_by_reading_anew_is_refused(house: HouseUnderTest) -> No
     with pytest.raises(Refused) as refusal:
         decide(house, compared)
     refused_by(refusal, "F-544", house)
+
+
+def again(house: HouseUnderTest, time_point: str, scope: str, by: str = "imaging-lead") -> None:
+    command = usecases.OrderReread(TRIAL, SUBJECT, time_point, "reader_2", scope, "images_corrected")
+    house.commit(usecases.order_reread(house.desk, Actor(by), command))
+
+
+@req("RDG-07")
+def test_a_time_point_is_read_again_with_a_reason_and_both_reads_are_kept(house: HouseUnderTest) -> None:
+    """The response follows the new read; what later time points make of it is compared anew."""
+    a_live_trial(house)
+    assign(house, BOTH)
+    read_by_both(house, baseline_answer(), baseline_answer())
+    with pytest.raises(Refused) as refusal:
+        again(house, "W08", "this")
+    refused_by(refusal, "F-545", house)
+    read_by_both(house, follow_up("34.0", "20.0"), follow_up("35.0", "20.0"), "W08")
+    read_by_both(house, follow_up("38.0", "20.0"), follow_up("38.0", "20.0"), "W16")
+    with pytest.raises(Refused) as refusal:
+        again(house, "BL", "this")
+    refused_by(refusal, "F-546", house)
+    with house.desk.reading() as session:
+        before = queries.comparison_of(session, TRIAL, SUBJECT, "W16")
+        assert before is not None
+        assert before.fired == ()
+
+    again(house, "W08", "this")
+    begin(house, "reader-2", "W08")
+    seal(house, "reader-2", follow_up("20.0", "20.0"), "W08")
+    house.work()
+
+    with house.desk.reading() as session:
+        reads = [each for each in queries.opened_reads(session, TRIAL) if each.task.reader == "reader-2"]
+        assert [(each.task.time_point, each.excluded) for each in reads] == [
+            ("BL", False), ("W08", True), ("W16", False), ("W08", False),
+        ]  # fmt: skip
+        # 20 mm is the new nadir of reader 2, so 38 mm at week 16 is progression for that reader alone.
+        after = queries.comparison_of(session, TRIAL, SUBJECT, "W16")
+        assert after is not None
+        assert {each.trigger for each in after.fired} == {"ADJ-1"}
+        assert queries.accepted_read(session, TRIAL, SUBJECT, "W16") is None
+
+
+@req("RDG-07", "RDG-04")
+def test_reading_again_from_baseline_starts_the_slot_anew(house: HouseUnderTest) -> None:
+    a_live_trial(house)
+    assign(house, BOTH)
+    read_by_both(house, baseline_answer(), baseline_answer())
+    read_by_both(house, follow_up("34.0", "20.0"), follow_up("35.0", "20.0"), "W08")
+    again(house, "BL", "from_here")
+    with pytest.raises(Refused) as refusal:
+        begin(house, "reader-2", "W08")
+    refused_by(refusal, "F-513", house)
+    begin(house, "reader-2", "BL")
+    # The signer, too, waits for the new read: the old one does not stand in for it.
+    with house.desk.reading() as session:
+        old = [each.sealed for each in queries.tasks_of(session, TRIAL, SUBJECT, "BL")][:2]
+    with pytest.raises(Refused, match="reader_2"):
+        house.house.signer.release(TRIAL, SUBJECT, "BL", [str(each) for each in old])
+    other = {"targets": [target("T09", "42.0", "50.0", location="spleen")]}
+    seal(house, "reader-2", other)
+    house.work()
+    begin(house, "reader-2", "W08")
+    seal(house, "reader-2", {"targets": [target("T09", "30.0", "40.0")]}, "W08")
+    house.work()
+    with house.desk.reading() as session:
+        answers = queries.answers_by_slot(session, TRIAL, SUBJECT)["reader_2"]
+    assert [each.targets[0].lesion for each in answers] == ["T09", "T09"]

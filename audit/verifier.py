@@ -18,8 +18,9 @@ record format (suite 1). Each step has its number at the line that does it.
     10  Log key      the checkpoint is signed by a log key in force
     11  Completeness export.made counts what the bundle must hold; what is withheld is proven to exist
     12  Objects      every object has the digest it is named by
-    13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses on this checkpoint or an
-                     earlier one (anchors/<size>.note), whose root must be one of this tree
+    13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses and time stamps under its
+                     root, on this checkpoint or an earlier one (anchors/<size>.note, <size>-<n>.tsr), whose root must
+                     be one of this tree
 
 Verdicts: VERIFIED (with a trust card), SELF-CONSISTENT, ORIGIN NOT VERIFIED (without), WRONG.
 Exit: 0 verified or self-consistent; 2 wrong, or no card under --require-trust; 1 wrong use.
@@ -47,7 +48,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ENTRY_TYPE = b"application/vnd.countersign.entry.v1+json"
@@ -539,6 +543,161 @@ class Ids:
         if self._file is not None:
             self._file.close()
         return best
+
+
+# ---------------------------------------------------------------- time stamps (RFC 3161, in CMS of RFC 5652)
+
+
+_OID_SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
+_OID_TST_INFO = bytes.fromhex("2a864886f70d0109100104")
+_OID_CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
+_OID_MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
+_TIME_STAMPING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.8")
+_HASHES: dict[bytes, hashes.HashAlgorithm] = {
+    bytes.fromhex("608648016503040201"): hashes.SHA256(), bytes.fromhex("608648016503040202"): hashes.SHA384(),
+    bytes.fromhex("608648016503040203"): hashes.SHA512(),
+}
+MAX_TOKEN_BYTES = 64_000
+
+Der = tuple[int, bytes, bytes]  # tag, content, whole
+
+
+def der_items(raw: bytes) -> list[Der]:
+    """The DER elements that follow one another in `raw`; ValueError where they do not."""
+    items: list[Der] = []
+    at = 0
+    while at < len(raw):
+        start, tag = at, raw[at]
+        if at + 2 > len(raw) or tag & 31 == 31:
+            raise ValueError("is cut off or uses long tags")
+        length, at = raw[at + 1], at + 2
+        if length & 128:
+            size = length & 127
+            length, at = int.from_bytes(raw[at:at + size], "big"), at + size
+            if not 1 <= size <= 4:
+                raise ValueError("has a length that DER does not allow")
+        if at + length > len(raw):
+            raise ValueError("is cut off")
+        items.append((tag, raw[at:at + length], raw[start:at + length]))
+        at += length
+    return items
+
+
+def _inside(item: Der, tag: int) -> list[Der]:
+    if item[0] != tag:
+        raise ValueError(f"has an element of tag {item[0]:#x} where {tag:#x} is due")
+    return der_items(item[1])
+
+
+def _digest(algorithm: Der, data: bytes) -> tuple[hashes.HashAlgorithm, bytes]:
+    kind = _HASHES.get(_inside(algorithm, 0x30)[0][1])
+    if kind is None:
+        raise ValueError("uses a digest that this verifier does not know")
+    return kind, hashlib.new(kind.name, data).digest()
+
+
+def time_stamped(token: bytes, message: bytes, roots: list[x509.Certificate]) -> datetime:
+    """The time at which an authority under one of `roots` saw `message`; ValueError says why the token proves none."""
+    response = _inside(der_items(token)[0], 0x30)
+    if len(response) == 2 and response[0][0] == 0x30 and _inside(response[0], 0x30)[0][1] not in (b"\x00", b"\x01"):
+        raise ValueError("is the authority's refusal")
+    content = _inside(response[1], 0x30) if response[0][0] == 0x30 else response
+    if content[0][1] != _OID_SIGNED_DATA:
+        raise ValueError("is no signed data")
+    signed = _inside(_inside(content[1], 0xA0)[0], 0x30)
+    wrapped = _inside(signed[2], 0x30)
+    if wrapped[0][1] != _OID_TST_INFO:
+        raise ValueError("holds no time-stamp information")
+    info = _inside(_inside(wrapped[1], 0xA0)[0], 0x04)[0][2]
+    said = _inside(der_items(info)[0], 0x30)
+    imprint = _inside(said[2], 0x30)
+    if _digest(imprint[0], message)[1] != imprint[1][1]:
+        raise ValueError("is of another message")
+    at = _general_time(said[4])
+    certificates = [x509.load_der_x509_certificate(whole) for item in signed[3:] if item[0] == 0xA0
+                    for tag, _, whole in der_items(item[1]) if tag == 0x30]
+    signer = _signer_of(_inside(_inside(signed[-1], 0x31)[0], 0x30), info, certificates)
+    _check_chain(signer, certificates, roots, at)
+    return at
+
+
+def _general_time(item: Der) -> datetime:
+    text = item[1].decode("ascii", "replace")
+    found = re.fullmatch(r"(\d{14})(?:\.\d{1,6})?Z", text, re.ASCII)
+    if item[0] != 0x18 or not found:
+        raise ValueError("tells no time")
+    return datetime.strptime(found.group(1), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def _signer_of(signer_info: list[Der], info: bytes, certificates: list[x509.Certificate]) -> x509.Certificate:
+    """The certificate, made for time stamping, whose key signed the attributes that name the information's digest."""
+    kind, digest = _digest(signer_info[2], info)
+    attributes = signer_info[3]
+    values: dict[bytes, bytes] = {}
+    for attribute in _inside(attributes, 0xA0):
+        name, value = _inside(attribute, 0x30)
+        values[name[1]] = _inside(value, 0x31)[0][1]
+    if values.get(_OID_MESSAGE_DIGEST) != digest or values.get(_OID_CONTENT_TYPE) != _OID_TST_INFO:
+        raise ValueError("signs attributes of something else")
+    message, signature = b"\x31" + attributes[2][1:], next(item[1] for item in signer_info[4:] if item[0] == 0x04)
+    for certificate in certificates:
+        try:
+            usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except x509.ExtensionNotFound:
+            continue
+        if _TIME_STAMPING in usage and _signed_with(certificate, signature, message, kind):
+            return certificate
+    raise ValueError("is not signed by a time-stamping certificate that it carries")
+
+
+def _signed_with(
+    certificate: x509.Certificate, signature: bytes, message: bytes, kind: hashes.HashAlgorithm
+) -> bool:
+    key = certificate.public_key()
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, message, padding.PKCS1v15(), kind)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, ec.ECDSA(kind))
+        elif isinstance(key, Ed25519PublicKey):
+            key.verify(signature, message)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _check_chain(
+    signer: x509.Certificate, others: list[x509.Certificate], roots: list[x509.Certificate], at: datetime
+) -> None:
+    """From the signer to a trusted root, each valid at that time."""
+    current = signer
+    for _ in range(6):
+        if not current.not_valid_before_utc <= at <= current.not_valid_after_utc:
+            raise ValueError("rests on a certificate that was not valid at its time")
+        if current in roots or any(_issued(current, root) for root in roots):
+            return
+        issuer = next((one for one in others if one != current and _is_authority(one) and _issued(current, one)), None)
+        if issuer is None:
+            break
+        current = issuer
+    raise ValueError("does not lead to the time-stamp root of the trust card")
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return False
 
 
 # ---------------------------------------------------------------- keys and words
@@ -1156,6 +1315,7 @@ class Card:
     genesis_leaf: str
     root_key: str
     witnesses: tuple[tuple[str, bytes], ...]
+    timestamp_roots: tuple[x509.Certificate, ...]
 
 
 def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | None:
@@ -1170,7 +1330,9 @@ def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | 
         decode_b64(card["root_key"], 32)
         if not _HEX64.match(str(card["genesis_leaf"])) or not isinstance(card["origin"], str):
             raise ValueError("names no origin or no first leaf")
-        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses)
+        roots = tuple(x509.load_pem_x509_certificates(str(card["timestamp_root"]).encode())
+                      ) if card.get("timestamp_root") else ()
+        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses, roots)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise WrongUse(f"The trust card cannot be used: {problem}") from problem
 
@@ -1231,7 +1393,9 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
         if checker.genesis_key:
             report.root_key = base64.b64encode(checker.genesis_key.public).decode()
     _check_objects(bundle, report)
-    _check_origin(card, [note, *(walk.earlier.values() if checker.heads else ())], report)
+    notes = [note, *(walk.earlier.values() if checker.heads else ())]
+    _check_origin(card, notes, report)
+    _check_time_stamps(card, bundle, notes, report)
     _say_what_stays_open(bundle, walk, card, report)
 
 
@@ -1264,6 +1428,26 @@ def _check_origin(card: Card | None, notes: list[Note], report: Report) -> None:
                 report.witnessed_size = max(report.witnessed_size, note.size)
 
 
+def _check_time_stamps(card: Card | None, bundle: Bundle, notes: list[Note], report: Report) -> None:
+    """13 Origin: tokens over this checkpoint or an earlier one, named by its size."""
+    by_size = {note.size: note for note in notes}
+    for name in sorted(name for name in bundle.names if name.endswith(".tsr")):
+        found = re.fullmatch(r"anchors/([0-9]+)-[0-9]+\.tsr", name, re.ASCII)
+        note = by_size.get(int(found.group(1))) if found else None
+        if card is None or not card.timestamp_roots or note is None:
+            why = "no trust card names a time-stamp root" if note else "its checkpoint is not among those compared"
+            report.not_checked.append(f"the time stamp {name}: {why}")
+            continue
+        first_line = f"— {note.lines[0][0]} {base64.b64encode(note.lines[0][1]).decode()}\n"
+        try:
+            at = time_stamped(bundle.small(name, 13, MAX_TOKEN_BYTES), f"{note.text}\n{first_line}".encode(),
+                              list(card.timestamp_roots))
+        except (ValueError, IndexError, StopIteration, x509.DuplicateExtension) as problem:
+            raise Wrong(13, f"{name} {problem or 'is no time-stamp token'}") from problem
+        report.cosignatures.append(f"time stamp of {at:%Y-%m-%d %H:%M:%S} UTC over {note.size} entries")
+        report.witnessed_size = max(report.witnessed_size, note.size)
+
+
 def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: Report) -> None:
     """What a good verdict does not cover; a reader must not take silence for a check."""
     registry = walk.checker.registry
@@ -1273,12 +1457,9 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
              "compare the first entry's leaf with the card in the validation report")
     if not report.cosignatures:
         skip("loss of the newest entries, rollback, and a fork by a holder of all keys: "
-             "no cosignature of a known witness is on the checkpoint, so these would not show")
+             "no cosignature of a known witness and no time stamp is on a checkpoint, so these would not show")
     elif report.witnessed_size < report.size:
-        skip(f"loss or fork after entry {report.witnessed_size - 1}, the last that a known witness has cosigned")
-    anchors = sum(name.startswith("anchors/") and not name.endswith(".note") for name in bundle.names)
-    if anchors:
-        skip(f"{anchors} outside time stamps in anchors/; check them against the note with openssl ts -verify")
+        skip(f"loss or fork after entry {report.witnessed_size - 1}, the last that a witness or time stamp covers")
     if not walk.checker.heads:
         skip("heads: without leaves.bin the roots that the signers saw cannot be recomputed")
     if report.withheld:

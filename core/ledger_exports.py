@@ -70,9 +70,7 @@ def export(
                                      wish.leaves or wish.kind == bundle.WHOLE)
         note = newest_note(reader, entry.seq + 1)
         cosigned = note.note + "".join(_cosignatures(reader, note.size))
-        sql = "SELECT token FROM anchor WHERE size = :size ORDER BY authority"
-        anchors = [(f"{number}.tsr", bytes(row[0])) for number, row in enumerate(reader.rows(sql, size=note.size))]
-        anchors += _witnessed(reader, note.size)
+        anchors = _seen_outside(reader, note.size)
         return bundle.write_bundle(StoreSource(reader), cosigned, selection, out, sentence=sentence_by(reader),
                                    anchors=anchors)
 
@@ -82,13 +80,22 @@ def _cosignatures(reader: Reader, size: int) -> list[str]:
     return [str(row[0]).rstrip("\n") + "\n" for row in rows]
 
 
-def _witnessed(reader: Reader, size: int) -> list[tuple[str, bytes]]:
-    """The newest earlier note that witnesses cosigned, with their lines: the record cannot have been cut before it."""
-    row = next(reader.rows("SELECT max(size) FROM cosignature WHERE size < :size", size=size), None)
-    if row is None or row[0] is None:
-        return []
-    earlier = newest_note(reader, row[0])
-    return [(f"{earlier.size}.note", (earlier.note + "".join(_cosignatures(reader, earlier.size))).encode())]
+def _seen_outside(reader: Reader, size: int) -> list[tuple[str, bytes]]:
+    """The newest notes up to this size that a witness cosigned or an authority stamped, with what they gave.
+
+    The record cannot have been cut or exchanged before them; the export's own checkpoint is too young to have any.
+    """
+    found: dict[str, bytes] = {}
+    for table in ("cosignature", "anchor"):
+        newest = next(reader.rows(f"SELECT max(size) FROM {table} WHERE size <= :size", size=size))[0]  # noqa: S608
+        if newest is None:
+            continue
+        earlier = newest_note(reader, newest)
+        found[f"{newest}.note"] = (earlier.note + "".join(_cosignatures(reader, newest))).encode()
+        sql = "SELECT token FROM anchor WHERE size = :size ORDER BY authority"
+        for number, row in enumerate(reader.rows(sql, size=newest)):
+            found[f"{newest}-{number}.tsr"] = bytes(row[0])
+    return sorted(found.items())
 
 
 def _stream_ends(reader: Reader) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
@@ -11,14 +12,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
-from audit import verifier
+from audit import store, verifier
 from audit.bundle import BundleError, Selection, write_bundle
 from core.errors import UnusableInput
 from core.ledger_exports import StoreSource, Wish, card, export, sentence_by
 from core.ledger_queries import SessionReader, newest_note
 from core.policy.state import Decision
+from countersign.witness import Witness
 from tests.house import ORIGIN, HouseUnderTest
 from tests.req import req
 from tests.second_verifier import complaints
@@ -149,6 +151,25 @@ def test_a_bundle_is_written_whole_or_not_at_all(lived: HouseUnderTest, tmp_path
     assert not (tmp_path / "a.zip").exists()
     assert not list(tmp_path.glob("*.part"))
     assert len(lived.words()) == before
+
+
+@req("REC-04", "REC-08")
+def test_a_bundle_carries_what_a_witness_had_cosigned_before(lived: HouseUnderTest, tmp_path: Path) -> None:
+    witness = Witness(tmp_path / "witness", ORIGIN, lived.house.signer.public_key("log"))
+    with lived.desk.reading() as session:
+        note = newest_note(SessionReader(session))
+    line = witness.add_checkpoint(0, [], note.note)
+    with lived.desk.working_tables() as session:
+        session.execute(insert(store.cosignatures).values(size=note.size, witness=witness.name, line=line))
+    trust = json.loads(the_card(lived))
+    trust["witnesses"] = [{"name": witness.name, "public_key": base64.b64encode(witness.public_key).decode()}]
+
+    for number, wish in enumerate((Wish(), Wish(trial="T1"))):
+        written = export(lived.desk, wish, tmp_path / f"{number}.zip", under=ALLOWED, on_behalf_of="qa-1")
+        report = verifier.verify_bundle(written.path, trust)
+        assert report.verdict == verifier.VERIFIED, report.in_words()
+        assert report.witnessed_size == note.size
+        assert any(f"after entry {note.size - 1}" in text for text in report.not_checked)
 
 
 @req("REC-01", "REC-08")

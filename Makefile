@@ -15,7 +15,7 @@ fast: ## pure tests, lint, types, floors; before each commit
 	@python3 install.py --tests
 	$(PY) -m ruff check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q -n 2 tests/architecture tests/unit tests/properties
+	$(PY) -m pytest -q -n 2 tests/architecture tests/unit
 
 test: ## install, then all tests that need nothing outside this machine
 	@python3 install.py --tests

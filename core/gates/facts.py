@@ -131,7 +131,7 @@ class GateFacts:
 
     def counts(self, evidence_class: str) -> bool:
         """Evidence of class demonstration is refused by every other trial (TRIAL 2)."""
-        return evidence_class == "clinical" or self.demonstration
+        return evidence_class != "demonstration" or self.demonstration
 
     def measures(self) -> frozenset[str]:
         """The measures of a PQ that this endpoint's values rest on; volume where there is no endpoint."""

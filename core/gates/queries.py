@@ -153,6 +153,13 @@ def signature_ids(session: Connection, gate: GateRow) -> tuple[str, ...]:
     return tuple(rows.scalars())
 
 
+def signatures_of(session: Connection, gate: str) -> tuple[tuple[str, Signed], ...]:
+    """(purpose, signature) of every round of a gate, in order."""
+    table = tables.signatures
+    rows = session.execute(select(table).where(table.c.gate == gate).order_by(table.c.entry))
+    return tuple((row.purpose, Signed(row.signed_as, row.person, row.entry)) for row in rows)
+
+
 def stops_of(session: Connection, gate: str) -> tuple[StopRow, ...]:
     """Suspensions and halts, oldest first."""
     table = tables.stops

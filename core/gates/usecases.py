@@ -286,6 +286,29 @@ def halt_gate(desk: Desk, actor: Actor, gate: str, halt_rule: str) -> Proposal:
     return desk.prepare(actor, propose, asked="gate.halt")
 
 
+def report_event(desk: Desk, actor: Actor, trial: str, event: str) -> int:
+    """Halt every gate that the charter's event rules halt, attested for whoever saw the event. Returns how many.
+
+    Event rules halt at the event (TRIAL 2): ai_unblinding, wrong_subject, wrong_side, unsigned_endpoint. A service that
+    sees one calls this in its own name.
+    """
+    count = 0
+    with desk.open(GATES, on_behalf_of=None if actor.service else actor.user, asked="gate.halt") as work:
+        under = allowed(work.session, actor, "gate.halt", trial)
+        rules = [one for one in charter_of(work.session, trial).halt_rules if getattr(one, "event", None) == event]
+        if not rules:
+            raise UnusableInput(f"The charter of {trial} has no halt rule for {event}.")
+        for row in queries.gates_of(work.session, trial):
+            rule = next((one for one in rules if row.use in one.halts), None)
+            if rule is None or row.state not in ("open", "suspended"):
+                continue
+            says = event.replace("_", " ")
+            work.record(words.GateHalted(gate=row.gate, use=row.use, halt_rule=rule.id, says=says), under=under,
+                        trial=trial)
+            count += 1
+    return count
+
+
 def revoke_gate(desk: Desk, actor: Actor, gate: str, reason: str) -> Proposal:
     """QA ends a gate for cause; later gates that rest on it cannot be requested any more."""
     if reason not in REVOKE_REASONS:

@@ -129,6 +129,17 @@ def halt(gate: str, rule: str, acting: AsOption, home: HomeOption = None) -> Non
     sign(opened.desk, halt_gate(opened.desk, Actor(acting), gate, rule))
 
 
+@gate_app.command("event")
+@told
+def event(trial: str, event: str, acting: AsOption, home: HomeOption = None) -> None:
+    """Report ai_unblinding, wrong_subject, wrong_side or unsigned_endpoint; the charter's rules halt at once."""
+    from core.gates.usecases import report_event
+    from core.policy.state import Actor
+
+    halted = report_event(house(home).desk, Actor(acting), trial, event)
+    typer.echo(f"{halted} gates halted. Work goes on without AI.")
+
+
 @gate_app.command("revoke")
 @told
 def revoke(gate: str, reason: str, acting: AsOption, home: HomeOption = None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from audit.vocabulary import models, validation
-from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from audit.vocabulary import models, sops, validation
+from core.errors import AlreadyDone, NotFound, Refused, Stale, UnusableInput
 from core.gates import queries, usecases
 from core.gates.evidence import FileEvidence, RequestWaiver, approve_waiver, file_evidence, request_waiver
 from core.policy.decide import decide
@@ -13,7 +13,7 @@ from core.policy.state import Actor
 from core.trials.queries import facts_for, open_uses
 from core.work import release
 from tests.builders import trials as build
-from tests.builders.reads import TRIAL, recorded, signed
+from tests.builders.reads import DIGEST, TRIAL, recorded, signed
 from tests.house import HouseUnderTest
 from tests.req import req
 
@@ -174,6 +174,42 @@ def test_one_may_halt_under_a_rule_of_the_charter_and_all_must_resume(house: Hou
     assert (state_of(house, gate), uses_open(house)) == ("halted", [])
     build.sign_all(house, gate)
     assert (state_of(house, gate), uses_open(house)) == ("open", ["qc"])
+
+
+@req("GAT-05", "RDG-02")
+def test_an_unblinding_halts_at_the_event_what_the_charter_says(house: HouseUnderTest) -> None:
+    ready(house)
+    gate = build.opened(house, "qc")
+    assert usecases.report_event(house.desk, build.MANAGER, TRIAL, "ai_unblinding") == 0
+    assert state_of(house, gate) == "open"
+    with pytest.raises(UnusableInput):
+        usecases.report_event(house.desk, build.MANAGER, TRIAL, "bad weather")
+    with pytest.raises(Refused):
+        usecases.report_event(house.desk, build.COORDINATOR, TRIAL, "wrong_subject")
+
+    assert usecases.report_event(house.desk, build.MANAGER, TRIAL, "wrong_subject") == 1
+    assert (state_of(house, gate), uses_open(house)) == ("halted", [])
+    with house.desk.reading() as session:
+        assert [(stop.cause, stop.resumed) for stop in queries.stops_of(session, gate)] == [("HALT-2", False)]
+
+
+@req("GAT-02", "SIG-04")
+def test_two_last_signatures_at_once_open_one_gate(house: HouseUnderTest) -> None:
+    """Both pages were prepared before either was signed; the second finds another state under the lock."""
+    ready(house)
+    house.person("qa-2", "qa_auditor", trial=TRIAL)
+    house._signed("qa-2", sops.TrainingCompleted(sop="SOP-90", version=1, text_sha256=DIGEST, answered=0))
+    house.commit(usecases.request_gate(house.desk, LEAD, usecases.RequestGate(TRIAL, "qc", build.LOCK)))
+    gate = f"{TRIAL}-G1-1"
+    house.commit(usecases.sign_gate(house.desk, LEAD, gate))
+    first = usecases.sign_gate(house.desk, QA, gate)
+    second = usecases.sign_gate(house.desk, Actor("qa-2"), gate)
+
+    house.commit(first)
+    with pytest.raises((Refused, Stale)):
+        house.commit(second)
+    assert house.words().count("gate.opened") == 1
+    assert house.words().count("gate.signed") == 2
 
 
 @req("GAT-04")

@@ -17,6 +17,8 @@ from countersign.demonstration import (
     models,
     papers,
     reads,
+    real,
+    screening,
     trial,
     validation,
 )
@@ -48,6 +50,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         gates.phase_1(stage)
         arrivals.receive(stage)
         gates.phase_2(stage)
+        screening.screen(stage)
         gates.phase_3(stage)
         phase_3_reads(stage)
         gates.phase_4(stage)

@@ -10,7 +10,7 @@ from countersign.demonstration.cast import actor
 from countersign.demonstration.stage import Stage
 from countersign.qualification import checks_of, environment
 from validation import protocol, queries
-from validation.releases import SignRelease, sign_release
+from validation.releases import ReviewRun, SignRelease, review_run, sign_release
 from validation.runner import Bench, Outcome, RunProtocol, run_protocol
 from validation.usecases import (
     DraftProtocol,
@@ -47,6 +47,7 @@ def qualify_installation(stage: Stage) -> None:
             if outcome.verdict != "passed":
                 # Nothing is released from here; the gates say so themselves.
                 break
+            _review(stage, AUTHOR, outcome)
         if len(runs) == 2 and all(one.verdict == "passed" for one in runs):
             fit = SignRelease(tuple(one.run for one in runs), "Fit for a demonstration on this machine.")
             stage.signed(sign_release(stage.desk, actor(QA), fit))
@@ -67,10 +68,12 @@ def qualify_model(
             stage.signed(draft_protocol(stage.desk, actor(AUTHOR), DraftProtocol(text)))
             _approve(stage, text)
             runs.append(run_protocol(stage.desk, actor(LEAD), RunProtocol(name.upper()), bench))
+            _review(stage, STATISTICIAN, runs[-1])
         if released and all(one.verdict == "passed" for one in runs):
             command = SignRelease(tuple(one.run for one in runs), "May run, where a gate of a trial is open.", lock)
             stage.signed(sign_release(stage.desk, actor(QA), command))
         outcome = _performance(stage, lock, use, endpoint, data, bench)
+        _review(stage, STATISTICIAN, outcome)
         for one in [*runs, outcome]:
             _tell(stage, one)
         return outcome
@@ -112,6 +115,12 @@ def _approve(stage: Stage, text: str) -> int:
         command = SignProtocol(plan.protocol.id, version)
         stage.signed(sign_protocol(stage.desk, actor(SIGNS[signer.role]), command))
     return version
+
+
+def _review(stage: Stage, reviewer: str, outcome: Outcome) -> None:
+    """Somebody who did not run it signs the report, whatever its verdict."""
+    command = ReviewRun(outcome.run, f"The report is complete; its verdict is {outcome.verdict.replace('_', ' ')}.")
+    stage.signed(review_run(stage.desk, actor(reviewer), command))
 
 
 def _tell(stage: Stage, outcome: Outcome) -> None:

@@ -19,6 +19,7 @@ from audit.vocabulary.validation import (
     TestSetSealed,
     TestSetUnsealed,
     ValidationConcluded,
+    ValidationReviewed,
     ValidationStarted,
     ValidationSuspect,
 )
@@ -98,6 +99,9 @@ runs = Table(
     Column("report", Text),
     Column("test_set", String(120)),
     Column("suspect", Text),
+    Column("reviewed_by", String(120)),
+    Column("reviewed_at", String(32)),
+    Column("reviewed_seq", BigInteger),
     Column("entry", BigInteger, nullable=False),
 )
 steps = Table(
@@ -279,6 +283,15 @@ def remember_conclusion(session: Connection, entry: Recorded, event: ValidationC
             session, criteria, run=event.run, criterion=one.criterion, entry=entry.seq,
             fields=json.dumps(fields_of(one), sort_keys=True),
         )
+
+
+@projects(ValidationReviewed)
+def remember_review(session: Connection, entry: Recorded, event: ValidationReviewed) -> None:
+    session.execute(
+        update(runs).where(runs.c.run == event.run).values(
+            reviewed_by=entry.person, reviewed_at=entry.at, reviewed_seq=entry.seq
+        )
+    )
 
 
 @projects(ValidationSuspect)

@@ -196,10 +196,8 @@ def validation_lines(session: Connection, *, lock: str | None = None, target: st
         wanted = wanted.where(runs.c.target == target)
     lines = []
     for row in session.execute(wanted.order_by(runs.c.entry)).mappings():
-        judged = session.execute(
-            select(criteria.c.fields).where(criteria.c.run == row["run"]).order_by(criteria.c.criterion)
-        ).scalars().all()
-        for one in [json.loads(text) for text in judged] or [None]:
+        judged: list[dict[str, Any] | None] = [*criteria_of(session, row["run"])]
+        for one in judged or [None]:
             lines.append(ValidationLine(
                 row["run"], row["protocol"], row["version"], row["kind"], row["target"], row["lock"], row["use"],
                 row["endpoint"], row["approved_at"], row["protocol_seq"], row["concluded_at"], row["concluded_seq"],
@@ -211,6 +209,12 @@ def validation_lines(session: Connection, *, lock: str | None = None, target: st
 def steps_of(session: Connection, run: str) -> list[RowMapping]:
     """Steps of a run as recorded, in order."""
     return list(session.execute(select(steps).where(steps.c.run == run).order_by(steps.c.entry)).mappings())
+
+
+def criteria_of(session: Connection, run: str) -> list[dict[str, Any]]:
+    """Criteria of a run as judged, in the order of their names; fields as in `validation.concluded`."""
+    rows = session.execute(select(criteria.c.fields).where(criteria.c.run == run).order_by(criteria.c.criterion))
+    return [json.loads(text) for text in rows.scalars()]
 
 
 def counting_steps(session: Connection) -> list[tuple[str, str, list[str]]]:

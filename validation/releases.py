@@ -1,4 +1,4 @@
-"""What people do after a run: report and close deviations, set results suspect, release."""
+"""What people do after a run: review its report, report and close deviations, set results suspect, release."""
 
 from __future__ import annotations
 
@@ -11,15 +11,59 @@ from audit.vocabulary.validation import (
     DeviationClosed,
     DeviationOpened,
     ReleaseSigned,
+    ValidationReviewed,
     ValidationSuspect,
 )
-from core.errors import AlreadyDone, UnusableInput
+from core.errors import AlreadyDone, NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Facts
+from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
 from validation import queries
 from validation.rules import overall
 from validation.usecases import TEMPLATE, resting_draft
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRun:
+    """A concluded run, and what its reviewer concludes from the report."""
+
+    run: str
+    conclusion: str
+
+
+def review_run(desk: Desk, actor: Actor, command: ReviewRun) -> Proposal:
+    """Sign the report of a run as its reviewer: every step and every criterion stands on the page.
+
+    Raises:
+        UnusableInput: no conclusion. AlreadyDone: reviewed before. NotFound: no such run, or it has no verdict.
+    """
+    if not command.conclusion:
+        raise UnusableInput("A review ends with a conclusion.")
+    return desk.prepare(actor, partial(_propose_review, actor, command), asked="validation.review")
+
+
+def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occasion: Occasion) -> Draft:
+    row = queries.run_row(session, command.run)
+    if row["report"] is None:
+        raise NotFound(f"{command.run} was not concluded; there is no report.", next_step="Run the protocol again.")
+    if row["reviewed_by"] is not None:
+        raise AlreadyDone(f"The report of {command.run} was reviewed by {row['reviewed_by']}.")
+    relations = ("tester",) if row["tester"] == actor.user else ()
+    decision = permit(actor, "validation.review", queries.facts(session, actor, "validation.review", *relations))
+    done = queries.steps_of(session, command.run)
+    event = ValidationReviewed(
+        run=command.run, report_digest=from_reference(row["report"]).sha256, verdict=row["verdict"],
+        steps=tuple(step["step"] for step in done), conclusion=command.conclusion,
+    )
+    lines = [("Run", f"{row['run']}: {row['verdict'].replace('_', ' ')}"), ("Run by", row["tester"]),
+             *((f"Step {step['step']}", f"{step['verdict']}: {step['found']}") for step in done),
+             *((f"Criterion {one['criterion']}", f"{one['verdict'].replace('_', ' ')}: {one['limit']}; {one['says']}")
+               for one in queries.criteria_of(session, command.run)),
+             *(("Open deviation", name) for name in queries.open_deviations(session, [command.run])),
+             ("Digest of the report", event.report_digest), ("Conclusion", command.conclusion)]
+    return resting_draft(session, actor, "validation.review", event, decision, "review",
+                         View("Report of a validation run", TEMPLATE, tuple(lines)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +199,8 @@ def _propose_release(actor: Actor, command: SignRelease, session: Connection, _o
     passed = all((row["state"], row["verdict"]) == ("concluded", "passed") for row in rows)
     if not passed or not {"IQ", "OQ"} <= kinds or queries.open_deviations(session, command.runs):
         relations.add("not_passed")
+    if any(row["reviewed_by"] is None for row in rows):
+        relations.add("unreviewed")
     if any(row["tester"] == actor.user for row in rows):
         relations.add("tester")
     authors = {queries.protocol_row(session, row["protocol"], row["version"])["author"] for row in rows}

@@ -226,6 +226,20 @@ class ValidationConcluded:
 
 
 @event(
+    "validation.reviewed", signed_by="person", clause="EMA computerised systems 2023, A2.6; FDA CSA 2025",
+    sentence="{actor} reviewed the report of run {run} ({verdict}): {conclusion}",
+)
+class ValidationReviewed:
+    """The report signed by somebody who did not run it; `report_digest` is the one in validation.concluded."""
+
+    run: str
+    report_digest: str
+    verdict: str
+    steps: tuple[str, ...]
+    conclusion: str
+
+
+@event(
     "validation.suspect", signed_by=("service", "person"), clause="EU Annex 11, 10; draft Annex 22, 10.1",
     sentence="What run {run} showed is suspect: {cause}",
 )

@@ -224,6 +224,21 @@ def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
 
 @app.command()
 @told
+def review(
+    run: Annotated[str, typer.Argument(help="Id of a concluded run.")], person: AsOption,
+    conclusion: Annotated[str, typer.Option(help="What follows from the report.")], home: HomeOption = None,
+) -> None:
+    """Sign the report of a run as its reviewer; not by the person who ran it."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.releases import ReviewRun, review_run
+
+    opened = house(home)
+    sign(opened.desk, review_run(opened.desk, Actor(person), ReviewRun(run, conclusion)))
+
+
+@app.command()
+@told
 def close(
     deviation: Annotated[str, typer.Argument(help="Id of a deviation.")], person: AsOption,
     cause: Annotated[str, typer.Option(help="Why it happened.")],

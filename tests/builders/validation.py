@@ -18,6 +18,7 @@ from core.work import Draft, View
 from tests.house import HouseUnderTest
 from validation import cases, protocol
 from validation.ports import Check, Found, Question, Reply
+from validation.releases import ReviewRun, review_run
 from validation.runner import Bench, Outcome, RunProtocol, run_protocol
 from validation.usecases import (
     DraftProtocol,
@@ -180,6 +181,12 @@ def ready_pq(house: HouseUnderTest, team: Team, text: str, data: Path | None = N
 def run(house: HouseUnderTest, team: Team, name: str, **bench: Any) -> Outcome:
     """Run the newest version of a protocol as the tester."""
     return run_protocol(house.desk, team.tester, RunProtocol(name), Bench({"machine": "test"}, **bench))
+
+
+def reviewed(house: HouseUnderTest, team: Team, *runs: str) -> None:
+    """The reports of these runs, reviewed by the lead."""
+    for name in runs:
+        house.commit(review_run(house.desk, team.lead, ReviewRun(name, "Complete.")))
 
 
 def passing(says: str = "as expected") -> Check:

@@ -11,7 +11,7 @@ from core.policy.decide import permit
 from core.policy.state import Actor, Facts
 from core.work import release
 from countersign import qualification
-from tests.builders.validation import Team, approve, passing
+from tests.builders.validation import Team, approve, passing, reviewed
 from tests.house import HouseUnderTest
 from tests.req import req
 from validation import protocol, queries
@@ -35,6 +35,7 @@ def test_this_installation_qualifies_and_is_released(house: HouseUnderTest) -> N
         assert {step: says for step, verdict, says in outcome.steps if verdict != "passed"} == {}
         runs.append(outcome.run)
 
+    reviewed(house, team, *runs)
     house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit for use.")))
 
     with house.desk.reading() as session:

@@ -23,6 +23,7 @@ from tests.builders.validation import (
     locked,
     passing,
     ready_pq,
+    reviewed,
     run,
     small_pq,
 )
@@ -34,10 +35,12 @@ from validation.releases import (
     CloseDeviation,
     MarkSuspect,
     OpenDeviation,
+    ReviewRun,
     SignRelease,
     close_deviation,
     mark_suspect,
     open_deviation,
+    review_run,
     sign_release,
 )
 from validation.usecases import (
@@ -199,6 +202,26 @@ def test_the_tester_does_not_close_the_own_deviation(house: HouseUnderTest) -> N
     assert refusal.value.rule == "F-721"
 
 
+@req("VAL-04", "VAL-05")
+def test_a_report_is_reviewed_once_and_not_by_its_tester(house: HouseUnderTest) -> None:
+    """The reviewer signs the digest that the run concluded with; a run without verdict has nothing to review."""
+    team = Team.of(house)
+    approve(house, team, installation("bad"))
+    outcome = run(house, team, "IQ-SMALL", checks={"bad": failing()})
+    command = ReviewRun(outcome.run, "The failure stands.")
+
+    with pytest.raises(Refused) as own:
+        review_run(house.desk, team.tester, command)
+    with pytest.raises(UnusableInput, match="conclusion"):
+        review_run(house.desk, team.lead, ReviewRun(outcome.run, ""))
+    house.commit(review_run(house.desk, team.lead, command))
+    with pytest.raises(AlreadyDone):
+        review_run(house.desk, team.qa, command)
+
+    assert own.value.rule == "F-741"
+    assert house.entries()[-1].body["fields"]["report_digest"] == outcome.report.sha256
+
+
 @req("VAL-06", "VAL-02")
 def test_a_release_rests_on_passed_runs_and_is_qas_alone(house: HouseUnderTest) -> None:
     """IQ alone releases nothing; a suspect run takes the release away."""
@@ -207,6 +230,10 @@ def test_a_release_rests_on_passed_runs_and_is_qas_alone(house: HouseUnderTest) 
     approve(house, team, installation("fine", kind="OQ"))
     iq, oq = (run(house, team, name, checks={"fine": passing()}).run for name in ("IQ-SMALL", "OQ-SMALL"))
 
+    with pytest.raises(Refused) as unreviewed:
+        sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit for use."))
+    assert unreviewed.value.rule == "F-733"
+    reviewed(house, team, iq, oq)
     for runs, person in (((iq,), team.qa), ((iq, oq), team.lead)):
         with pytest.raises(Refused):
             sign_release(house.desk, person, SignRelease(runs, "Fit for use."))
@@ -230,6 +257,7 @@ def test_an_open_deviation_blocks_the_release(house: HouseUnderTest) -> None:
     approve(house, team, installation("fine"))
     approve(house, team, installation("fine", kind="OQ"))
     runs = tuple(run(house, team, name, checks={"fine": passing()}).run for name in ("IQ-SMALL", "OQ-SMALL"))
+    reviewed(house, team, *runs)
     house.commit(open_deviation(house.desk, team.lead, OpenDeviation(
         "DEV-1", "minor", "validation", runs[0], "A screen was not legible.")))
 

@@ -141,6 +141,36 @@ class SeriesExtended:
 
 
 @event(
+    "series.resubmitted", signed_by="service", clause="ICH E6(R3) 4.2.4; TRIAL 3 corrections",
+    sentence="Under an open query {replaced} instances of the {modality} series of {subject}, {time_point}, came in a "
+    "new version {edition}",
+)
+class SeriesResubmitted:
+    """The site answers a query: same UIDs, other content. Both manifests stay; `tags` names what differs, no values.
+
+    `edition` counts from 1, the first delivery; `pixels_changed` counts instances whose pixels differ.
+    """
+
+    intake: str
+    subject: str
+    study: str
+    series: str
+    time_point: str
+    modality: str
+    edition: int
+    replaced: int
+    added: int
+    tags: tuple[str, ...]
+    pixels_changed: int
+    former_manifest_sha256: str
+    instances: int
+    bytes: int
+    manifest: ObjectRef
+    manifest_sha256: str
+    content_sha256: str
+
+
+@event(
     "series.held", signed_by="service", clause="TRIAL 3 site and equipment",
     sentence="The {modality} series of {subject}, {time_point}, is held: {reason}",
 )

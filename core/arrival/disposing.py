@@ -72,17 +72,17 @@ def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
 
 
 def _after_disposition(work: Work, trial: str, case_id: str) -> None:
-    """The time point is ready for reading when every expected modality has an accepted series."""
+    """The time point is ready for reading when every expected modality has an accepted series, and else not."""
     case = queries.case_of(work.session, trial, case_id)
     charter = signed_charter(work.session, trial)
     scheduled = charter.charter.time_point(case.time_point) if charter else None
     rows = queries.series_of(work.session, trial, case.subject, case.time_point)
     expected = scheduled.modalities if scheduled else tuple(Counter(row.modality for row in rows))
-    if not rows or queries.lacking_modalities(rows, expected, accepted=True):
-        return
+    ready = bool(rows) and not queries.lacking_modalities(rows, expected, accepted=True)
     facts = queries.quality_facts(work.session, work.actor, "time_point.move", trial)
     under = permit(work.actor, "time_point.move", facts)
-    move_time_point(work, under, trial, case.subject, case.time_point, "time_point.ready", work.entries[0].body["id"])
+    word = "time_point.ready" if ready else "time_point.checked"
+    move_time_point(work, under, trial, case.subject, case.time_point, word, work.entries[0].body["id"])
 
 
 @dataclass(frozen=True, slots=True)

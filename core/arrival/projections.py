@@ -29,6 +29,7 @@ series_table = Table(
     Column("content_sha256", String(64), nullable=False),
     Column("sent_by", String(120), nullable=False),
     Column("received_at", String(32), nullable=False),
+    Column("edition", Integer, nullable=False),
     Column("held", String(64)),
     Column("case_id", String(120)),
     Column("disposition", String(16)),
@@ -129,16 +130,21 @@ def remember_series(session: Connection, entry: Recorded, event: words.SeriesRec
         site=event.site, time_point=event.time_point, modality=event.modality, acquired_on=event.acquired_on,
         scanner=event.scanner, charter_version=event.charter_version, instances=event.instances, bytes=event.bytes,
         manifest=reference(event.manifest), manifest_sha256=event.manifest_sha256,
-        content_sha256=event.content_sha256, sent_by=entry.person, received_at=entry.at, entry_id=entry.id,
-        entry=entry.seq,
+        content_sha256=event.content_sha256, sent_by=entry.person, received_at=entry.at, edition=1,
+        entry_id=entry.id, entry=entry.seq,
     )
 
 
-@projects(words.SeriesExtended)
-def extend_series(session: Connection, entry: Recorded, event: words.SeriesExtended) -> None:
+@projects(words.SeriesExtended, words.SeriesResubmitted)
+def renew_series(
+    session: Connection, entry: Recorded, event: words.SeriesExtended | words.SeriesResubmitted
+) -> None:
+    """What came anew is disposed anew; earlier dispositions stay in their own table."""
+    edition = {"edition": event.edition} if isinstance(event, words.SeriesResubmitted) else {}
     session.execute(series_table.update().where(series_table.c.series == event.series).values(
         instances=event.instances, bytes=event.bytes, manifest=reference(event.manifest),
         manifest_sha256=event.manifest_sha256, content_sha256=event.content_sha256, entry_id=entry.id, entry=entry.seq,
+        sent_by=entry.person, disposition=None, disposed_by=None, disposed_reason=None, disposed_entry=None, **edition,
     ))
 
 

@@ -45,6 +45,7 @@ class SeriesRow:
     content_sha256: str
     sent_by: str
     received_at: str
+    edition: int
     held: str | None
     case_id: str | None
     disposition: str | None

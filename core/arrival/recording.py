@@ -90,7 +90,7 @@ def record_series(
             row and prepared.row and row.disposition != prepared.row.disposition
         ) or in_force is None or in_force.digest != charter.digest:
             raise Stale("The series or the charter changed while it was taken in.")
-        if prepared.added:
+        if prepared.added or prepared.replaced:
             case = _record_added(run, work, under, charter, match, prepared)
         stored = queries.series_known(work.session, run.trial, prepared.series)
         _record_known(run, work, under, match, prepared, stored, quarantined)
@@ -105,7 +105,8 @@ def record_series(
     outcomes = [
         FileOutcome(one.path, outcome, code, prepared.series)
         for many, outcome, code in (
-            (prepared.added, "accepted", "stored"), (prepared.known, "duplicate", "same-content"),
+            (prepared.added, "accepted", "stored"), (prepared.replaced, "accepted", "new-version"),
+            (prepared.known, "duplicate", "same-content"),
             (prepared.conflicting, "conflict", "same-uid-other-content"),
             (prepared.late, "refused", "already-disposed"),
         ) for one in many
@@ -123,11 +124,17 @@ def _record_added(
     whole = {"instances": len(prepared.manifest.instances), "bytes": prepared.manifest.size,
              "manifest": prepared.manifest_ref, "manifest_sha256": prepared.manifest.sha256,
              "content_sha256": prepared.manifest.content_sha256}
-    received: words.SeriesReceived | words.SeriesExtended
+    received: words.SeriesReceived | words.SeriesExtended | words.SeriesResubmitted
     if prepared.row is None:
         received = words.SeriesReceived(
             intake=run.intake, site=match.subject.site, acquired_on=match.acquired.isoformat(), scanner=match.scanner,
             charter_version=charter.version, **same, **whole,  # type: ignore[arg-type]
+        )
+    elif prepared.replaced:
+        received = words.SeriesResubmitted(
+            intake=run.intake, edition=prepared.row.edition + 1, replaced=len(prepared.replaced),
+            added=len(prepared.added), tags=prepared.tags, pixels_changed=prepared.pixels_changed,
+            former_manifest_sha256=prepared.row.manifest_sha256, **same, **whole,  # type: ignore[arg-type]
         )
     else:
         received = words.SeriesExtended(intake=run.intake, added=len(prepared.added), **same, **whole)  # type: ignore[arg-type]

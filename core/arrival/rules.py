@@ -36,7 +36,7 @@ SERIES_REFUSALS: Final[Mapping[str, str]] = {
     "time-point-closed": "The time point has been read or superseded; a correction needs its own procedure.",
     "identifiers-left": "Identifiers remained after de-identification; nothing was kept.",
     "changed-while-reading": "A file changed while it was read.",
-    "already-disposed": "The series was disposed already; further instances need a query first.",
+    "already-disposed": "The series was accepted or rejected already; further instances need a query first.",
     "mixed-series": "One series mixes modalities or studies.",
 }
 _NUMERIC: Final = frozenset({"<=", ">=", "between"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydicom.dataset import FileDataset
@@ -18,8 +18,9 @@ from core.arrival.matching import Match
 from core.arrival.quality import Extent, check_series, coverage_finding, middle, noise_hu
 from core.arrival.rules import checked
 from core.dicom.deidentify import TrialIdentity, new_uid
-from core.dicom.digest import content_digest, data_set_digest
+from core.dicom.digest import content_digest, data_set_digest, pixel_digest
 from core.dicom.findings import Finding
+from core.dicom.reading import PIXEL_TAGS
 from core.errors import NotFound
 from core.objects import DICOM, ObjectStore
 from core.trials.charter import Charter
@@ -30,8 +31,9 @@ from core.work import Desk
 class Prepared:
     """A series as it would be recorded.
 
-    `added` is new, `known` came before with the same content, `conflicting` with other content, `late` is new to a
-    series that was disposed already; `left` names identifiers that cleaning missed.
+    `added` is new, `known` came before with the same content, `replaced` with other content under an open query and
+    `conflicting` without one, `late` is new to a series that was accepted or rejected already; `left` names
+    identifiers that cleaning missed; `tags` and `pixels_changed` say what differs in a new version.
     """
 
     series: str
@@ -39,9 +41,12 @@ class Prepared:
     row: queries.SeriesRow | None
     added: list[Arrived] = field(default_factory=list)
     known: list[Arrived] = field(default_factory=list)
+    replaced: list[Arrived] = field(default_factory=list)
     conflicting: list[Arrived] = field(default_factory=list)
     late: list[Arrived] = field(default_factory=list)
     re_encoded: int = 0
+    tags: tuple[str, ...] = ()
+    pixels_changed: int = 0
     left: tuple[Finding, ...] = ()
     manifest: Manifest = field(default_factory=lambda: Manifest("", ()))
     manifest_ref: ObjectRef = field(default_factory=lambda: ObjectRef(sha256="", bytes=0, media=""))
@@ -77,25 +82,28 @@ def prepare_series(
                             queries.series_known(session, trial, series))
         stored = _stored(session, desk.objects, trial, subject, prepared.row)
     _sort(group, stored, prepared, key)
-    if not prepared.added:
+    if not prepared.added and not prepared.replaced:
         return prepared
     identity = TrialIdentity(f"Sponsor of {trial}", trial, match.subject.site, subject, match.time_point)
     header = HeaderCheck()
     cleaned: list[tuple[Arrived, CleanObject]] = []
-    for one in prepared.added:
+    for one in (*prepared.added, *prepared.replaced):
         made = clean(one.read_again(), identity, key, header)
         if made.left:
             prepared.left = made.left
             return prepared
         cleaned.append((one, made))
     new = [_store(desk.objects, owner(trial, subject), one, made) for one, made in cleaned]
-    before: tuple[Instance, ...] = ()
     datasets = [made.dataset for _, made in cleaned]
+    kept: list[Instance] = []
     if prepared.row is not None:
-        before = queries.manifest_of(desk.objects, prepared.row).instances
+        fresh = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         with desk.reading() as session:
-            datasets += queries.load_series(session, desk.objects, trial, series)
-    prepared.manifest = Manifest(series, tuple(sorted((*before, *new), key=lambda line: line.uid)))
+            stored_sets = queries.load_series(session, desk.objects, trial, series)
+        _differences(prepared, fresh, {str(one.SOPInstanceUID): one for one in stored_sets})
+        kept = [line for line in queries.manifest_of(desk.objects, prepared.row).instances if line.uid not in fresh]
+        datasets += [one for one in stored_sets if str(one.SOPInstanceUID) not in fresh]
+    prepared.manifest = Manifest(series, tuple(sorted((*kept, *new), key=lambda line: line.uid)))
     prepared.manifest_ref = desk.objects.put(prepared.manifest.document(), MEDIA, subject=owner(trial, subject))
     prepared.lines = _lines(charter, match, header, datasets, extent, others)
     return prepared
@@ -124,15 +132,34 @@ def _sort(group: Sequence[Arrived], stored: dict[str, tuple[str, Instance]], pre
             syntax = known[1].syntax
         elif uid in seen:
             same, syntax = seen[uid].digests.content == one.digests.content, seen[uid].syntax
-        elif prepared.row is not None and prepared.row.disposition is not None:
+        elif prepared.row is not None and prepared.row.disposition in ("accepted", "rejected"):
             prepared.late.append(one)
             continue
         else:
             seen[uid] = one
             prepared.added.append(one)
             continue
+        # An open query asks the site for it: then other content under a known UID is its answer (TRIAL 3, corrections).
+        queried = prepared.row is not None and prepared.row.disposition == "queried"
+        if not same and queried and known is not None and known[0] == prepared.series and uid not in seen:
+            seen[uid] = one
+            prepared.replaced.append(one)
+            continue
         (prepared.known if same else prepared.conflicting).append(one)
         prepared.re_encoded += same and syntax != one.syntax
+
+
+def _differences(prepared: Prepared, fresh: Mapping[str, FileDataset], stored: Mapping[str, FileDataset]) -> None:
+    """Which top-level attributes differ between the two versions, as tags, and in how many instances the pixels do."""
+    tags: set[int] = set()
+    for uid, new in fresh.items():
+        old = stored.get(uid)
+        if old is None:
+            continue
+        every = {int(tag) for tag in (*old.keys(), *new.keys())} - set(PIXEL_TAGS)
+        tags |= {tag for tag in every if old.get(tag) != new.get(tag)}
+        prepared.pixels_changed += pixel_digest(old) != pixel_digest(new)
+    prepared.tags = tuple(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in sorted(tags))
 
 
 def _store(objects: ObjectStore, whose: str, source: Arrived, made: CleanObject) -> Instance:

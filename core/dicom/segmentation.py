@@ -73,6 +73,8 @@ def make_segmentation(
         raise ResultUnusable("A segmentation without a segment says nothing.")
     one_study(sources)
     geometry = volume_geometry(slices_of(sources))
+    if not geometry.frame_of_reference:
+        raise ResultUnusable("The images name several frames of reference, or none; a segmentation lies in one.")
     if len(sources) != geometry.shape[0]:
         raise ResultUnusable("Multi-frame sources are not written as SEG sources yet.")
     for segment in segments:

@@ -64,6 +64,8 @@ TIME_POINT: Lifecycle = {
     ("received", "time_point.checked"): "in_qc",
     ("received", "time_point.ready"): "ready",
     ("in_qc", "time_point.ready"): "ready",
+    # A further series, or an acceptance taken back before any read, puts it back into quality control.
+    ("ready", "time_point.checked"): "in_qc",
     ("ready", "time_point.read_opened"): "in_read",
     ("in_read", "time_point.read"): "read",
     ("read", "time_point.adjudicated"): "adjudicated",

@@ -10,6 +10,8 @@ from audit.vocabulary.imaging import CheckedRule
 from core.arrival import queries
 from core.arrival.rules import DISPOSITIONS, REASONS, relations_of_disposition
 from core.arrival.usecases import DisposeCase, ReleaseSeries, dispose_case, release_series
+from core.dicom.reading import read_object
+from core.dicom.result import as_bytes
 from core.errors import Refused, Stale, UnusableInput
 from core.policy.state import Actor
 from core.trials.queries import time_point_of
@@ -214,3 +216,62 @@ def test_acceptance_never_passes_a_rejecting_rule_or_a_hold(rules, disposition, 
     assert ("accepts_held" in found) == (disposition == "accepted" and held)
     unexplained = disposition == "accepted" and bool(broken) and reason == "all_rules_met"
     assert ("accepts_unexplained" in found) == unexplained
+
+
+@req("REC-07", "RDG-11")
+def test_under_an_open_query_the_same_uids_become_a_new_version_and_both_stay(house, tmp_path):
+    """Two slices come with other pixels and another kernel: version 2, its difference named, disposed anew."""
+    paths = write_series(tmp_path / "in")
+    account = take_in(house, tmp_path / "in")
+    before = series_row(house, account.series[0])
+    dispose(house, account.cases[0], "queried", "image_quality")
+    for path in paths[:2]:
+        dataset = read_object(path)
+        dataset.ConvolutionKernel = "B40f"
+        dataset.PixelData = bytes(dataset.PixelData[:-2]) + b"\x01\x02"
+        path.write_bytes(as_bytes(dataset))
+
+    again = take_in(house, tmp_path / "in")
+
+    assert sorted({(one.outcome, one.code) for one in again.outcomes}) == [
+        ("accepted", "new-version"), ("duplicate", "same-content")
+    ]
+    event = next(one.body["fields"] for one in house.entries() if one.body["action"] == "series.resubmitted")
+    assert (event["edition"], event["replaced"], event["pixels_changed"]) == (2, 2, 2)
+    assert event["tags"] == ["(0018,1210)"]
+    assert event["former_manifest_sha256"] == before.manifest_sha256
+    now = series_row(house, account.series[0])
+    assert (now.edition, now.disposition, now.instances) == (2, None, 8)
+    assert len(queries.manifest_of(house.desk.objects, before).instances) == 8
+    dispose(house, account.cases[0], reason="all_rules_met")
+    assert series_row(house, account.series[0]).accepted
+
+
+@req("RDG-11")
+def test_the_missing_slices_that_a_query_asked_for_complete_the_series(house, tmp_path):
+    write_series(tmp_path / "one", numbers=(1, 2, 3, 5, 6, 7, 8))
+    account = take_in(house, tmp_path / "one")
+    dispose(house, account.cases[0], "queried", "missing_slices")
+    write_series(tmp_path / "two")
+
+    take_in(house, tmp_path / "two")
+
+    dispose(house, account.cases[0], reason="all_rules_met")
+    assert series_row(house, account.series[0]).accepted
+    assert "series.extended" in house.words()
+
+
+@req("RDG-11")
+def test_an_acceptance_taken_back_before_any_read_takes_the_time_point_back(house, tmp_path):
+    """Ready, then queried: in quality control again; accepted again: ready again."""
+    write_study(tmp_path / "in")
+    cases = take_in(house, tmp_path / "in").cases
+    for case in cases:
+        dispose(house, case)
+    assert state_of(house) == "ready"
+
+    dispose(house, cases[0], "queried", "image_quality")
+    assert state_of(house) == "in_qc"
+    dispose(house, cases[0], reason="answered_by_site")
+
+    assert state_of(house) == "ready"

@@ -113,6 +113,17 @@ def test_an_empty_or_misfit_mask_is_refused(images):
         make_segmentation([Segment("a", "a", "2.25.9", masks()[0], "AUTOMATIC")], images, None, where)
 
 
+@req("REC-14")
+def test_images_of_several_frames_of_reference_carry_no_segmentation(images):
+    """Some public sets have a frame of reference for every slice: said in words, not as the library's exception."""
+    apart = [deepcopy(one) for one in images]
+    for number, one in enumerate(apart):
+        one.FrameOfReferenceUID = f"2.25.{900 + number}"
+
+    with pytest.raises(ResultUnusable, match="frames of reference"):
+        segmentation(apart)
+
+
 @req("SIG-03", "REC-14")
 def test_rendering_again_gives_the_same_bytes(images):
     """The final is rendered when it is shown and again when it is committed (RECORD 4)."""

@@ -2,51 +2,97 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.entry import MalformedEntry, canonical
-from core.errors import UnusableInput
+from core.errors import RecordDamaged, UnusableInput
 from reports.model import FORMAT, NOTHING, Basis, Cell, Column, Cover, Figure, Paper, Point, Range, Row, Table
 
 CONTENT_NAME, BUNDLE_NAME = "content.json", "record.zip"
 LARGEST_ATTACHMENT = 2 * 1024**3
 
 
+# The file's own checksum: over all bytes, with the digits of the checksum itself as zeros.
+CHECKSUM = "file-sha256:"
+NO_CHECKSUM = CHECKSUM + "0" * 64
+_CHECKSUM = re.compile(rb"file-sha256:([0-9a-f]{64})")
+
+
+def with_checksum(pdf: bytes) -> bytes:
+    """The file with its checksum filled in. It finds a damaged copy; against a forger stand the record and its digest
+    of the file. Raises UnusableInput where the renderer left no place for it.
+    """
+    if _CHECKSUM.search(pdf) is None:
+        raise UnusableInput("The PDF has no place for its checksum.", next_step="Nothing was kept.")
+    blank = _CHECKSUM.sub(NO_CHECKSUM.encode(), pdf)
+    return blank.replace(NO_CHECKSUM.encode(), f"{CHECKSUM}{hashlib.sha256(blank).hexdigest()}".encode())
+
+
+def checksum_problem(pdf: bytes) -> str:
+    """What is wrong with the checksum of a file, or nothing."""
+    stated = {found.decode() for found in _CHECKSUM.findall(pdf)}
+    if len(stated) != 1:
+        return "the file does not state one checksum of its own"
+    made = hashlib.sha256(_CHECKSUM.sub(NO_CHECKSUM.encode(), pdf)).hexdigest()
+    return "" if stated == {made} else f"sha256:{made}"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedPaper:
-    """A paper's PDF, opened: attached files by name, and the pieces of text of each page."""
+    """A paper's PDF, opened: attached files by name, the pieces of text of each page, its whole bytes' digest."""
 
     files: dict[str, bytes]
     printed: list[list[str]]
+    sha256: str
+    checksum_problem: str
 
 
 def open_paper(path: Path) -> OpenedPaper:
     """Open a PDF that says it is a paper of ours.
 
-    Raises UnusableInput where the file is no PDF, or a PDF without our attachments (a foreign one).
+    Raises:
+        UnusableInput: the file is no PDF, or a PDF without our attachments (a foreign one).
+        RecordDamaged: it is a paper of ours whose bytes were changed so that it cannot be read to its end.
     """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnusableInput(f"There is no file {path}.", next_step="Check the path.") from error
+    except OSError as error:
+        raise UnusableInput(f"{path} cannot be read: {error.strerror}.", next_step="Check the path.") from error
+    problem = checksum_problem(raw)
+    try:
+        files, printed = _read(raw)
+    except Exception as error:
+        # Whatever foreign or damaged bytes do to a reader is a fact about them, never a crash of ours.
+        if _CHECKSUM.search(raw) is not None and problem:
+            words = f"{path.name} is a paper of this system whose bytes were changed: {problem}."
+            raise RecordDamaged(words, next_step="Keep this copy as it is and get another one.") from error
+        said = f"{path.name} cannot be read as a PDF: {type(error).__name__}: {error}"
+        raise UnusableInput(said, next_step="Get a whole copy.") from error
+    missing = " and ".join(name for name in (CONTENT_NAME, BUNDLE_NAME) if name not in files)
+    if missing:
+        raise UnusableInput(
+            f"{path.name} is a PDF, but no paper of this system: it has no attached {missing}.",
+            next_step="Give a paper issued by Countersign with its attachments; some portals strip them.",
+        )
+    return OpenedPaper(files, printed, hashlib.sha256(raw).hexdigest(), problem)
+
+
+def _read(raw: bytes) -> tuple[dict[str, bytes], list[list[str]]]:
     import pikepdf
 
     from reports import textlayer
 
-    try:
-        with pikepdf.open(path) as pdf:
-            files = {name: spec.get_file().read_bytes() for name, spec in pdf.attachments.items()}
-            if CONTENT_NAME not in files or BUNDLE_NAME not in files:
-                missing = " and ".join(n for n in (CONTENT_NAME, BUNDLE_NAME) if n not in files)
-                raise UnusableInput(
-                    f"{path.name} is a PDF, but no paper of this system: it has no attached {missing}.",
-                    next_step="Give a paper issued by Countersign with its attachments; some portals strip them.",
-                )
-            printed = list(textlayer.pages(pdf))
-    except FileNotFoundError as error:
-        raise UnusableInput(f"There is no file {path}.", next_step="Check the path.") from error
-    except (pikepdf.PdfError, pikepdf.PasswordError, ValueError) as error:
-        raise UnusableInput(f"{path.name} cannot be read as a PDF: {error}", next_step="Get a whole copy.") from error
-    return OpenedPaper(files, printed)
+    with pikepdf.open(io.BytesIO(raw)) as pdf:
+        files = {name: spec.get_file().read_bytes() for name, spec in pdf.attachments.items()}
+        return files, list(textlayer.pages(pdf))
 
 
 def paper_of(raw: bytes) -> Paper:

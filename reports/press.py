@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from reports.attached import NO_CHECKSUM
+
 MEMORY_BYTES = 6 * 1024**3
 VARIANT = "pdf/a-3u"
 
@@ -40,9 +42,19 @@ def press(folder: Path) -> None:
     page = HTML(filename=str(folder / "page.html"), base_url=str(folder) + "/")
     # Options belong to write_pdf: given to render() they are dropped without a word.
     page.write_pdf(
-        str(folder / "paper.pdf"), stylesheets=sheets, pdf_variant=VARIANT,
+        str(folder / "pressed.pdf"), stylesheets=sheets, pdf_variant=VARIANT,
         attachments=attachments_of(job, folder, instant), full_fonts=False,
     )
+    _with_place_for_checksum(folder / "pressed.pdf", folder / "paper.pdf")
+
+
+def _with_place_for_checksum(made: Path, out: Path) -> None:
+    """A catalogue entry of our own in clear bytes (no object streams), for the checksum to be written over it."""
+    import pikepdf
+
+    with pikepdf.open(made) as pdf:
+        pdf.Root["/CountersignChecksum"] = pikepdf.String(NO_CHECKSUM)
+        pdf.save(out, object_stream_mode=pikepdf.ObjectStreamMode.disable, deterministic_id=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from core.reads.criteria.answer import (
     TimePointAnswer,
 )
 from core.reads.criteria.derived import Derived, SubjectResponse
-from core.reads.rules import criterion_of
+from core.reads.rules import criterion_of, supersedes
 from core.reads.sealing import Sealed, open_seal
 from core.reads.state import SHADOW_SLOT
 from core.trials.charter import Charter, RecistEndpoint, VolumetricEndpoint
@@ -177,7 +177,14 @@ def courses_of(book: Book, trial: str) -> list[Course]:
     key = ("courses", trial)
     if key not in book.memo:
         newest = charter_of(book, trial)
-        opened = [told for told in reads_of(book, trial) if told.answer is not None]
+        orders = [(line.body["fields"], line.seq) for line in book.of("reread.ordered")
+                  if line.body.get("trial") == trial]
+        opened = [
+            told for told in reads_of(book, trial)
+            # What was ordered to be read again is kept, and no part of the course.
+            if told.answer is not None and not any(
+                supersedes(fields, seq, told.begun.body["fields"], told.begun.seq) for fields, seq in orders)
+        ]
         slots = list(dict.fromkeys((told.subject, told.slot, told.assigned) for told in opened))
         book.memo[key] = [
             _course(mine, endpoint, charter_of(book, trial, str(mine[-1].begun.get("charter_version"))) or newest)

@@ -1,6 +1,6 @@
 """Checks a paper without the system that wrote it: the attached record, every number, the printed text.
 
-     1  File        a PDF with content.json and record.zip attached, and nothing it does not name
+     1  File        a PDF with content.json and record.zip attached; its bytes agree with its own checksum
      2  Content     canonical bytes; its digest is the one that the pages carry
      3  Record      the attached bundle stands up to audit/verifier.py
      4  Range       size and root that the paper names are those of the record
@@ -15,7 +15,6 @@ several steps; it is told once, by the first.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tempfile
 from collections.abc import Iterator
@@ -109,9 +108,11 @@ def check_pdf(path: str | Path, *, trust: Path | None = None, require_trust: boo
     """
     path = Path(path)
     opened = open_paper(path)  # 1
-    check = PaperCheck(path.name, pdf_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    check = PaperCheck(path.name, pdf_sha256=opened.sha256)
     check.pages = len(opened.printed)
     check.steps[1] = f"{len(opened.files)} attached files, {len(opened.printed)} pages"
+    if opened.checksum_problem:
+        check.findings.append(Finding(1, "bytes of the file", "another checksum", opened.checksum_problem))
     _Checker(check, opened, paper_of(opened.files[CONTENT_NAME])).run(trust, require_trust, jobs)
     del check.findings[MOST_FINDINGS:]
     return check

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from core.errors import UnusableInput
 from reports import figures
-from reports.attached import BUNDLE_NAME, CONTENT_NAME
+from reports.attached import BUNDLE_NAME, CONTENT_NAME, with_checksum
 from reports.model import Cell, Paper, Row, Table, cells_of, content_bytes, content_digest, table_csv
 
 HERE = Path(__file__).parent
@@ -105,7 +105,7 @@ def render(paper: Paper, *, bundle: bytes | None = None, evidence_url: str = DEF
                              "relationship": f.relationship} for f in files],
         }))
         _run_press(folder)
-        return (folder / "paper.pdf").read_bytes()
+        return with_checksum((folder / "paper.pdf").read_bytes())
 
 
 def _run_press(folder: Path) -> None:

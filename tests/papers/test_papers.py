@@ -23,7 +23,7 @@ from core.policy.state import Actor
 from core.work import Receipt
 from countersign.cli import app
 from reports import bundling, csr_appendix, queries, usecases
-from reports.attached import open_paper
+from reports.attached import open_paper, with_checksum
 from reports.book import Book
 from reports.model import Basis, Cell, Column, Cover, Paper, Range, Row, Table, cells_of, content_digest
 from reports.recheck import check_pdf
@@ -72,6 +72,8 @@ def spoiled(path: Path, out: Path, change: Callable[[pikepdf.Pdf], None]) -> Pat
     with pikepdf.open(path) as pdf:
         change(pdf)
         pdf.save(out)
+    # The forger knows how the checksum is made.
+    out.write_bytes(with_checksum(out.read_bytes()))
     return out
 
 
@@ -211,6 +213,25 @@ def repaint_text(pdf: pikepdf.Pdf, page: pikepdf.Page, old: str, new: str) -> bo
     return found
 
 
+def first_step_says(path: Path) -> str:
+    """What is wrong with the bytes of a file, whether it can still be read to its end or not."""
+    try:
+        check = check_pdf(path)
+    except RecordDamaged as damaged:
+        return damaged.fact
+    return check.findings[0].record if check.findings and check.findings[0].step == 1 else ""
+
+
+@req("RPT-04")
+@pytest.mark.parametrize("part", [1, 2, 3, 5, 7, 8, 9])
+def test_one_bit_changed_anywhere_in_the_file_is_found(issued: Path, tmp_path: Path, part: int) -> None:
+    data = bytearray(issued.read_bytes())
+    data[len(data) * part // 10] ^= 1
+    path = tmp_path / "x.pdf"
+    path.write_bytes(data)
+    assert first_step_says(path)
+
+
 @req("RPT-04")
 def test_a_page_taken_out_is_found(issued: Path, tmp_path: Path) -> None:
     def drop(pdf: pikepdf.Pdf) -> None:
@@ -263,7 +284,10 @@ def test_foreign_and_broken_files_are_named_as_such(issued: Path, tmp_path: Path
         check_pdf(foreign)
     cut = tmp_path / "cut.pdf"
     cut.write_bytes(issued.read_bytes()[:4000])
-    with pytest.raises(UnusableInput, match=r"cannot be read as a PDF|no paper of this system"):
+    with pytest.raises(RecordDamaged, match="bytes were changed"):
+        check_pdf(cut)
+    cut.write_bytes(foreign.read_bytes()[:200])
+    with pytest.raises(UnusableInput, match="cannot be read as a PDF"):
         check_pdf(cut)
     with pytest.raises(UnusableInput, match="no file"):
         check_pdf(tmp_path / "nothing.pdf")

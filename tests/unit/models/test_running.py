@@ -58,7 +58,8 @@ def raising(error: Exception) -> Callable[..., Session]:
 
 @pytest.fixture(scope="module")
 def volume() -> PhantomVolume:
-    return make_volume(SCANNERS["C"], LESIONS, 91)
+    # Coarse pixels: a quarter of the voxels to write, read and hash in every test.
+    return make_volume(replace(SCANNERS["C"], pixel_mm=3.5, matrix=104), LESIONS, 91)
 
 
 @pytest.fixture(scope="module")

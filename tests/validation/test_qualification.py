@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from core.policy.decide import permit
 from core.policy.state import Actor, Facts
 from core.work import release
 from countersign import qualification
-from tests.builders.validation import Team, approve, passing, reviewed
-from tests.house import HouseUnderTest
+from tests.builders.validation import Team, approve, installation, passing, reviewed, run
+from tests.house import HouseUnderTest, a_house
 from tests.req import req
 from validation import protocol, queries
 from validation.releases import SignRelease, sign_release
@@ -40,6 +41,22 @@ def test_this_installation_qualifies_and_is_released(house: HouseUnderTest) -> N
 
     with house.desk.reading() as session:
         assert queries.installation_is_released(session, release())
+
+
+@req("VAL-01", "VAL-06")
+def test_qualification_is_possible_before_the_installation_is_opened(tmp_path: Path) -> None:
+    """IQ and OQ are founding acts (TRIAL 1): protocol, run, review and release by the few people there are."""
+    with a_house(tmp_path, founding=True) as house:
+        team = Team.of(house)
+        runs = []
+        for kind in ("IQ", "OQ"):
+            approve(house, team, installation("fine", kind=kind))
+            runs.append(run(house, team, f"{kind}-SMALL", checks={"fine": passing()}).run)
+        reviewed(house, team, *runs)
+        house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit for use.")))
+
+        assert house.words()[-1] == "release.signed"
+        assert "installation.opened" not in house.words()
 
 
 def check(house: HouseUnderTest, name: str) -> Any:

@@ -18,7 +18,7 @@ from core.trials.queries import charter_of
 from core.work import Desk
 from models_registry.inputs import Given
 from models_registry.pipeline import Answer
-from models_registry.queries import RunRow
+from models_registry.queries import RunRow, runs_of
 
 # The measure that an endpoint's unit asks for, and how the run's unit becomes it.
 MEASURES = {"mm": ("long_axis", Decimal(1)), "ml": ("volume", Decimal(1000))}
@@ -44,9 +44,14 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
         with desk.reading() as session:
             begun = current_tasks(session, trial, subject, time_point)
             charter = charter_of(session, trial)
+            standing = lesions[0][0].standing
+            at_baseline = tuple(dict.fromkeys(
+                run.lesion for run in runs_of(session, trial=trial, subject=subject, use="primary", standing=standing)
+                if is_baseline(charter, run.time_point)
+            ))
         if any(one.slot == (SHADOW_SLOT if shadow else AI_SLOT) for one in begun):
             continue
-        stated = answer_of(charter, time_point, lesions)
+        stated = answer_of(charter, time_point, lesions, at_baseline)
         try:
             seal_ai_read(desk, LockAnswer(trial, subject, time_point, stated), shadow=shadow)
         except RecordDamaged:
@@ -56,15 +61,25 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
     return unsealed
 
 
-def answer_of(charter: Charter, time_point: str, lesions: Sequence[tuple[RunRow, Given, Answer]]) -> dict[str, Any]:
-    """A reader's answer from the runs of a time point. What was not measured is not evaluable, never zero or gone."""
+def answer_of(
+    charter: Charter, time_point: str, lesions: Sequence[tuple[RunRow, Given, Answer]], at_baseline: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A reader's answer from the runs of a time point. What was not measured is not evaluable, never zero or gone.
+
+    `at_baseline`: lesions asked for at baseline. Later answers follow exactly these: one that nobody pointed at is not
+    assessable, and one that was not there at baseline is no target.
+    """
     endpoints = {one.id: one.unit for one in charter.endpoints if one.unit in MEASURES}
     baseline = is_baseline(charter, time_point)
     sizes = {row.lesion: _sizes(answer, endpoints) for row, _, answer in lesions}
     if baseline and not all(sizes.values()):
         failed = any(answer.status == "failed" for _, _, answer in lesions)
         return {"not_evaluable": dict.fromkeys(endpoints, "ai_failed" if failed else "ai_undecided"), "targets": []}
-    targets = []
+    targets: list[dict[str, Any]] = []
+    if not baseline and at_baseline:
+        lesions = [one for one in lesions if one[0].lesion in at_baseline]
+        unasked = set(at_baseline) - {row.lesion for row, _, _ in lesions}
+        targets = [{"lesion": lesion, "state": "not_assessable"} for lesion in sorted(unasked)]
     for row, given, _ in sorted(lesions, key=lambda one: one[0].lesion):
         target: dict[str, Any] = {"lesion": row.lesion, "tracking_uid": row.tracking_uid}
         found = sizes[row.lesion]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Any
 
 from core.errors import UnusableInput
 from core.quantities import Quantity
@@ -184,6 +185,18 @@ def _at(found: Course, time_point: str) -> Derived | None:
 def _baseline_sum(charter: Charter, endpoint: Endpoint, answers: Iterable[Answer]) -> Decimal | None:
     baseline = baseline_of(charter, endpoint, answers)
     return None if baseline is None else sum((each.size for each in baseline.targets), Decimal(0))
+
+
+# Reading again
+
+
+def supersedes(order: Mapping[str, Any], order_seq: int, begun: Mapping[str, Any], begun_seq: int) -> bool:
+    """Whether a `reread.ordered` covers a `read.begun`, both by their fields and entry numbers: the same subject and
+    slot, begun before the order, at its time point or, with `from_here`, acquired on its date or later."""
+    here = order["time_point"] == begun["time_point"]
+    later = order["scope"] == "from_here" and begun["on"] >= order["on"]
+    same = (order["subject"], order["slot"]) == (begun["subject"], begun["slot"])
+    return same and order_seq > begun_seq and (here or later)
 
 
 # Blinding and order

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, select
 from audit import store
 from audit.entry import Entry, base64_text
 from core.errors import NotAuthenticated, NotFound, RecordDamaged, Refused
+from core.reads.rules import supersedes
 from core.reads.sealing import IV_BYTES, KEY_BYTES, NONCE_BYTES, Sealed, SealSecret, new_secret, padded, seal
 from core.reads.sealing import commitment as commit_to
 from countersign.signer.keyfiles import KeyFolder
@@ -58,7 +59,13 @@ class SealBox:
                 for entry in _entries(session, "read.assigned", trial, subject)
             }
             orders = _entries(session, "reread.ordered", trial, subject)
-            begun = [entry for entry in ever if not any(_supersedes(order, entry) for order in orders)]
+            begun = [
+                entry
+                for entry in ever
+                if not any(
+                    supersedes(order.body["fields"], order.seq, entry.body["fields"], entry.seq) for order in orders
+                )
+            ]
             withdrawn = {
                 entry.body["fields"]["assignment"] for entry in _entries(session, "read.withdrawn", trial, None)
             }
@@ -108,14 +115,6 @@ def _entries(session: Connection, action: str, trial: str, subject: str | None) 
     if subject is not None:
         query = query.where(entries.c.subject == subject)
     return [Entry.parse(bytes(row.data)) for row in session.execute(query.order_by(entries.c.seq))]
-
-
-def _supersedes(order: Entry, begun: Entry) -> bool:
-    """Whether an order to read again, given after this read began, covers it."""
-    wanted, fields = order.body["fields"], begun.body["fields"]
-    here = wanted["time_point"] == fields["time_point"]
-    later = wanted["scope"] == "from_here" and fields["on"] >= wanted["on"]
-    return order.seq > begun.seq and wanted["slot"] == fields["slot"] and (here or later)
 
 
 def _missing(

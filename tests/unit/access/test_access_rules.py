@@ -178,7 +178,7 @@ def test_an_unusable_user_id_is_refused(user):
 @req("SIG-05", "SIG-14")
 def test_nobody_becomes_active_without_identity_key_and_accountability():
     """Every path to an active account holds the three, in this order."""
-    paths = [((), None)]
+    paths: list[tuple[tuple[str, ...], Account | None]] = [((), None)]
     for _ in range(6):
         paths += [
             ((*taken, word), after) for taken, state in paths for (before, word), after in rules.ACCOUNTS.items()

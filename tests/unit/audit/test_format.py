@@ -132,7 +132,8 @@ def test_any_other_spelling_of_an_entry_is_refused() -> None:
     raw = VECTORS["entries"][3]["entry"]
     outer = json.loads(raw)
     spellings = [
-        json.dumps(outer, sort_keys=True), raw.replace('"seq":3', '"seq":3.0'), raw.replace("u-reader", "\\u0075-reader"),
+        json.dumps(outer, sort_keys=True), raw.replace('"seq":3', '"seq":3.0'),
+        raw.replace("u-reader", "\\u0075-reader"),
         raw[:-1] + ',"zeta":1}', raw.replace('"seq":3', '"seq":3,"seq":3'), raw + "\n",
     ]
     for spelling in spellings:

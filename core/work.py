@@ -28,6 +28,8 @@ from core.persons import active_kids, person_named
 from core.policy.state import Actor, Decision
 
 DRAFT_LIFE_US = 15 * 60 * 1_000_000
+# Waiting for the lock must not push the time of record past the time that a signature may lie before it.
+LOCK_MARGIN_US = 5_000_000
 HOUSE = Actor.of_service("house")
 __all__ = ["Actor", "Desk", "Draft", "Occasion", "Proof", "Proposal", "Receipt", "View", "Work"]
 
@@ -237,6 +239,7 @@ class Desk:
                     return ledger.receipt_for(session, earlier)
                 if not {one.kid for one in signed} <= active_kids(session, actor.user):
                     raise Refused("The key that signed is revoked or not enrolled.", rule="F-01")
+                self._still_fresh(session, proposal)
                 self._ask_again(session, proposal)
                 work = Work(self, session, HOUSE, on_behalf_of=actor.user)
                 work.append(signed)
@@ -253,6 +256,18 @@ class Desk:
     ) -> Receipt:
         """Prepare and commit in one go, for callers that have already shown the view."""
         return self.commit(self.prepare(actor, propose, asked=asked, then=then), proof)
+
+    def _still_fresh(self, session: Connection, proposal: Proposal) -> None:
+        """Under the lock: what the bodies say of time and of what was seen must still hold when they are recorded."""
+        if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US - LOCK_MARGIN_US:
+            raise Stale("The page was shown more than 15 minutes ago.")
+        entries = store.entries
+        last = session.execute(
+            select(entries.c.data).where(entries.c.actor == proposal.actor.user).order_by(entries.c.seq.desc()).limit(1)
+        ).scalar()
+        # A head never falls for one key (RECORD 3): an older page of the same person would break the record.
+        if last is not None and Entry.parse(last).body["head"]["size"] > proposal.bodies[0]["head"]["size"]:
+            raise Stale("You signed another page since this one was opened.")
 
     def _ask_again(self, session: Connection, proposal: Proposal) -> None:
         now = _as_tuple(proposal.propose(session, proposal.occasion))

@@ -19,7 +19,7 @@ AsOption = Annotated[str, typer.Option("--as", envvar="COUNTERSIGN_USER", help="
 OutOption = Annotated[Path, typer.Option("--out", help="Where the PDF is written.")]
 LinkOption = Annotated[str, typer.Option("--link", help="Address that stands before evidence codes in links.")]
 TrustOption = Annotated[Path | None, typer.Option("--trust", help="Trust card of the log it was drawn from.")]
-FileArgument = Annotated[Path, typer.Argument(help="bundle .zip or paper .pdf")]
+FileArgument = Annotated[Path, typer.Argument(help="bundle .zip, paper .pdf or DICOM object .dcm")]
 
 
 @report_app.command("csr-appendix")
@@ -118,7 +118,7 @@ def verify(
     require_trust: Annotated[bool, typer.Option(help="Without a trust card that fits, end with 2.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes that check signatures.")] = 1,
 ) -> None:
-    """Check a bundle or a paper without the system that wrote it. Ends with 0, or 2 where anything differs."""
+    """Check a bundle, paper or signed DICOM object without the system that made it; ends with 2 where it differs."""
     from core.errors import UnusableInput
 
     if not file.is_file():
@@ -131,8 +131,14 @@ def verify(
         check = check_pdf(file, trust=trust, require_trust=require_trust, jobs=jobs)
         answer(check.as_json(), as_json=as_json, words=check.in_words())
         raise typer.Exit(0 if check.ok else 2)
+    if start[128:132] == b"DICM":
+        from reports.object_check import check_object
+
+        made = check_object(file)
+        answer(made.as_json(), as_json=as_json, words=made.in_words())
+        raise typer.Exit(0 if made.ok else 2)
     if not start.startswith(b"PK"):
-        raise UnusableInput(f"{file.name} is neither a bundle (.zip) nor a paper (.pdf).",
+        raise UnusableInput(f"{file.name} is neither a bundle (.zip) nor a paper (.pdf) nor a DICOM object (.dcm).",
                             next_step="Give a file that Countersign exported or issued.")
     from audit.verifier import VERIFIED, WrongUse, verify_bundle
 

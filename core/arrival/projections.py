@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Column, Connection, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
 from audit.vocabulary import imaging as words
 from audit.vocabulary.registry import fields_of
@@ -23,7 +23,7 @@ series_table = Table(
     Column("scanner", String(64), nullable=False),
     Column("charter_version", String(8), nullable=False),
     Column("instances", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
     Column("manifest", Text, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("content_sha256", String(64), nullable=False),
@@ -31,7 +31,7 @@ series_table = Table(
     Column("received_at", String(32), nullable=False),
     Column("edition", Integer, nullable=False),
     Column("held", String(64)),
-    Column("case_id", String(120)),
+    Column("case_id", String(160)),
     Column("disposition", String(16)),
     Column("disposed_by", String(120)),
     Column("disposed_reason", String(64)),
@@ -41,7 +41,7 @@ series_table = Table(
 )
 cases = Table(
     "arrival_case", metadata,
-    Column("case_id", String(120), primary_key=True),
+    Column("case_id", String(160), primary_key=True),
     Column("trial", String(16), nullable=False, index=True),
     Column("series", String(64), nullable=False),
     Column("study", String(64), nullable=False),
@@ -58,7 +58,7 @@ cases = Table(
 dispositions = Table(
     "arrival_disposition", metadata,
     Column("trial", String(16), nullable=False, index=True),
-    Column("case_id", String(120), nullable=False, index=True),
+    Column("case_id", String(160), nullable=False, index=True),
     Column("series", String(64), nullable=False),
     Column("subject", String(64), nullable=False),
     Column("time_point", String(32), nullable=False),

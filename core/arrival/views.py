@@ -13,6 +13,8 @@ def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str) -> Vie
     lines = [
         ("Disposition", verdict),
         ("Reason", reason.replace("_", " ")),
+        # What another has signed meanwhile makes this page stale: two verdicts never cross unseen.
+        ("Disposition so far", f"{row.disposition} by {row.disposed_by}" if row.disposition else "none"),
         ("Trial", case.trial),
         ("Subject", case.subject),
         ("Time point", case.time_point),

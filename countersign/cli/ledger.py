@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from countersign.settings import Settings
 
 NAME = "ledger"
-app = typer.Typer(no_args_is_help=True, help="The record: who did what to what, when and why, and the proof of it.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+                  help="The record: who did what to what, when and why, and the proof of it.")
 APPS = {"ledger": app}
 COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
            "sentence", "evidence", "leaf")
@@ -29,6 +30,7 @@ COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "
 CONSOLE = "console"
 QUERY_HELP = """Ask the record, newest entry first.
 
+\b
     actor:reader-1 action:read.* trial:T1 since:2026-11-01 -subject:*-009
 
 Keys: actor action subject trial study model reason (with * as wildcard, "quotes" for spaces), seq:100..200, since:,

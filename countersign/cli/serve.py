@@ -8,7 +8,8 @@ import typer
 
 from countersign.cli.common import HomeOption, house, told
 
-app = typer.Typer(invoke_without_command=True, help="The pages and the API, on loopback unless told otherwise.")
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None,
+                  help="The pages and the API, on loopback unless told otherwise.")
 APPS = {"serve": app}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from sqlalchemy import Connection
 
@@ -17,8 +19,12 @@ from core.objects import ObjectStore
 from core.phantoms import PhantomVolume, StudyHeader, write_study
 from core.policy.state import Actor, Decision
 from core.work import Draft, View
+from models_registry import pipeline
+from models_registry.contract import Study
+from models_registry.isolation import Expected, Session, run_isolated
+from models_registry.jobs import configuration_of
 from models_registry.library import SHIPPED
-from models_registry.ports import GivenSeries
+from models_registry.ports import GivenSeries, Runner
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.house import HouseUnderTest
 
@@ -59,6 +65,20 @@ class MadeImages:
         self.series[key] = [replace(one, manifest_sha256="f" * 64) for one in self.series[key]]
 
 
+def half_of_the_peak(channels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A network that outlines at half of the uptake at the seed."""
+    return np.asarray(np.clip(channels[2] * np.float32(0.95), 0, 1), dtype=np.float32)
+
+
+def stand_in(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+    """models_registry.ports.Runner: the real pipeline with a simple network, in this process."""
+    configuration = configuration_of(files)
+    answers = tuple((pipeline.run(study, configuration, half_of_the_peak), "0.10 s") for study in studies)
+    # The sentinel of a lock is the first study of a session without expectation.
+    digest = answers[0][0].output_sha256 if expected is None else expected.sentinel_output_sha256
+    return Session({"python": "3", "torch": "none"}, digest, "finished", (), answers, "none")
+
+
 def cast(house: HouseUnderTest) -> None:
     """Custodian, trainer, trial lead, imaging lead and a reader, each with an own key and role."""
     for user, role in (("custodian", "model_custodian"), ("trainer", "model_custodian"), ("lead", "trial_lead"),
@@ -91,9 +111,10 @@ def registered(house: HouseUnderTest, folder: Path = SHIPPED, trained_by: str = 
     house.commit(register_model(house.desk, Actor("custodian"), RegisterModel(folder, trained_by)))
 
 
-def locked(house: HouseUnderTest) -> str:
+def locked(house: HouseUnderTest, runner: Runner = run_isolated) -> str:
     """The shipped model registered, and locked by the custodian; the lock's id."""
     registered(house)
-    proposal = lock_model(house.desk, Actor("custodian"), LockModel("lesion-at-seed", demonstration=True))
+    command = LockModel("lesion-at-seed", demonstration=True)
+    proposal = lock_model(house.desk, Actor("custodian"), command, runner=runner)
     house.commit(proposal)
     return str(proposal.drafts[0].event.lock)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from audit.vocabulary import gates as gate_words
 from core.errors import Refused, UnusableInput
@@ -22,31 +20,17 @@ from models_registry import blinded, pipeline, queries
 from models_registry.asking import RequestRun, request_run, request_runs
 from models_registry.contract import Study
 from models_registry.isolation import Expected, Session, WorkerDiffers, WorkerFailed
-from models_registry.jobs import configuration_of
 from models_registry.library import SHIPPED
 from models_registry.running import run_waiting
 from models_registry.usecases import LockModel, RegisterModel, RetireModel, lock_model, register_model, retire_model
 from tests.builders import reads as trial
-from tests.builders.models import MadeImages
+from tests.builders.models import MadeImages, stand_in
 from tests.builders.reads import SUBJECT, TRIAL
 from tests.house import HouseUnderTest, a_house, checked
 from tests.req import req
 
 LESIONS = (lesion_at("liver", "T01", (46, 38, 42), suv=11.0), lesion_at("lung left", "T02", (30, 28, 26), suv=9.0))
 ASKER = Actor("technologist")
-
-
-def half_of_the_peak(channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.clip(channels[2] * np.float32(0.95), 0, 1), dtype=np.float32)
-
-
-def stand_in(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
-    """models_registry.ports.Runner: the real pipeline with a simple network, in this process."""
-    configuration = configuration_of(files)
-    answers = tuple((pipeline.run(study, configuration, half_of_the_peak), "0.10 s") for study in studies)
-    # The sentinel of a lock is the first study of a session without expectation.
-    digest = answers[0][0].output_sha256 if expected is None else expected.sentinel_output_sha256
-    return Session({"python": "3", "torch": "none"}, digest, "finished", (), answers, "none")
 
 
 def raising(error: Exception) -> Callable[..., Session]:

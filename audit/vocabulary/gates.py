@@ -179,3 +179,18 @@ class DefectSeeded:
     """A study made defective on purpose; counted apart from truly defective ones."""
 
     study: str
+
+
+@event(
+    "halt.evaluated", signed_by="service", clause="FDA AI draft 2025, life-cycle maintenance",
+    sentence="Halt rule {halt_rule} of {trial} was evaluated at its look of {look}: {metric} {found}, limit {limit}",
+)
+class HaltEvaluated:
+    """A statistical halt rule at a pre-set look, on locked reads only; each look is evaluated once."""
+
+    halt_rule: str
+    look: int
+    metric: str
+    found: str
+    limit: str
+    fired: bool

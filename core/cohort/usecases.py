@@ -44,7 +44,7 @@ def flag_candidate(desk: Desk, command: FlagCandidate) -> Receipt:
         confidence = Decimal(command.confidence)
     except InvalidOperation as error:
         raise UnusableInput(f"{command.confidence!r} is no confidence.") from error
-    if not confidence.is_finite() or not 0 <= confidence <= 1:
+    if len(command.confidence) > 12 or not confidence.is_finite() or not 0 <= confidence <= 1:
         raise UnusableInput(f"A confidence lies from 0 to 1; {command.confidence} does not.")
     with desk.open(INFERENCE, asked="ai.run") as work:
         facts = facts_for(

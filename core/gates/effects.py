@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from audit.vocabulary.models import ModelRefused, ModelRetired
+from audit.vocabulary.reads import ReadCompared
 from audit.vocabulary.validation import DeviationOpened, ValidationSuspect
+from core.gates.looks import evaluate_looks
 from core.gates.usecases import suspend_for
 from core.outbox import follows
 from core.projection import Recorded
@@ -37,3 +39,10 @@ def suspend_after_deviation(desk: Desk, entry: Recorded, event: DeviationOpened)
     if event.klass_name == "critical" and (entry.trial or event.lock):
         lock = None if entry.trial else event.lock
         suspend_for(desk, "critical_deviation", trial=entry.trial, lock=lock, caused_by=entry.id)
+
+
+@follows(ReadCompared, "evaluate-halt-rules")
+def evaluate_after_comparison(desk: Desk, entry: Recorded, event: ReadCompared) -> None:
+    """Reads are locked, opened and compared: a statistical halt rule may have reached a look."""
+    if entry.trial is not None:
+        evaluate_looks(desk, entry.trial)

@@ -102,7 +102,7 @@ locks = Table(
 )
 validations = Table(
     "gate_validation", metadata,
-    Column("run", String(64), primary_key=True),
+    Column("run", String(120), primary_key=True),
     Column("kind", String(8), nullable=False),
     Column("lock", String(120), index=True),
     Column("use", Integer),
@@ -122,7 +122,7 @@ releases = Table(
 )
 deviations = Table(
     "gate_deviation", metadata,
-    Column("deviation", String(64), primary_key=True),
+    Column("deviation", String(200), primary_key=True),
     Column("trial", String(16)),
     Column("klass_name", String(12), nullable=False),
     Column("lock", String(120)),
@@ -142,7 +142,7 @@ studies = Table(
 qc_runs = Table(
     "gate_qc_run", metadata,
     Column("trial", String(16), nullable=False, index=True),
-    Column("run", String(64), primary_key=True),
+    Column("run", String(120), primary_key=True),
     Column("study", String(64), nullable=False),
     Column("lock", String(120), nullable=False),
     Column("standing", String(12), nullable=False),
@@ -152,7 +152,20 @@ qc_runs = Table(
 run_locks = Table(
     "gate_run_lock", metadata,
     Column("entry", Integer, primary_key=True, autoincrement=False),
+    Column("trial", String(16)),
     Column("lock", String(120), nullable=False),
+    Column("endpoint", String(32)),
+    Column("standing", String(12), nullable=False),
+    Column("undecided", Boolean, nullable=False),
+)
+looks = Table(
+    "gate_look", metadata,
+    Column("trial", String(16), nullable=False, index=True),
+    Column("halt_rule", String(32), nullable=False),
+    Column("look", Integer, nullable=False),
+    Column("found", String(64), nullable=False),
+    Column("fired", Boolean, nullable=False),
+    Column("entry", Integer, primary_key=True, autoincrement=False),
 )
 seeded = Table(
     "gate_seeded_study", metadata,
@@ -332,6 +345,15 @@ def remember_qc_run(
         )
 
 
-@projects(models.RunFinished)
-def remember_run_lock(session: Connection, entry: Recorded, event: models.RunFinished) -> None:
-    keep(session, run_locks, entry=entry.seq, lock=event.lock)
+@projects(models.RunFinished, models.RunUndecided)
+def remember_run_lock(session: Connection, entry: Recorded, event: models.RunFinished | models.RunUndecided) -> None:
+    keep(
+        session, run_locks, entry=entry.seq, trial=entry.trial, lock=event.lock, endpoint=event.endpoint,
+        standing=event.standing, undecided=isinstance(event, models.RunUndecided),
+    )
+
+
+@projects(words.HaltEvaluated)
+def remember_look(session: Connection, entry: Recorded, event: words.HaltEvaluated) -> None:
+    keep(session, looks, trial=entry.trial, halt_rule=event.halt_rule, look=event.look, found=event.found,
+         fired=event.fired, entry=entry.seq)

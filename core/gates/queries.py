@@ -337,11 +337,9 @@ def _pairs(
         return (), ()
     same = {
         one.id for one in charter.endpoints if (one.criterion, one.measure) == (wanted.criterion, wanted.measure)}
-    runs = tables.run_locks
-    of_lock = set(session.execute(select(runs.c.entry).where(runs.c.lock == lock)).scalars())
     pairs, entries = [], []
     for one in ai_pairs(session, trial):
-        if one.endpoint in same and one.before is not None and one.ai_entry in of_lock:
+        if one.endpoint in same and one.before is not None and one.lock == lock:
             pairs.append(Pair(one.subject, one.before, one.ai))
             entries.append(one.entry)
     return tuple(pairs), tuple(entries)

@@ -68,7 +68,7 @@ class Arrived:
 
     def read_again(self) -> FileDataset:
         """The whole object. Raises UnreadableDicom where the file is no longer the one that was digested."""
-        return self.header if self.whole else read_object(self.content())
+        return self.header if self.whole else read_object(self.content(), known=True)
 
     def content(self) -> bytes:
         """The bytes of the file. Raises UnreadableDicom where they changed since they were digested."""

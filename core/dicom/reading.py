@@ -62,12 +62,13 @@ REASONS: Final = {
 }
 
 
-def read_object(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> FileDataset:
+def read_object(source: Path | bytes, limits: Limits = DEFAULT_LIMITS, *, known: bool = False) -> FileDataset:
     """A DICOM Part 10 object with every element parsed.
 
     Args:
         source: a path, or the bytes of a whole file.
         limits: sizes beyond which the object is refused.
+        known: these very bytes (by digest) were read whole before; elements are then parsed when asked for.
 
     Raises:
         UnreadableDicom: for anything else than a sound object; `reason` says which kind.
@@ -85,7 +86,8 @@ def read_object(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> FileDa
             warnings.simplefilter("ignore")  # sloppy but readable values are the quality check's business
             dataset = dcmread(io.BytesIO(content))
             _touch(dataset.file_meta, 0)
-            _touch(dataset, limits.depth)
+            if not known:
+                _touch(dataset, limits.depth)
             _require_identity(dataset, len(content))
             _require_whole_pixels(dataset, limits)
     except UnreadableDicom:

@@ -72,6 +72,34 @@ def assign(
     sign(opened.desk, assign_readers(opened.desk, Actor(person), command))
 
 
+@app.command()
+@told
+def seeds(
+    subject: SubjectArgument, time_point: TimePointArgument,
+    file: Annotated[str, typer.Argument(help="YAML with series, frame_of_reference and a list of seeds.")],
+    trial: TrialOption, person: AsOption, home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Sign where lesions are, for the model; coordinates in millimetres of the patient's axes."""
+    from audit.vocabulary.reads import Seed
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+    from core.reads.answer import read_file
+    from core.reads.usecases import PlaceSeeds, place_seeds
+    from countersign.cli.signing import sign
+
+    stated = read_file(_text(file))
+    names = ("lesion", "tracking_uid", "x", "y", "z")
+    given = stated.get("seeds")
+    if not isinstance(given, list) or any(not isinstance(one, dict) or set(one) != set(names) for one in given):
+        raise UnusableInput(f"`seeds` is a list of {', '.join(names)}, each of them and nothing else.")
+    if not isinstance(stated.get("series"), str) or not isinstance(stated.get("frame_of_reference"), str):
+        raise UnusableInput("`series` and `frame_of_reference` are UIDs, as text.")
+    placed = tuple(Seed(**{name: str(one[name]) for name in names}) for one in given)
+    command = PlaceSeeds(trial, subject, time_point, stated["series"], stated["frame_of_reference"], placed)
+    opened = house(home)
+    sign(opened.desk, place_seeds(opened.desk, Actor(person), command))
+
+
 @app.command("list")
 @told
 def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:

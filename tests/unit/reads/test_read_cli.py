@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from core.reads import queries
 from countersign.cli import app
 from tests.builders.reads import BOTH, SUBJECT, TRIAL, a_live_trial, assign, baseline_answer, begin, seal
 from tests.clocks import SetClock
@@ -24,6 +25,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HouseUnde
     monkeypatch.setattr("tests.house.SetClock", lambda: SetClock((time.time_ns() // 1000) - 3_600_000_000))
     with a_house(tmp_path) as made:
         yield made
+
+
+UIDS = {"series": "1.2.3", "frame_of_reference": "1.2.4"}
 
 
 def run(house: HouseUnderTest, user: str, *arguments: str, signs: str = "") -> Result:
@@ -80,3 +84,25 @@ def test_an_unusable_answer_file_is_told(house: HouseUnderTest, tmp_path: Path) 
         result = run(house, "reader-1", "seal", SUBJECT, "BL", str(file))
         assert result.exit_code == 1
         assert said in result.output
+
+
+@req("MLK-03", "RDG-02")
+def test_seeds_are_signed_from_a_file_and_never_by_a_reader_of_the_subject(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    a_live_trial(house)
+    file = tmp_path / "seeds.yaml"
+    seed = {"lesion": "L1", "tracking_uid": "2.25.7", "x": "1.5", "y": "-20.0", "z": "300"}
+    for wrong in ({"seeds": [{"lesion": "L1"}]}, {"seeds": [seed]}, {"seeds": [seed | {"x": "left"}]} | UIDS):
+        file.write_text(yaml.safe_dump(wrong), encoding="utf-8")
+        assert run(house, "technologist", "seeds", SUBJECT, "BL", str(file)).exit_code == 1
+    file.write_text(yaml.safe_dump({"seeds": [seed]} | UIDS), encoding="utf-8")
+    assert run(house, "technologist", "seeds", SUBJECT, "BL", str(file), signs="execution").exit_code == 0
+    with house.desk.reading() as session:
+        placed = queries.seeds_of(session, TRIAL, SUBJECT, "BL")
+    assert [(one.lesion, str(one.y), one.placed_by) for one in placed] == [("L1", "-20.0", "technologist")]
+
+    assign(house, {"reader_1": "reader-1"})
+    house.grant("reader-1", "qc_technologist", trial=TRIAL)
+    refused = run(house, "reader-1", "seeds", SUBJECT, "BL", str(file))
+    assert "You read this subject blind" in refused.output

@@ -19,11 +19,15 @@ from core.trials.charter import Charter, StatisticalHalt
 from core.trials.queries import facts_for, signed_charter
 from core.work import Desk
 
-# The reasons of a reader that say the model was wrong, not the image (research/validation.md 5, halt rule b).
-AI_ERRORS = frozenset({
-    "boundary_too_wide", "boundary_too_narrow", "other_structure_included", "part_missed", "wrong_lesion",
-    "not_a_lesion",
-})
+# Reasons that say the model was wrong, not the image (research/validation.md 5, halt rule b). A corrected border is
+# ordinary editing; a value rejected for its border is an error.
+WRONG_WHEN_ADJUSTED = frozenset({"other_structure_included", "part_missed", "wrong_lesion", "not_a_lesion"})
+WRONG_WHEN_REJECTED = WRONG_WHEN_ADJUSTED | {"boundary_too_wide", "boundary_too_narrow"}
+
+
+def is_ai_error(use: str, reason: str) -> bool:
+    """True where a reader's decision on an AI value (accept, adjust, reject) says that the model was wrong."""
+    return reason in {"adjust": WRONG_WHEN_ADJUSTED, "reject": WRONG_WHEN_REJECTED}.get(use, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def _observed(
         decisions = sorted(
             (one for one in ai_decisions(session, trial) if one.endpoint in endpoints and not one.excluded),
             key=lambda one: (one.entry, one.endpoint, one.lesion))
-        wrong = [one.use != "accept" and one.reason in AI_ERRORS for one in decisions]
+        wrong = [is_ai_error(one.use, one.reason) for one in decisions]
         return len(wrong) >= look, proportion_of(wrong, look)
     if rule.metric == "undecided_rate":
         table = tables.run_locks

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from audit.vocabulary.gates import GateRequested
-from core.gates.looks import due_looks, evaluate_looks, fires, proportion_of
+from core.gates.looks import due_looks, evaluate_looks, fires, is_ai_error, proportion_of
 from core.gates.queries import gate_named
 from core.policy.state import Actor
 from core.reads.locking import show_ai_values
@@ -89,3 +89,12 @@ def test_a_rule_fires_beyond_its_limit_only(found: str | None, fired: bool) -> N
     assert fires(rule, Decimal(found) if found else None) is fired
     assert proportion_of([True, False, True], 2) == Decimal("0.5")
     assert proportion_of([True], 2) is None
+
+
+@req("RDG-10")
+def test_a_corrected_border_is_editing_and_a_rejected_one_an_error() -> None:
+    assert not is_ai_error("adjust", "boundary_too_wide")
+    assert is_ai_error("reject", "boundary_too_wide")
+    assert is_ai_error("adjust", "not_a_lesion")
+    assert not is_ai_error("reject", "artefact")
+    assert not is_ai_error("accept", "")

@@ -36,6 +36,7 @@ def build(book: Book, trial: str, release: str) -> Paper:
         images.acquisition(book, quote, trial), images.turned_away(book, quote, trial),
         models.models(book, quote, trial), models.runs(book, quote, trial), models.validation(book, quote, trial),
         governance.gates(book, quote, trial), governance.criteria(book, quote, trial),
+        governance.evidence(book, quote, trial), governance.waivers(book, quote, trial),
         reads.reads(book, quote, trial), reads.lesions(book, quote, trial),
         reads.adjudications(book, quote, trial), reads.adjudication_rate(book, quote, trial),
         agreement.variability(book, quote, trial), reads.overrides(book, quote, trial),

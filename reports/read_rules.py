@@ -124,7 +124,7 @@ def pairs_of(book: Book, trial: str, endpoint: str, one: str, other: str) -> lis
     """Time points at which two slots both have an opened read with a value for the endpoint."""
     sides: dict[str, dict[tuple[str, str], Step]] = {one: {}, other: {}}
     for course in courses_of(book, trial):
-        if course.endpoint.id == endpoint and course.slot in sides:
+        if course.endpoint.id == endpoint and course.slot in sides and course.counts:
             for step in course.steps:
                 if step.burden is not None:
                     sides[course.slot][course.subject, step.told.time_point] = step

@@ -47,6 +47,8 @@ class Told:
     opened: Line | None
     withdrawn: Line | None
     answer: Mapping[str, Any] | None
+    # The entry by which this read counts no more: its slot went to another reader, or it was ordered to be read again.
+    excluded: Line | None = None
 
     @property
     def subject(self) -> str:
@@ -98,6 +100,11 @@ class Course:
     steps: tuple[Step, ...]
     best: SubjectResponse | None
 
+    @property
+    def counts(self) -> bool:
+        """False for the course of a reader who was replaced: kept, and excluded by rule."""
+        return all(step.told.excluded is None for step in self.steps)
+
 
 def charter_of(book: Book, trial: str, version: str = "") -> Charter | None:
     """An approved charter of the range, read from its entry: of this version, else the newest; None without one."""
@@ -119,7 +126,7 @@ def reads_of(book: Book, trial: str) -> list[Told]:
         opened = {str(line.get("sealed")): line for line in book.of("read.opened")}
         withdrawn = {str(line.get("assignment")): line for line in book.of("read.withdrawn")}
         book.memo[key] = [
-            _told(line, sealed.get(line.id), opened, withdrawn.get(line.id))
+            _told(line, sealed.get(line.id), opened, withdrawn.get(line.id), _excluding(book, trial, line))
             for line in book.of("read.begun")
             # A read in shadow counts nowhere and stands in no table (TRIAL 2).
             if line.body.get("trial") == trial and line.get("slot") != SHADOW_SLOT
@@ -128,13 +135,24 @@ def reads_of(book: Book, trial: str) -> list[Told]:
     return found
 
 
-def _told(begun: Line, sealed: Line | None, opened: Mapping[str, Line], withdrawn: Line | None) -> Told:
+def _excluding(book: Book, trial: str, begun: Line) -> Line | None:
+    for order in book.of("reread.ordered"):
+        if order.body.get("trial") == trial and supersedes(order.fields, order.seq, begun.fields, begun.seq):
+            return order
+    holders = [line for line in book.of("read.assigned") if line.body.get("trial") == trial
+               and (line.get("subject"), line.get("slot")) == (begun.get("subject"), begun.get("slot"))]
+    return holders[-1] if holders and holders[-1].id != begun.get("assigned") else None
+
+
+def _told(
+    begun: Line, sealed: Line | None, opened: Mapping[str, Line], withdrawn: Line | None, excluded: Line | None
+) -> Told:
     key = opened.get(sealed.id) if sealed is not None else None
     answer = None
     if sealed is not None and key is not None:
         seal = Sealed(sealed.get("commit"), sealed.get("iv"), sealed.get("ct"))
         answer = json.loads(open_seal(seal, key=key.get("key"), nonce=key.get("nonce")))["answer"]
-    return Told(begun, sealed, key, withdrawn, answer)
+    return Told(begun, sealed, key, withdrawn, answer, excluded)
 
 
 def read_at(book: Book, seq: int) -> Told:
@@ -177,14 +195,10 @@ def courses_of(book: Book, trial: str) -> list[Course]:
     key = ("courses", trial)
     if key not in book.memo:
         newest = charter_of(book, trial)
-        orders = [(line.body["fields"], line.seq) for line in book.of("reread.ordered")
-                  if line.body.get("trial") == trial]
-        opened = [
-            told for told in reads_of(book, trial)
-            # What was ordered to be read again is kept, and no part of the course.
-            if told.answer is not None and not any(
-                supersedes(fields, seq, told.begun.body["fields"], told.begun.seq) for fields, seq in orders)
-        ]
+        # What was ordered to be read again is kept, and no part of the course; the course of a reader who was replaced
+        # stays, as one that does not count.
+        opened = [told for told in reads_of(book, trial) if told.answer is not None
+                  and not (told.excluded is not None and told.excluded.action == "reread.ordered")]
         slots = list(dict.fromkeys((told.subject, told.slot, told.assigned) for told in opened))
         book.memo[key] = [
             _course(mine, endpoint, charter_of(book, trial, str(mine[-1].begun.get("charter_version"))) or newest)

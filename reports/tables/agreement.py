@@ -63,7 +63,7 @@ def beside_final(book: Book, quote: Quote, trial: str) -> Table:
     accepted = {key: told for key, (_, told) in accepted_reads(book, trial).items() if told is not None}
     rows = []
     for course in courses_of(book, trial):
-        for step in course.steps if course.slot in AI_SLOTS else ():
+        for step in course.steps if course.slot in AI_SLOTS and course.counts else ():
             final = accepted.get((course.subject, step.told.time_point))
             if final is None or final.slot in AI_SLOTS:
                 continue

@@ -89,6 +89,44 @@ def gates(book: Book, quote: Quote, trial: str) -> Table:
     )
 
 
+def evidence(book: Book, quote: Quote, trial: str) -> Table:
+    """A6c: documents from outside the system that gates rest on, each filed and signed by the role that answers."""
+    rows = [
+        Row(f"{line.get('kind')}, entry {line.seq}", (
+            quote.field(line, "fields.kind", "words"), quote.field(line, "fields.title"),
+            quote.field(line, "fields.document_date"), quote.field(line, "fields.evidence_class"),
+            quote.field(line, "fields.document.sha256", "short"), quote.person(line), quote.recorded(line),
+            quote.entry(line)))
+        for line in of_trial(book, trial, "evidence.filed")
+    ]
+    return Table(
+        "A6c", "Evidence filed", (
+            Column("kind", "Kind", "id"), Column("title", "Title"), Column("date", "Dated"), Column("class", "Class"),
+            Column("digest", "Digest", "code"), Column("person", "By"), Column("at", "Filed, UTC", "time"),
+            Column("entry", "Entry", "number")),
+        tuple(rows), clause="16.1.8", empty="No document was filed for a gate in this range.",
+    )
+
+
+def waivers(book: Book, quote: Quote, trial: str) -> Table:
+    """A6d: criteria that were waived: reason, risk, end, and both approvals."""
+    rows = []
+    for line in of_trial(book, trial, "waiver.requested"):
+        approved = [x for x in of_trial(book, trial, "waiver.approved") if x.get("waiver") == line.get("waiver")]
+        rows.append(Row(f"waiver {line.get('waiver')}", (
+            quote.field(line, "fields.waiver"), quote.field(line, "fields.criterion", "words"),
+            quote.field(line, "fields.because"), quote.field(line, "fields.risk"), quote.field(line, "fields.ends_on"),
+            quote.person(line), *((quote.person(approved[n]) if n < len(approved) else plain("open")) for n in (0, 1)),
+            quote.entry(line))))
+    return Table(
+        "A6d", "Waived criteria", (
+            Column("waiver", "Waiver", "id"), Column("criterion", "Criterion"), Column("because", "Reason"),
+            Column("risk", "Risk"), Column("ends", "Ends", "time"), Column("person", "Asked by"),
+            Column("first", "Approved by"), Column("second", "and by"), Column("entry", "Entry", "number")),
+        tuple(rows), clause="16.2.2", empty="No criterion was waived.",
+    )
+
+
 def criteria(book: Book, quote: Quote, trial: str) -> Table:
     """A6b: the criteria as judged at each request, and at each opening."""
     rows = []

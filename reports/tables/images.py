@@ -14,16 +14,19 @@ WHAT = ("received", "accepted", "queried", "rejected", "held", "open")
 TURNED_AWAY = {
     "series.refused": "refused", "series.conflicted": "refused, other content under a stored identity",
     "series.held": "held", "series.duplicated": "known already", "files.refused": "files refused",
+    "series.resubmitted": "came again in a new version",
 }
+# What an entry makes of a series; a disposition says it itself.
+BECAME = {"series.held": "held", "series.released": "open", "series.resubmitted": "open"}
 
 
 def standing_of(book: Book, trial: str) -> dict[str, tuple[Line, str]]:
     """For each received series: its entry of arrival and what became of it (accepted, queried, …, open)."""
     found = {str(line.get("series")): (line, "open") for line in of_trial(book, trial, "series.received")}
-    for line in of_trial(book, trial, "series.held", "series.released", "quality.disposed"):
+    for line in of_trial(book, trial, "quality.disposed", *BECAME):
         series = str(line.get("series"))
         if series in found:
-            became = {"series.held": "held", "series.released": "open"}.get(line.action, str(line.get("disposition")))
+            became = BECAME.get(line.action) or str(line.get("disposition"))
             found[series] = (found[series][0], became)
     return found
 

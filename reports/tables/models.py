@@ -7,8 +7,6 @@ from reports.model import Column, Row, Table
 from reports.quoting import BLANK, Quote, plain
 from reports.tables.governance import of_trial
 
-RUN_WORDS = ("run.requested", "run.finished", "run.undecided", "run.failed", "run.refused")
-
 
 def locks_of(book: Book, trial: str) -> list[str]:
     """Locks that the trial named in a gate or a run, in the order of their first mention."""
@@ -61,14 +59,14 @@ def runs(book: Book, quote: Quote, trial: str) -> Table:
             quote.field(first, "fields.model"), quote.field(first, "fields.lock", "short"),
             quote.field(first, "fields.use", "words"), quote.field(first, "fields.standing"),
             *(quote.count(word, where=where) for word in ("run.requested", "run.finished")),
-            quote.count("run.undecided", "run.failed", "run.refused", where=where),
+            quote.count("run.undecided", where=where), quote.count("run.failed", where=where),
         )))
     return Table(
         "A4b", "Runs of models", (
             Column("model", "Model", "id"), Column("lock", "Lock", "code"), Column("use", "Use"),
             Column("standing", "Standing"), Column("asked", "Asked", "number"),
             Column("finished", "Finished", "number"),
-            Column("without", "Without a value", "number")),
+            Column("undecided", "Undecided", "number"), Column("failed", "Failed", "number")),
         tuple(rows), clause="16.1.9", empty="No model ran in this range.",
         note="Exploratory and shadow runs are barred from every endpoint by the policy table.",
     )

@@ -41,7 +41,6 @@ def in_order(book: Book, trial: str) -> list[tuple[Course, Step]]:
 def reads(book: Book, quote: Quote, trial: str) -> Table:
     """A7: a row for each read and endpoint; reads still under seal and withdrawn ones without what they say."""
     accepted = {told.sealed.seq: line for line, told in accepted_reads(book, trial).values() if told and told.sealed}
-    holders = {(str(x.get("subject")), str(x.get("slot"))): x for x in of_trial(book, trial, "read.assigned")}
     rows = []
     for course, step in in_order(book, trial):
         told, endpoint = step.told, course.endpoint
@@ -55,9 +54,18 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
             quote.by("read.change", [*lines, *reversed(base)], endpoint=endpoint.id),
             quote.by("read.response", lines, endpoint=endpoint.id),
             quote.by("read.evaluable", lines, endpoint=endpoint.id), quote.field(lines[0], "at", "utc"),
-            _final(quote, told, final, holders), quote.by("entry", [lines[0]]),
+            _final(quote, told, final), quote.by("entry", [lines[0]]),
         ), group=f"{told.subject}/{endpoint.id}"))
+    charter = charter_of(book, trial)
     for told in reads_of(book, trial):
+        if told.answer is not None and told.excluded is not None and told.excluded.action == "reread.ordered":
+            lines = told.lines()
+            rows += [Row(_key(book, told, endpoint.id, "read again"), (
+                *_who(quote, told), plain(endpoint.id),
+                quote.by("read.sum", lines, code=True, unit=endpoint.unit, endpoint=endpoint.id), plain(endpoint.unit),
+                BLANK, BLANK, quote.by("read.evaluable", lines, endpoint=endpoint.id),
+                quote.field(lines[0], "at", "utc"), _final(quote, told, None), quote.by("entry", [lines[0]])),
+                group="read again") for endpoint in (charter.endpoints if charter else ())]
         if told.answer is None:
             state = "withdrawn" if told.withdrawn else "under seal" if told.sealed else "begun, not sealed"
             line = told.withdrawn or told.sealed or told.begun
@@ -79,13 +87,13 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
     )
 
 
-def _final(quote: Quote, told: Told, final: Line | None, holders: dict[tuple[str, str], Line]) -> Cell:
-    """Accepted as final, or excluded by rule because the slot was given to another reader afterwards."""
-    holder = holders.get((told.subject, told.slot))
+def _final(quote: Quote, told: Told, final: Line | None) -> Cell:
+    """Accepted as final, or excluded by rule: the slot went to another reader, or it was read again by order."""
     if final is not None:
         return quote.word({"read.signed": "final, signed"}.get(final.action, "accepted"), final)
-    if holder is not None and holder.id != told.assigned:
-        return quote.word("excluded, reader replaced", holder)
+    if told.excluded is not None:
+        why = "read again" if told.excluded.action == "reread.ordered" else "reader replaced"
+        return quote.word(f"excluded, {why}", told.excluded)
     return BLANK
 
 
@@ -168,6 +176,9 @@ def _two(told: list[Told]) -> list[Told | None]:
 def _said(quote: Quote, told: Told | None, endpoint: str, at_time_point: bool) -> Cell:
     if told is None or told.opened is None:
         return BLANK
+    if told.excluded is not None and told.excluded.action == "reread.ordered":
+        # It has left its course, so no response follows from it any more; its value stays.
+        return quote.by("read.sum", told.lines(), endpoint=endpoint)
     return quote.by("read.said", told.lines(), endpoint=endpoint, course="no" if at_time_point else "yes")
 
 

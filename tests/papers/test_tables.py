@@ -18,6 +18,7 @@ from audit.vocabulary.validation import (
     ValidationStarted,
 )
 from core.policy.state import Actor
+from core.reads import usecases
 from core.reads.ai_reads import seal_ai_read
 from core.reads.locking import LockAnswer, show_ai_values
 from reports import csr_appendix, recompute
@@ -148,6 +149,25 @@ def test_ai_values_and_overrides_stand_in_full_and_the_blinded_ai_beside_the_fin
     assert [cell.text for cell in row.cells][5:9] == ["61.2", "58.0", "adjust", "boundary too wide"]
     pair = texts(table(house, "A14"))["101-001, Baseline, response"]
     assert pair[3:6] == ["49.0", "50.0", "−1.0"]
+
+
+@req("RDG-07", "RPT-03")
+def test_a_read_that_was_ordered_again_stays_in_the_table_and_counts_nowhere(house: HouseUnderTest) -> None:
+    reads.a_live_trial(house)
+    reads.assign(house, reads.BOTH)
+    reads.read_by_both(house, reads.baseline_answer("50.0"), reads.baseline_answer("52.0", "64.0"))
+    reads.read_by_both(house, reads.follow_up("45.0", "50.0"), reads.follow_up("28.0", "18.2"), "W08")
+    order = usecases.OrderReread(TRIAL, SUBJECT, "W08", "reader_2", "this", "images_corrected")
+    house.commit(usecases.order_reread(house.desk, Actor("imaging-lead"), order))
+    reads.begin(house, "reader-2", "W08")
+    reads.seal(house, "reader-2", reads.follow_up("46.0", "51.0"), "W08")
+    house.work()
+
+    rows = texts(table(house, "A7"))
+    assert rows["101-001, Week 8, Reader 2, response, read again"][4:11:6] == ["28.0", "excluded, read again"]
+    assert rows["101-001, Week 8, Reader 2, response"][4:8] == ["46.0", "mm", "−11.5", "SD"]
+    # 50 − 52 and 45 − 46: the excluded 28.0 is in no pair.
+    assert texts(table(house, "A9"))["response, Reader 1 and Reader 2"][3:5] == ["2", "−1.5"]
 
 
 @req("RDG-11", "RPT-03")

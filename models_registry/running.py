@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection
 
 from audit.vocabulary.models import RunFailed, RunFinished, RunUndecided, RunValue
-from core.errors import CountersignError, UnusableInput
+from core.errors import CountersignError, RecordDamaged, UnusableInput
 from core.policy.decide import permit
 from core.work import Desk
 from models_registry import blinded, queries
@@ -65,8 +65,14 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         try:
             with desk.reading() as session:
                 one = _again(session, images, reader, row)
+        except RecordDamaged as damage:
+            _fail(desk, row, "input", damage.fact)
+            raise
         except CountersignError as error:
             _fail(desk, row, "input", error.fact)
+            continue
+        except Exception as error:  # noqa: BLE001  outside bytes: one strange header must not hold the others back
+            _fail(desk, row, "input", f"The images could not be read: {type(error).__name__}.")
             continue
         given.append((row, one))
     if not given:
@@ -123,6 +129,9 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
         written = write_result(desk, lock, row, given.ct_files, answer)
     except CountersignError as error:
         _fail(desk, row, "output", error.fact, took)
+        return
+    except Exception as error:  # noqa: BLE001  as above: the result objects copy what the images' headers say
+        _fail(desk, row, "output", f"The result could not be written: {type(error).__name__}.", took)
         return
     _end(desk, row, _finished(row, given, answer, took, environment, written))
 

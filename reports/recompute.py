@@ -70,7 +70,7 @@ def value_at(body: Mapping[str, Any], path: str) -> Any:
 
 
 def written(value: Any, style: str) -> str:
-    """A value of an entry as papers print it. Styles: text, minus, number, unit, utc, date, short, words, yes_no, list, size.
+    """A value of an entry as papers print it: text, minus, number, unit, utc, date, short, words, list or size.
 
     Raises CannotRecompute for an unknown style.
     """

@@ -91,8 +91,8 @@ def validation(book: Book, quote: Quote, trial: str) -> Table:
         "A5", "Validation", (
             Column("protocol", "Protocol", "id"), Column("kind", "Kind"), Column("criterion", "Criterion"),
             Column("stratum", "Stratum"), Column("n", "n", "number"), Column("limit", "Limit"),
-            Column("estimate", "Estimate", "number"), Column("interval", "Interval", "time"), Column("verdict", "Verdict"),
-            Column("class", "Evidence class"), Column("entry", "Entry", "number")),
+            Column("estimate", "Estimate", "number"), Column("interval", "Interval", "time"),
+            Column("verdict", "Verdict"), Column("class", "Evidence class"), Column("entry", "Entry", "number")),
         tuple(rows), clause="16.1.10", empty="No validation run was concluded in this range.",
         note="Protocols are signed before their run; a criterion is judged on its bound, never on the point.",
     )

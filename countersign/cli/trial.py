@@ -274,6 +274,35 @@ def enrol(
     sign(opened.desk, enrol_subject(opened.desk, Actor(acting), trial, subject, on))
 
 
+@subject_app.command("progress")
+@told
+def progress(
+    trial: str, subject: str, became: str, acting: AsOption,
+    on: Annotated[str, typer.Option("--on", metavar="YYYY-MM-DD")], home: HomeOption = None,
+) -> None:
+    """on_study, off_treatment, completed, withdrawn, lost or died, as the site reports it."""
+    from core.policy.state import Actor
+    from core.trials.subjects import progress_subject
+
+    receipt = progress_subject(house(home).desk, Actor(acting), trial, subject, became, on)
+    typer.echo(f"Recorded: entry {receipt.seq}.")
+
+
+@subject_app.command("withdraw-consent")
+@told
+def withdraw_consent(
+    trial: str, subject: str, acting: AsOption,
+    as_of: Annotated[str, typer.Option("--as-of", metavar="YYYY-MM-DD", help="Images from this day on are refused.")],
+    home: HomeOption = None,
+) -> None:
+    """Consent ends as of a day; earlier images stay."""
+    from core.policy.state import Actor
+    from core.trials.subjects import withdraw_consent as withdraw
+
+    receipt = withdraw(house(home).desk, Actor(acting), trial, subject, as_of)
+    typer.echo(f"Recorded: entry {receipt.seq}.")
+
+
 @subject_app.command("missed")
 @told
 def missed(

@@ -184,6 +184,26 @@ def test_withdrawn_consent_covers_earlier_images_only(house: HouseUnderTest) -> 
 
 
 @req("RDG-11")
+def test_a_subjects_life_goes_only_forwards(house: HouseUnderTest) -> None:
+    build.live(house)
+    build.enrolled(house)
+
+    with pytest.raises(Refused) as refusal:
+        subjects.progress_subject(house.desk, build.COORDINATOR, TRIAL, "101-001", "completed", "2026-05-01")
+    assert "subject.completed does not follow" in refused(house, "F-201", refusal)
+    for became in ("on_study", "off_treatment", "completed"):
+        subjects.progress_subject(house.desk, build.COORDINATOR, TRIAL, "101-001", became, "2026-05-01")
+    with pytest.raises(Refused, match="Nothing follows"):
+        subjects.progress_subject(house.desk, build.COORDINATOR, TRIAL, "101-001", "died", "2026-06-01")
+    with pytest.raises(UnusableInput, match="no state of a subject"):
+        subjects.progress_subject(house.desk, build.COORDINATOR, TRIAL, "101-001", "happy", "2026-06-01")
+    with house.desk.reading() as session:
+        row = queries.subject_of(session, TRIAL, "101-001")
+    assert row is not None
+    assert (row.state, row.ended_on) == ("completed", "2026-05-01")
+
+
+@req("RDG-11")
 def test_a_missed_time_point_is_signed_with_its_reason_and_never_before_it_is_due(house: HouseUnderTest) -> None:
     build.live(house)
     today = date.fromisoformat(house.desk.occasion().at[:10])

@@ -50,6 +50,10 @@ def dispose_all(stage: Stage) -> Counter[str]:
     counts: Counter[str] = Counter()
     with stage.desk.reading() as session:
         waiting = cases_of(session, TRIAL, undisposed=True)
+    barred = {
+        case.study for case, _ in waiting
+        if any(rule.outcome == "not_met" and rule.when_broken == "reject" for rule in case.rules)
+    }
     for case, row in waiting:
         broken = {rule.when_broken for rule in case.rules if rule.outcome == "not_met"}
         if "reject" in broken:
@@ -60,6 +64,8 @@ def dispose_all(stage: Stage) -> Counter[str]:
             )
         disposition, reason = (
             ("rejected", "protocol_deviation") if "reject" in broken
+            # The CT has to come again; with another frame of reference its PET is of no use.
+            else ("rejected", "incomplete_study") if case.study in barred
             else ("queried", "protocol_deviation") if "query" in broken or row.held else ("accepted", "all_rules_met")
         )
         if disposition == "accepted" and broken:
@@ -69,6 +75,18 @@ def dispose_all(stage: Stage) -> Counter[str]:
         stage.signed(dispose_case(stage.desk, actor(TECHNOLOGIST), command))
     stage.say("   disposed: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     return counts
+
+
+def answer_queries(stage: Stage) -> None:
+    """The site has answered what was queried, and the technologist accepts with that reason."""
+    with stage.desk.reading() as session:
+        queried = [case for case, row in cases_of(session, TRIAL) if row.disposition == "queried"]
+    for case in queried:
+        broken = {rule.when_broken for rule in case.rules if rule.outcome == "not_met"}
+        if "reject" not in broken:
+            command = DisposeCase(TRIAL, case.case_id, "accepted", "answered_by_site")
+            stage.signed(dispose_case(stage.desk, actor(TECHNOLOGIST), command))
+    stage.say(f"   {len(queried)} queries answered by their sites")
 
 
 def receive(stage: Stage) -> None:
@@ -94,6 +112,7 @@ def receive(stage: Stage) -> None:
         for subject, time_point in DEFECTS_TO_SHOW:
             send(stage, scan(stage, _life(subject), time_point, again="-again"))
         dispose_all(stage)
+        answer_queries(stage)
 
 
 def _life(subject: str) -> Life:

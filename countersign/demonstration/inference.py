@@ -33,15 +33,17 @@ def seeds_at(life: Life, time_point: str) -> dict[str, tuple[str, str, str]]:
     }
 
 
-def point_at_lesions(stage: Stage, life: Life, time_point: str, *, accepted: bool = True) -> None:
-    """The imaging lead places and signs the seeds on the CT."""
+def point_at_lesions(
+    stage: Stage, life: Life, time_point: str, *, accepted: bool = True, scanned: str | None = None
+) -> None:
+    """The imaging lead places and signs the seeds on the CT; `scanned` is the life's own name of the scan."""
     with stage.desk.reading() as session:
         find = accepted_series if accepted else series_of
         series = next(row for row in find(session, TRIAL, life.subject, time_point) if row.modality == "CT")
         frame = str(load_series(session, stage.desk.objects, TRIAL, series.series)[0].FrameOfReferenceUID)
     seeds = tuple(
         Seed(lesion=lesion, tracking_uid=tracking_uid(life.subject, lesion), x=point[0], y=point[1], z=point[2])
-        for lesion, point in seeds_at(life, time_point).items()
+        for lesion, point in seeds_at(life, scanned or time_point).items()
     )
     command = PlaceSeeds(TRIAL, life.subject, time_point, series.series, frame, seeds)
     stage.signed(place_seeds(stage.desk, actor(PLACER), command))
@@ -49,10 +51,10 @@ def point_at_lesions(stage: Stage, life: Life, time_point: str, *, accepted: boo
 
 def ask(
     stage: Stage, life: Life, time_point: str, use: str, endpoint: str | None = None, standing: str | None = None,
-    only_first: bool = False, asked_by: str = PLACER,
+    only_first: bool = False, asked_by: str = PLACER, scanned: str | None = None,
 ) -> None:
     """Ask for the lesions of a time point; the worker follows from the entries."""
-    found = list(seeds_at(life, time_point).items())
+    found = list(seeds_at(life, scanned or time_point).items())
     commands = [
         RequestRun(
             TRIAL, life.subject, time_point, lesion, tracking_uid(life.subject, lesion), point, PLACER,

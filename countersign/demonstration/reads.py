@@ -12,10 +12,10 @@ from core import outbox
 from core.errors import CountersignError
 from core.phantoms import SCANNERS, Lesion
 from core.reads.deciding import Adjudicate, adjudicate
-from core.reads.finals import SignFinal, sign_final
+from core.reads.finals import SignFinal, finals_due, sign_final
 from core.reads.locking import LockAnswer, mark_read, seal_read, show_ai_values
 from core.reads.opening import compare_course
-from core.reads.queries import accepted_read, awaiting_adjudication, finals_of
+from core.reads.queries import awaiting_adjudication, finals_of
 from core.reads.usecases import AssignReaders, BeginRead, QualifyReader, assign_readers, begin_read, qualify_reader
 from countersign.demonstration.cast import actor
 from countersign.demonstration.inference import tracking_uid
@@ -27,7 +27,7 @@ READERS = ("reader-1", "reader-2")
 ADJUDICATOR = "adjudicator"
 # How far each reader's hand is from the truth, and where one of them measured something else.
 HAND = {"reader-1": (1.00, 0.015), "reader-2": (1.01, 0.02)}
-DISAGREES = {("reader-2", "102-001", "W16"): 1.36, ("reader-1", "102-002", "W08"): 1.55}
+DISAGREES = {("reader-2", "103-001", "W08"): 1.30, ("reader-1", "102-002", "W08"): 1.55}
 
 
 def prepare(stage: Stage, lives: Sequence[Life]) -> None:
@@ -157,18 +157,10 @@ def settle(stage: Stage, lives: Sequence[Life]) -> None:
         stage.signed(adjudicate(stage.desk, actor(ADJUDICATOR), Adjudicate(
             TRIAL, found.compared, "A", "measurement")))
     stage.say(f"   {len(waiting)} differences adjudicated")
-    for life in lives:
-        for time_point in life.factors:
-            with stage.desk.reading() as session:
-                accepted = accepted_read(session, TRIAL, life.subject, time_point)
-            if accepted is None:
-                continue
-            signer = accepted[0].reader
-            try:
-                proposal = sign_final(stage.desk, actor(signer), SignFinal(TRIAL, life.subject, time_point))
-            except CountersignError as refusal:
-                stage.say(f"   {life.subject}, {time_point}: {refusal.fact}")
-                proposal = sign_final(stage.desk, actor(ADJUDICATOR), SignFinal(TRIAL, life.subject, time_point))
-            stage.signed(proposal)
+    with stage.desk.reading() as session:
+        due = finals_due(session, TRIAL)
+    for final in due:
+        command = SignFinal(TRIAL, final.subject, final.time_point)
+        stage.signed(sign_final(stage.desk, actor(final.signer), command))
     with stage.desk.reading() as session:
         stage.note("final reads signed", len(finals_of(session, TRIAL)))

@@ -7,7 +7,7 @@ from core.policy.decide import permit
 from core.trials.queries import facts_for, time_points_of
 from core.trials.subjects import RecordConsent, ScreenSubject, fail_screening, record_consent, screen_subject
 from core.work import HOUSE
-from countersign.demonstration.arrivals import dispose_all, scan, send
+from countersign.demonstration.arrivals import answer_queries, dispose_all, scan, send
 from countersign.demonstration.cast import actor
 from countersign.demonstration.inference import ask, point_at_lesions, work
 from countersign.demonstration.lives import Life
@@ -33,10 +33,11 @@ def screen(stage: Stage) -> None:
                 TRIAL, life.subject, "1.0", day, ("images", "ai")))
             send(stage, scan(stage, life, "BL"))
         dispose_all(stage)
+        answer_queries(stage)
         for life in CANDIDATES:
             point = _time_point(stage, life)
-            point_at_lesions(stage, life, point)
-            ask(stage, life, point, "cohort")
+            point_at_lesions(stage, life, point, scanned="BL")
+            ask(stage, life, point, "cohort", scanned="BL")
         work(stage)
         with stage.desk.reading() as session:
             runs = [run for run in runs_of(session, trial=TRIAL) if run.use == "cohort"]

@@ -67,8 +67,9 @@ def due_looks(session: Connection, trial: str) -> tuple[Look, ...]:
             if (rule.id, look) in done:
                 continue
             reached, value = _observed(session, trial, signed.charter, rule, look)
-            if reached:
-                found.append(Look(rule, look, value, fires(rule, value)))
+            if not reached:
+                break
+            found.append(Look(rule, look, value, fires(rule, value)))
     return tuple(found)
 
 

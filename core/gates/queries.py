@@ -38,6 +38,12 @@ GOVERNED = {
 }
 
 
+MAIN_ACTS = {
+    "qc_technologist": "quality.dispose", "coordinator": "cohort.select", "reader": "read.seal",
+    "adjudicator": "read.adjudicate",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class GateRow:
     """A gate as the board shows it. `round` groups the signatures that are being collected."""
@@ -218,8 +224,7 @@ def facts_of(
     signed = signed_charter(session, trial)
     charter = signed.charter if signed else None
     pairs, entries = _pairs(session, trial, charter, endpoint, lock) if use == 4 else ((), ())
-    able = {role: _able(session, trial, role, action) for role, action in
-            (("qc_technologist", "quality.dispose"), ("adjudicator", "read.adjudicate"))}
+    able = {role: _able(session, trial, role, action) for role, action in MAIN_ACTS.items()}
     return GateFacts(
         trial=trial, use=use, endpoint=endpoint, scope=scope, lock_id=lock, today=today, release=release(),
         stage=str(row.stage), demonstration=row.demonstration, charter=charter,

@@ -47,6 +47,12 @@ def signers_of(use: int) -> tuple[str, ...]:
     return (*(role for number, roles in _ORDERED_SIGNERS if number <= use for role in roles), LAST)
 
 
+# Whose work goes on with AI at hand, by use; a gate suspends when nobody able is left in one of them.
+NEEDED_ROLES: Mapping[int, tuple[str, ...]] = {
+    1: ("qc_technologist",), 2: ("coordinator",), 3: ("reader",), 4: ("reader", "adjudicator"),
+}
+
+
 @dataclass(frozen=True)
 class Signed:
     """A signature on a gate."""

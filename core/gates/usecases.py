@@ -11,9 +11,11 @@ from audit.vocabulary import gates as words
 from core.access.queries import basis
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.gates import queries, views
-from core.gates.criteria import Judged, open_ones
+from core.gates.criteria import Judged, judge, open_ones
+from core.gates.facts import GateFacts
 from core.gates.rules import (
     LAST,
+    NEEDED_ROLES,
     SUSPENSION_CAUSES,
     USES,
     WITH_ENDPOINT,
@@ -235,8 +237,8 @@ def enforce(desk: Desk) -> int:
         today = desk.occasion().at[:10]
         causes = {}
         for row in queries.open_gates(session):
-            judged = queries.judged_now(session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
-            cause = _cause(judged, queries.waived_when_opened(session, row.gate))
+            facts = queries.facts_of(session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
+            cause = lost_precondition(facts, queries.waived_when_opened(session, row.gate))
             if cause is not None:
                 causes[row.gate] = cause
     if not causes:
@@ -249,14 +251,23 @@ def enforce(desk: Desk) -> int:
     return len(causes)
 
 
-def _cause(judged: Sequence[Judged], waived: frozenset[str]) -> str | None:
-    for one in open_ones(tuple(judged)):
+def lost_precondition(facts: GateFacts, waived: frozenset[str]) -> str | None:
+    """The cause for which an open gate is to be suspended on a day, or None.
+
+    Lapsed training or delegation stops that person; the gate only when nobody of a role it needs is left (TRIAL 2).
+    Numbers that opened the gate (studies, pairs) are not asked again.
+
+    Args:
+        facts: what the ledger says of this opening today.
+        waived: criteria that its opening rested on a waiver for.
+    """
+    for one in open_ones(judge(facts)):
         if one.cause is not None:
             return one.cause
         if one.id in waived:
             return "waiver_expired"
-        if one.id in ("technologists", "adjudicators"):
-            return "nobody_left"
+    if any(facts.able.get(role, 0) == 0 for role in NEEDED_ROLES[facts.use]):
+        return "nobody_left"
     return None
 
 

@@ -45,6 +45,7 @@ from core.gates.statistics import (
     student_quantile,
     upper_tail_at_most,
 )
+from core.gates.usecases import lost_precondition
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
 from core.trials.rules import LIFECYCLES, SUBJECT, TIME_POINT
@@ -85,7 +86,7 @@ def full(use: int, charter: Charter = CHARTER) -> GateFacts:
         lock=LockFact("LCK-1", "lesion-at-seed", "locked", True, 10), validations=runs,
         releases=(ReleaseFact("0.1.0", "demonstration", 14),), filed=filed,
         gates=tuple(GateState(f"G{one}", one, None, "open", 20 + one) for one in range(1, use)), run_in=run_in,
-        pairs=pairs, pair_entries=(200,), able={"qc_technologist": 2, "adjudicator": 1},
+        pairs=pairs, pair_entries=(200,), able={"qc_technologist": 2, "adjudicator": 1, "reader": 2, "coordinator": 1},
     )
 
 
@@ -155,6 +156,29 @@ def test_a_waiver_counts_until_its_last_day_and_never_for_what_cannot_be_waived(
     for row in CRITERIA:
         if not row.waivable and 1 in row.uses and row.id != "order":
             assert waived(row.id, "2030-01-01") == "open"
+
+
+@req("GAT-04", "SOP-03")
+def test_a_gate_stays_while_one_able_person_is_left_and_falls_with_the_last() -> None:
+    """Lapsed training stops that person; the gate only when nobody of a needed role is left (TRIAL 2)."""
+    for use, role in ((1, "qc_technologist"), (2, "coordinator"), (3, "reader"), (4, "adjudicator")):
+        facts = full(use)
+        assert lost_precondition(facts, frozenset()) is None
+        assert lost_precondition(replace(facts, able=facts.able | {role: 1}), frozenset()) is None
+        assert lost_precondition(replace(facts, able=facts.able | {role: 0}), frozenset()) == "nobody_left"
+
+
+@req("GAT-04")
+@pytest.mark.parametrize(
+    ("criterion", "cause"),
+    [("release", "unreleased_software"), ("lock", "lock_revoked"), ("lock_iq_oq", "validation_suspect"),
+     ("deviations", "critical_deviation"), ("run_in_studies", None)],
+)
+def test_what_is_lost_later_has_its_cause(criterion: str, cause: str | None) -> None:
+    facts = replace(full(2), **SPOILED[criterion])  # type: ignore[arg-type]
+
+    assert lost_precondition(facts, frozenset()) == cause
+    assert lost_precondition(facts, frozenset({criterion})) == (cause or "waiver_expired")
 
 
 @given(uses, gates, st.sets(uses))

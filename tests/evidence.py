@@ -1,4 +1,4 @@
-"""`pytest --evidence FILE`: the outcome of every test with the requirements it gives evidence for, as JSON.
+"""`pytest --evidence=FILE`: the outcome of every test with the requirements it gives evidence for, as JSON.
 
 Read by `countersign validate trace --evidence FILE`. Works with xdist: marks travel as properties of the reports.
 """

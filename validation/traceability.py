@@ -1,6 +1,6 @@
 """From requirement to test to run to evidence: the matrix is generated, never kept by hand.
 
-Evidence of tests is the JSON that `pytest --evidence FILE` writes; evidence of protocols are the recorded steps.
+Evidence of tests is the JSON that `pytest --evidence=FILE` writes; evidence of protocols are the recorded steps.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_evidence(path: Path) -> dict[str, Mapping[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnusableInput(
             f"{path} is no evidence of tests ({type(error).__name__}: {error}).",
-            next_step="Make it with `python -m pytest --evidence FILE`.",
+            next_step="Make it with `python -m pytest --evidence=FILE`.",
         ) from error
     return tests
 

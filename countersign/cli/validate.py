@@ -308,7 +308,7 @@ def report(run: Annotated[str, typer.Argument(help="Id of a concluded run.")], h
 @app.command()
 @told
 def trace(
-    evidence: Annotated[str, typer.Option(help="File that `pytest --evidence FILE` wrote.")] = "",
+    evidence: Annotated[str, typer.Option(help="File that `pytest --evidence=FILE` wrote.")] = "",
     out: Annotated[str, typer.Option(help="Write the whole matrix here, CSV.")] = "",
     home: HomeOption = None,
 ) -> None:

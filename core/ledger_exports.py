@@ -25,11 +25,15 @@ CACHED_NODES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for: everything, one trial, or chosen entries (always with all of the stream keys)."""
+    """What is asked for: everything, one trial, or chosen entries (always with all of the stream keys).
+
+    `house` adds the house's own stream to a trial's: locks, validation and training, which a paper rests on, too.
+    """
 
     trial: str | None = None
     seqs: tuple[int, ...] = ()
     leaves: bool = True
+    house: bool = False
 
     @property
     def kind(self) -> str:
@@ -38,7 +42,8 @@ class Wish:
     def in_words(self) -> str:
         if self.seqs:
             return "entries " + ", ".join(str(seq) for seq in self.seqs)
-        return f"trial {self.trial}" if self.trial else "the whole ledger"
+        own = " and the house" if self.house else ""
+        return f"trial {self.trial}{own}" if self.trial else "the whole ledger"
 
 
 def export(
@@ -116,7 +121,7 @@ def _streams(wish: Wish, reader: Reader, ends: dict[str, int]) -> tuple[tuple[st
     name = f"trial/{wish.trial}"
     if name not in ends:
         raise UnusableInput(f"Nothing of a trial {wish.trial!r} is on record.", next_step="Nothing was exported.")
-    return (("keys", ends["keys"]), (name, ends[name]))
+    return tuple((one, ends[one]) for one in (*(("house",) if wish.house and "house" in ends else ()), "keys", name))
 
 
 def sentence_by(reader: Reader) -> Callable[[dict[str, Any]], str]:

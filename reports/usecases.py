@@ -12,11 +12,14 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from audit.vocabulary.reports import ReportDrawn, ReportIssued, ReportSigned
+from core.access.queries import roles_of
 from core.errors import RecordDamaged, Refused
 from core.objects import JSON, PDF
 from core.policy.decide import permit
-from core.policy.state import Actor, Facts
-from core.trials.queries import facts_for
+from core.policy.state import Actor, Facts, Stage
+from core.reads.blinding import OPENLY, Hidden, Seen, view_of
+from core.reads.queries import slots_of
+from core.trials.queries import facts_for, trial_row
 from core.work import Desk, Draft, Occasion, Proposal, View, release
 from reports import bundling, csr_appendix, queries
 from reports.attached import paper_of
@@ -34,7 +37,7 @@ MakeBundle = Callable[[Desk, str, str], bytes]
 
 
 def _facts(session: Connection, actor: Actor, action: str, report: DrawnReport | None, trial: str) -> Facts:
-    relations: set[str] = set()
+    relations = {"reads_hidden"} if _hidden_from(session, actor, trial) else set[str]()
     if report is not None:
         people = {part: person for part, (person, _) in report.signatures.items()}
         if actor.user == people.get("prepared"):
@@ -44,6 +47,19 @@ def _facts(session: Connection, actor: Actor, action: str, report: DrawnReport |
         if part in people:
             relations.add("signed_already")
     return facts_for(session, actor, action, trial, relations=frozenset(relations))
+
+
+def _hidden_from(session: Connection, actor: Actor, trial: str) -> bool:
+    """Whether an opened read of somebody else is hidden from this person (TRIAL 4): then every paper is, too."""
+    if actor.service:
+        return False
+    row = trial_row(session, trial)
+    locked = row is not None and row.stage in (Stage.LOCKED, Stage.CLOSED)
+    holds = any(slot.reader == actor.user for slot in slots_of(session, trial, current=False))
+    roles = roles_of(session, actor.user, trial)
+    seen = Seen(roles=roles, own=False, opened=True, reads_here=holds and not locked, data_locked=locked)
+    # Without a role that shows reads, the table of acts says no by itself.
+    return bool(roles & OPENLY) and isinstance(view_of(seen), Hidden)
 
 
 def draw_appendix(desk: Desk, actor: Actor, trial: str) -> DrawnReport:

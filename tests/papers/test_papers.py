@@ -330,6 +330,14 @@ def session_of(house: HouseUnderTest) -> Connection:
     return house.desk.engine.connect()
 
 
+@req("RDG-02")
+def test_a_reader_of_the_trial_gets_no_paper_though_a_role_would_allow_it(told: HouseUnderTest) -> None:
+    told.grant("reader-1", "data_manager", trial=TRIAL)
+    with pytest.raises(Refused) as refusal:
+        usecases.draw_appendix(told.desk, Actor("reader-1"), TRIAL)
+    assert refusal.value.rule == "F-806"
+
+
 def test_two_approvals_prepared_at_once_end_in_one(ready: HouseUnderTest) -> None:
     ready.person("qa-2", "qa_auditor", trial=TRIAL)
     drawn = usecases.draw_appendix(ready.desk, LEAD, TRIAL)

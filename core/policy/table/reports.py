@@ -3,7 +3,7 @@
 from core.policy.state import Rule, allow, forbid, related
 
 DRAWERS = "trial_lead qa_auditor imaging_lead data_manager statistician regulatory"
-READERS_OF_PAPERS = f"{DRAWERS} inspector monitor validation_lead medical_monitor"
+READERS_OF_PAPERS = f"{DRAWERS} inspector validation_lead medical_monitor"
 
 ROWS: tuple[Rule, ...] = (
     forbid("F-801", "report.approve", "You prepared this paper; another person approves it.", when=related("preparer")),
@@ -14,6 +14,8 @@ ROWS: tuple[Rule, ...] = (
            roles="service"),
     forbid("F-805", "report.prepare report.approve", "You have put your name to this part of the paper already.",
            when=related("signed_already")),
+    forbid("F-806", "report.draw report.prepare report.approve report.see",
+           "Papers of this trial show reads that stay hidden from you.", when=related("reads_hidden")),
     allow("P-801", "report.draw", DRAWERS, "You may draw papers of this trial from the record."),
     allow("P-802", "report.prepare", "trial_lead", "You lead this trial."),
     allow("P-803", "report.approve", "qa_auditor", "You are QA of this trial."),

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from core.dicom.leaks import Identifier, holds, identifiers_of
+from core.dicom.leaks import Identifier, each_value, holds, identifiers_of
 from core.dicom.words import cleaned
 
 PROFILE_REVISION: Final = "1"
@@ -48,6 +48,7 @@ DEFAULTS: Final = {
 _STANDARD_SCHEMES: Final = frozenset({"DCM", "SCT", "SRT", "SNM3", "UMLS", "UCUM", "RADLEX", "NCIt", "LN", "FMA"})
 _CODE: Final = re.compile(r"[A-Z0-9 _./+\-]{0,16}")
 _PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9 ._+*/()#:,\-\^&%]{0,64}")
+_FORMS: Final = {"TM": re.compile(r"[\d:]{0,8}(?:\.\d{1,6})? *"), "AS": re.compile(r"(?:\d{3}[DWMY])?")}
 _EARLIEST_SHIFT_DAYS: Final = 365
 _SHIFT_RANGE_DAYS: Final = 3285
 
@@ -112,18 +113,21 @@ def pseudonym(key: bytes, value: str) -> str:
     return "DEV-" + hmac.new(key, b"device\x00" + value.strip().encode(), hashlib.sha256).hexdigest()[:10].upper()
 
 
-def deidentify(dataset: FileDataset, identity: TrialIdentity, key: bytes) -> Cleaned:
+def deidentify(
+    dataset: FileDataset, identity: TrialIdentity, key: bytes, identifiers: Sequence[Identifier] | None = None
+) -> Cleaned:
     """The object without what names a person, marked as such, with the Clinical Trial modules filled in.
 
     Args:
         dataset: as `reading.read_object` gave it; it is not changed.
         identity: whose object it is; the caller has matched it before.
         key: at least 32 secret bytes of the trial.
+        identifiers: those of this object where the caller has them already (`leaks.identifiers_of`).
     """
     if len(key) < 32:
         raise ValueError("the key of a trial has at least 32 bytes")
-    identifiers = identifiers_of(dataset, allowed=identity.allowed)
-    cleaner = _Cleaner(key, shift_days(key, identity.subject), identifiers)
+    found = identifiers if identifiers is not None else identifiers_of(dataset, allowed=identity.allowed)
+    cleaner = _Cleaner(key, shift_days(key, identity.subject), found)
     body = cleaner.clean(dataset)
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -178,8 +182,7 @@ class _Cleaner:
             return DataElement(element.tag, "SQ", DicomSequence([self.clean(item) for item in element.value]))
         if action == "K":
             return self._kept(element)
-        many = element.value if element.VM > 1 else [element.value]
-        values = [str(item) for item in many if item not in (None, "")]
+        values = [str(item) for item in each_value(element) if item not in (None, "")]
         if action == "U":
             changed = [text if _is_standard(element, text) else new_uid(self._key, text) for text in values]
         elif action == "S":
@@ -191,15 +194,18 @@ class _Cleaner:
         return DataElement(element.tag, element.VR, changed[0] if len(changed) == 1 else changed or "")
 
     def _kept(self, element: DataElement) -> DataElement | None:
+        form = _FORMS.get(element.VR)
+        if form is not None and not all(form.fullmatch(str(part or "")) for part in each_value(element)):
+            return None  # no time or age at all, so it may be anything
         if element.VR == "AS":
             years = re.fullmatch(r"(\d{3})Y", str(element.value or ""))
             if years and int(years[1]) > 89:  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 are one group
                 return DataElement(element.tag, "AS", "090Y")
             return element
         if element.VR in ("CS", "SH", "LO", "UC", "ST", "LT", "UT"):
-            values = [str(item) for item in (element.value if element.VM > 1 else [element.value]) if item]
-            form = _CODE if element.VR == "CS" else _PLAIN_TEXT
-            if not all(form.fullmatch(text) for text in values) or self._names_somebody(values):
+            values = [str(item) for item in each_value(element) if item]
+            text_form = _CODE if element.VR == "CS" else _PLAIN_TEXT
+            if not all(text_form.fullmatch(text) for text in values) or self._names_somebody(values):
                 return None
         return element
 

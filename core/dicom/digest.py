@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
+from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
@@ -129,7 +130,7 @@ def _value_bytes(element: DataElement, little: bool) -> bytes:
         if width > 1 and not little:
             value = np.frombuffer(value[: len(value) // width * width], f">u{width}").astype(f"<u{width}").tobytes()
         return value.rstrip(b" \x00") if vr == "UN" else value
-    many = value if element.VM > 1 else [value]
+    many = value if isinstance(value, MultiValue | list) else [value]
     if vr in _BINARY:
         code = _BINARY[vr]
         mask = (1 << (8 * struct.calcsize(code))) - 1

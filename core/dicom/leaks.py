@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from core.dicom.findings import Finding, Outcome
 from core.dicom.words import is_imaging_word
@@ -136,8 +137,13 @@ def _texts(element: DataElement) -> list[str]:
             return []  # pixels and large tables: see _in_binary
         wide = value.decode("utf-16-le", "ignore") if b"\x00" in value else ""
         return [value.decode("latin-1"), wide] if wide else [value.decode("latin-1")]
-    many = value if element.VM > 1 else [value]
-    return [str(item) for item in many]
+    return [str(item) for item in each_value(element)]
+
+
+def each_value(element: DataElement) -> list[Any]:
+    """The values of an element, one or many."""
+    value = element.value
+    return list(value) if isinstance(value, MultiValue | list) else [value]
 
 
 def _squeezed(text: str) -> str:

@@ -47,7 +47,7 @@ def test_a_study_is_received_disposed_and_in_force(either, tmp_path):
 
 @req("SIG-03", "REC-07")
 def test_of_two_verdicts_at_once_exactly_one_is_signed(either, tmp_path):
-    """Two technologists sign opposite verdicts in the same moment: the other page is stale, and nothing of it counts."""
+    """Two technologists sign opposite verdicts in the same moment: the other page is stale and counts for nothing."""
     either.person("technologist-2", "qc_technologist", trial=TRIAL)
     write_series(tmp_path / "in")
     case = take_in(either, tmp_path / "in").cases[0]

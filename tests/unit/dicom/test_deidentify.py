@@ -191,6 +191,17 @@ def test_a_cleaned_descriptor_holds_imaging_words_only(text):
 
 
 @req("PRV-01")
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("StudyTime", "Vandermeulen"), ("PatientAge", "ANNA"), ("Modality", "a b")]
+)
+def test_text_in_a_field_of_another_kind_goes(keyword, value):
+    """A time that is no time, an age that is no age, a code that is no code: nobody knows what they say."""
+    source = read_object(as_bytes(ct_slice(1, **{keyword: value})))
+
+    assert value.encode() not in as_bytes(deidentify(source, WHO, KEY).dataset)
+
+
+@req("PRV-01")
 def test_an_old_person_is_ninety_and_over():
     """45 CFR 164.514(b)(2)(i)(C)."""
     assert deidentify(read_object(as_bytes(ct_slice(1, PatientAge="094Y"))), WHO, KEY).dataset.PatientAge == "090Y"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from audit.vocabulary import gates as words
 from core.access.queries import basis
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
-from core.gates import queries, views
+from core.gates import gathering, queries, views
 from core.gates.criteria import Judged, judge, open_ones
 from core.gates.facts import GateFacts
 from core.gates.rules import (
@@ -71,7 +71,7 @@ def request_gate(desk: Desk, actor: Actor, command: RequestGate) -> Proposal:
             raise Refused(refusal, rule="F-607")
         gates = queries.gates_of(session, command.trial)
         _not_twice(gates, use, command)
-        judged = queries.judged_now(
+        judged = gathering.judged_now(
             session, command.trial, use, command.endpoint, command.scope, command.lock, _today(occasion))
         _no_open(f"Gate {use} ({USES[use]}) cannot be requested", judged)
         number = sum(one.use == use for one in gates) + 1
@@ -127,7 +127,7 @@ def sign_gate(desk: Desk, actor: Actor, gate: str, signed_as: str | None = None)
         refusal = signature_refusal(row.use, signed, role, actor.user)
         if refusal is not None:
             raise Refused(refusal, rule="F-603")
-        judged = queries.judged_now(
+        judged = gathering.judged_now(
             session, row.trial, row.use, row.endpoint, row.scope, row.lock, _today(occasion))
         _no_open(f"Gate {gate} cannot be signed", judged)
         purpose = "open" if row.state == "requested" else "resume"
@@ -152,7 +152,7 @@ def _after_signature(work: Work, gate: str) -> None:
     if {one.role for one in signed} != set(signers_of(row.use)):
         return
     today = work.desk.occasion().at[:10]
-    judged = queries.judged_now(work.session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
+    judged = gathering.judged_now(work.session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
     _no_open(f"Gate {gate} cannot open", judged)
     facts = facts_for(work.session, GATES, "gate.open", row.trial)
     under = permit(GATES, "gate.open", facts)
@@ -237,7 +237,7 @@ def enforce(desk: Desk) -> int:
         today = desk.occasion().at[:10]
         causes = {}
         for row in queries.open_gates(session):
-            facts = queries.facts_of(session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
+            facts = gathering.facts_of(session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
             cause = lost_precondition(facts, queries.waived_when_opened(session, row.gate))
             if cause is not None:
                 causes[row.gate] = cause

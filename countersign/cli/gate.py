@@ -24,7 +24,7 @@ def status(trial: str, home: HomeOption = None, as_json: JsonOption = False) -> 
     from dataclasses import asdict
 
     from core.clock import in_words
-    from core.gates.queries import board
+    from core.gates.gathering import board
     from core.gates.views import criterion
     from core.trials.queries import the_trial
 
@@ -54,7 +54,8 @@ def check(
     from dataclasses import asdict
 
     from core.clock import in_words
-    from core.gates.queries import judged_now, use_named
+    from core.gates.gathering import judged_now
+    from core.gates.queries import use_named
     from core.gates.views import criterion
 
     opened = house(home)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Refused, Stale
-from core.gates import queries, usecases
+from core.gates import gathering, usecases
 from core.policy.state import Actor
 from core.trials.queries import open_uses
 from core.work import Proof, Proposal
@@ -63,7 +63,7 @@ def test_two_last_signatures_at_once_open_one_gate(any_house: HouseUnderTest) ->
     assert house.words().count("gate.opened") == 1
     with house.desk.reading() as session:
         assert [use.code for use in open_uses(session, TRIAL)] == ["qc"]
-        board = queries.board(session, TRIAL, house.desk.occasion().at[:10])
+        board = gathering.board(session, TRIAL, house.desk.occasion().at[:10])
     assert [(row.gate.state, row.missing) for row in board] == [("open", ())]
     usecases.suspend_gate(house.desk, build.LEAD, gate, "drift_level_2")
     with house.desk.reading() as session:

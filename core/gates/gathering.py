@@ -1,0 +1,207 @@
+"""Collects the frozen facts of one opening from the tables of gates, and from what rooms below answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from core.access.queries import bindings_now, people_with, standing
+from core.access.training import governs
+from core.gates import projections as tables
+from core.gates import queries
+from core.gates.criteria import Judged, judge
+from core.gates.facts import (
+    FiledFact,
+    GateFacts,
+    LockFact,
+    ReleaseFact,
+    RunInStudy,
+    StratumFact,
+    ValidationFact,
+    WaiverFact,
+)
+from core.gates.rules import GateState, Signed, still_to_sign
+from core.gates.statistics import Pair
+from core.policy.state import Actor
+from core.reads.agreement import ai_pairs
+from core.reads.queries import awaiting_adjudication
+from core.trials.charter import Charter
+from core.trials.queries import signed_charter, the_trial
+from core.work import release
+
+# Acts of each use that an effective procedure must govern.
+GOVERNED = {
+    1: ("gate.sign", "quality.dispose"), 2: ("gate.sign", "quality.dispose"), 3: ("gate.sign", "read.seal"),
+    4: ("gate.sign", "read.seal"),
+}
+# The act that shows whether a holder of the role is able today (training, delegation).
+MAIN_ACTS = {
+    "qc_technologist": "quality.dispose", "coordinator": "cohort.select", "reader": "read.seal",
+    "adjudicator": "read.adjudicate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One gate with its criteria as they are now, and the roles whose signature is missing."""
+
+    gate: queries.GateRow
+    criteria: tuple[Judged, ...]
+    signed: tuple[Signed, ...]
+    missing: tuple[str, ...]
+    stops: tuple[queries.StopRow, ...]
+
+
+def board(session: Connection, trial: str, today: str) -> tuple[BoardRow, ...]:
+    """Every gate of a trial with its criteria computed now."""
+    shown = []
+    for gate in queries.gates_of(session, trial):
+        signed = queries.signed_of(session, gate)
+        collecting = gate.state in ("requested", "suspended", "halted")
+        shown.append(BoardRow(
+            gate, judged_now(session, gate.trial, gate.use, gate.endpoint, gate.scope, gate.lock, today), signed,
+            still_to_sign(gate.use, signed) if collecting else (), queries.stops_of(session, gate.gate)))
+    return tuple(shown)
+
+
+def judged_now(
+    session: Connection, trial: str, use: int, endpoint: str | None, scope: str, lock: str, today: str
+) -> tuple[Judged, ...]:
+    """The criteria of one opening, computed from the ledger's tables for a day."""
+    return judge(facts_of(session, trial, use, endpoint, scope, lock, today))
+
+
+def facts_of(
+    session: Connection, trial: str, use: int, endpoint: str | None, scope: str, lock: str, today: str
+) -> GateFacts:
+    """Everything a criterion may look at, for one opening on a day (ISO)."""
+    row = the_trial(session, trial)
+    signed = signed_charter(session, trial)
+    charter = signed.charter if signed else None
+    pairs, entries = _pairs(session, trial, charter, endpoint, lock) if use == 4 else ((), ())
+    able = {role: _able(session, trial, role, action) for role, action in MAIN_ACTS.items()}
+    return GateFacts(
+        trial=trial, use=use, endpoint=endpoint, scope=scope, lock_id=lock, today=today, release=release(),
+        stage=str(row.stage), demonstration=row.demonstration, charter=charter,
+        charter_entry=signed.approved_entry if signed else None, lock=_lock(session, lock),
+        validations=_validations(session, lock), releases=_releases(session), filed=_filed(session, trial),
+        gates=tuple(GateState(one.gate, one.use, one.endpoint, one.state, one.opened_entry or one.entry)
+                    for one in queries.gates_of(session, trial)),
+        run_in=_run_in(session, trial, lock) if use == 2 else (), pairs=pairs, pair_entries=entries, able=able,
+        sops_lacking=_sops_lacking(session, use), open_deviations=_critical(session, trial, lock),
+        open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
+        unblindings=_unblindings(session, trial), waivers=_waivers(session, trial, use),
+    )
+
+
+def _lock(session: Connection, lock: str) -> LockFact | None:
+    row = session.execute(select(tables.locks).where(tables.locks.c.lock == lock)).first()
+    return LockFact(row.lock, row.model, row.state, row.demonstration, row.entry) if row else None
+
+
+def _validations(session: Connection, lock: str) -> tuple[ValidationFact, ...]:
+    table = tables.validations
+    rows = session.execute(select(table).where(table.c.lock == lock).order_by(table.c.entry))
+    return tuple(
+        ValidationFact(
+            row.kind, row.verdict, row.use, row.endpoint,
+            tuple(StratumFact(*one) for one in json.loads(row.strata)), frozenset(json.loads(row.metrics_met)),
+            row.evidence_class, row.suspect, row.entry)
+        for row in rows
+    )
+
+
+def _releases(session: Connection) -> tuple[ReleaseFact, ...]:
+    rows = session.execute(select(tables.releases).order_by(tables.releases.c.entry))
+    return tuple(ReleaseFact(row.what, row.evidence_class, row.entry) for row in rows)
+
+
+def _filed(session: Connection, trial: str) -> tuple[FiledFact, ...]:
+    table = tables.filings
+    rows = session.execute(select(table).where(table.c.trial == trial).order_by(table.c.entry))
+    return tuple(
+        FiledFact(row.kind, row.role, row.use, row.endpoint, row.display, row.cases, row.lock, row.evidence_class,
+                  row.entry)
+        for row in rows
+    )
+
+
+def _critical(session: Connection, trial: str, lock: str) -> tuple[int, ...]:
+    table = tables.deviations
+    rows = session.execute(
+        select(table).where(table.c.klass_name == "critical", table.c.closed.is_(None)).order_by(table.c.entry))
+    return tuple(row.entry for row in rows if row.trial == trial or row.lock == lock)
+
+
+def _unblindings(session: Connection, trial: str) -> tuple[int, ...]:
+    charter = signed_charter(session, trial)
+    rules = {one.id for one in charter.charter.halt_rules if getattr(one, "event", "") == "ai_unblinding"} \
+        if charter else set()
+    return tuple(
+        stop.entry for gate in queries.gates_of(session, trial) for stop in queries.stops_of(session, gate.gate)
+        if stop.kind == "halted" and stop.cause in rules and not stop.resumed)
+
+
+def _waivers(session: Connection, trial: str, use: int) -> tuple[WaiverFact, ...]:
+    return tuple(
+        WaiverFact(one.waiver, one.criterion, one.ends_on, one.entry)
+        for one in queries.waivers_of(session, trial) if one.approved and one.use == use)
+
+
+def _able(session: Connection, trial: str, role: str, action: str) -> int:
+    """How many hold a role and lack neither training nor delegation for its main act."""
+    return sum(
+        role not in standing(session, Actor(user), trial, action).gaps for user in people_with(session, role, trial))
+
+
+def _sops_lacking(session: Connection, use: int) -> tuple[str, ...]:
+    effective = [one for one in bindings_now(session) if one.effective]
+    return tuple(act for act in GOVERNED[use] if not any(governs(one.governs, act) for one in effective))
+
+
+def _run_in(session: Connection, trial: str, lock: str) -> tuple[RunInStudy, ...]:
+    """Studies whose every series was disposed before any flag of this lock could be seen.
+
+    A shadow run is shown to nobody; any other run counts only when it ended after the last disposition.
+    """
+    runs: dict[str, list[tuple[bool, str, int]]] = {}
+    table = tables.qc_runs
+    query = select(table).where(table.c.trial == trial, table.c.lock == lock).order_by(table.c.entry)
+    for row in session.execute(query):
+        runs.setdefault(row.study, []).append((row.flagged, row.standing, row.entry))
+    seeded = set(session.execute(select(tables.seeded.c.study).where(tables.seeded.c.trial == trial)).scalars())
+    series: dict[str, list[tuple[str, str | None, int | None]]] = {}
+    studies = tables.studies
+    for row in session.execute(select(studies).where(studies.c.trial == trial).order_by(studies.c.entry)):
+        series.setdefault(row.study, []).append((row.site, row.disposition, row.disposed_entry))
+    found = []
+    for study, parts in sorted(series.items()):
+        disposed = [entry for _, _, entry in parts if entry is not None]
+        if study not in runs or len(disposed) != len(parts):
+            continue
+        fair = [one for one in runs[study] if one[1] == "shadow" or one[2] > max(disposed)]
+        if len(fair) != len(runs[study]):
+            continue
+        found.append(RunInStudy(
+            study, parts[0][0], any(disposition == "rejected" for _, disposition, _ in parts),
+            any(flagged for flagged, _, _ in fair), study in seeded, (*sorted(disposed), *(one[2] for one in fair))))
+    return tuple(found)
+
+
+def _pairs(
+    session: Connection, trial: str, charter: Charter | None, endpoint: str | None, lock: str
+) -> tuple[tuple[Pair, ...], tuple[int, ...]]:
+    """AI and human values of the same measure and lock, the human mark made before AI was shown."""
+    wanted = charter.endpoint(endpoint) if charter and endpoint else None
+    if charter is None or wanted is None:
+        return (), ()
+    same = {
+        one.id for one in charter.endpoints if (one.criterion, one.measure) == (wanted.criterion, wanted.measure)}
+    pairs, entries = [], []
+    for one in ai_pairs(session, trial):
+        if one.endpoint in same and one.before is not None and one.lock == lock:
+            pairs.append(Pair(one.subject, one.before, one.ai))
+            entries.append(one.entry)
+    return tuple(pairs), tuple(entries)

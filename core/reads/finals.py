@@ -215,9 +215,8 @@ def _lesions(
             for endpoint in charter.endpoints
             if endpoint.id not in answer.not_evaluable
         }
-        own = tuple(each for name, each in measured.items() if name not in uses)
-        if own:
-            groups.append(_group(task, target, own, "drawn"))
+        own = [each for name, each in measured.items() if name not in uses]
+        groups += [_group(task, target, part, "drawn") for part in _once_each(own)]
         for endpoint_id, use in uses.items():
             if endpoint_id in measured:
                 segmentation = segmentations[values[use.run, endpoint_id].run]
@@ -227,6 +226,19 @@ def _lesions(
     # Nothing was measured: the report says so instead of being left out.
     none = Measured("long_axis", None, "mm", "not_attempted")
     return [_group(task, Target(lesion=task.time_point, state="not_assessable"), (none,), "drawn")]
+
+
+def _once_each(measured: Sequence[Measured]) -> list[list[Measured]]:
+    """Parts in which every measure stands once (TID 1411): endpoints that share a measure share its number, and where
+    their numbers differ each has a group of its own."""
+    parts: list[list[Measured]] = []
+    for each in dict.fromkeys(measured):
+        part = next((one for one in parts if all(other.name != each.name for other in one)), None)
+        if part is None:
+            parts.append([each])
+        else:
+            part.append(each)
+    return parts
 
 
 def _kinds(session: Connection, task: Task, answer: Answer) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from countersign.demonstration.lives import LIVES, VISIT_DAYS
 from countersign.demonstration.stage import DemonstrationFailed, Stage
 from countersign.house import found_house
 from countersign.settings import FILE, Settings, sqlite_url
+from countersign.web.accounts import Passwords, set_password
 
 ORIGIN = "countersign.example/demonstration"
 MARK = "DEMONSTRATION"
@@ -41,6 +42,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
     house = found_house(Settings(home=home, origin=ORIGIN, database_url=sqlite_url(home)))
     (home / MARK).write_text("This home was made by `countersign demo`; nothing in it is about a person.\n")
     stage = Stage(house, Pockets(home / "demonstration" / "accounts.json"), home / "demonstration")
+    login = ""
     try:
         founding.found(stage)
         models.take_in_and_lock(stage)
@@ -57,17 +59,45 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         phase_4_reads(stage)
         if data is not None:
             real.show(stage, data)
-        ending.prove(stage, papers.write_papers(stage))
+        appendix = papers.write_papers(stage)
+        ending.prove(stage, appendix)
+        login = _visitor(stage)
     except DemonstrationFailed as failure:
         stage.say(f"FAILED: {failure}")
         return 1
     finally:
         stage.pockets.keep()
         house.close()
-    stage.say("")
-    print(stage.table(), file=sys.stdout)  # noqa: T201
-    stage.say(f"Done in {time.monotonic() - begun:.0f} s.")
+    seconds = time.monotonic() - begun
+    print(f"\nMade in {seconds:.0f} s, and all of it verified:\n\n{stage.table()}\n")  # noqa: T201
+    print(_next_steps(stage, home, appendix, login))  # noqa: T201
     return 0
+
+
+def _visitor(stage: Stage) -> str:
+    """A login password for the auditor's pages; the signing password is another one and stays in the pockets."""
+    password = "-".join(secrets.token_hex(2) for _ in range(4))
+    settings = stage.house.settings
+    cost = Passwords(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
+    set_password(stage.desk, cost, founding.QA, password)
+    return password
+
+
+def _next_steps(stage: Stage, home: Path, appendix: Path, login: str) -> str:
+    at, trust = f"--home {home}", stage.folder / "trust-card.json"
+    return "\n".join([
+        "Look further:",
+        f"  countersign ledger query 'action:gate.* trial:{trial.TRIAL}' {at}",
+        f"  countersign ledger query 'action:action.refused' {at}",
+        f"  countersign ledger verify {at}",
+        f"  countersign verify {appendix} --trust {trust}",
+        f"  countersign verify {stage.folder / papers.BUNDLE} --trust {trust}",
+        f"  countersign verify {stage.folder / papers.TAMPERED}        (has to be refused)",
+        f"  countersign gate status --trial {trial.TRIAL} {at}",
+        f"  countersign model show {stage.notes['lock']} {at}",
+        f"  countersign serve {at}        (log in as {founding.QA}, password {login})",
+        f"Passwords and code tokens of the demonstration's people: {stage.pockets.path}",
+    ])
 
 
 def phase_3_reads(stage: Stage) -> None:

@@ -50,8 +50,8 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
 
     Raises:
         Refused: the person may not ask, the lock does not run, a series is not accepted, or the gate is closed.
-        UnusableInput: a time point has not exactly one CT and one PET. What else is wrong with them is the run's to
-            find: it ends as failed or undecided, on record.
+        UnusableInput: a time point has not exactly one study with one CT and one PET. What else is
+            wrong with them is the run's to find: it ends as failed or undecided, on record.
         NotFound: no such lock.
     """
     prepared = []
@@ -106,11 +106,21 @@ def _relations(valid: bool, standing: Standing, command: RequestRun, series: Seq
 
 
 def _two_series(found: Sequence[GivenSeries], command: RequestRun) -> tuple[GivenSeries, ...]:
-    chosen = []
-    for modality in ("CT", "PT"):
-        fitting = [one for one in found if one.modality == modality]
-        if len(fitting) != 1:
-            raise UnusableInput(f"{command.subject}, {command.time_point} has {len(fitting)} {modality} series; the "
-                                "model needs exactly one.", next_step="Dispose the surplus or missing series first.")
-        chosen.append(fitting[0])
-    return tuple(chosen)
+    """CT and PET of the one study that has one of each. Accepted series go before others: a study that was sent again
+    after a rejection leaves its accepted half behind, which belongs to no other study's images."""
+    for series in ([one for one in found if one.accepted], list(found)):
+        studies = [_pair(one, series) for one in sorted({each.study for each in series})]
+        whole = [pair for pair in studies if pair is not None]
+        if len(whole) == 1:
+            return whole[0]
+        if len(whole) > 1:
+            raise UnusableInput(f"{command.subject}, {command.time_point} has {len(whole)} studies with CT and PET; "
+                                "the model needs exactly one.", next_step="Dispose the surplus series first.")
+    counts = ", ".join(f"{sum(one.modality == name for one in found)} {name}" for name in ("CT", "PT"))
+    raise UnusableInput(f"{command.subject}, {command.time_point} has no study with one CT and one PET ({counts} "
+                        "series in all); the model needs both.", next_step="Ask the site for what is missing, or dispose it.")
+
+
+def _pair(study: str, series: Sequence[GivenSeries]) -> tuple[GivenSeries, GivenSeries] | None:
+    ct, pet = ([one for one in series if (one.study, one.modality) == (study, name)] for name in ("CT", "PT"))
+    return (ct[0], pet[0]) if len(ct) == len(pet) == 1 else None

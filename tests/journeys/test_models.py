@@ -197,7 +197,7 @@ def test_a_series_that_quality_control_has_not_accepted_is_not_run(
 def test_a_time_point_without_pet_names_what_is_missing(told: tuple[HouseUnderTest, str], images: MadeImages) -> None:
     house, lock = told
 
-    with pytest.raises(Exception, match="S-003, BL has 0 PT series"):
+    with pytest.raises(Exception, match="S-003, BL has no study with one CT and one PET"):
         request_run(house.desk, Actor("imaging"), asked(lock, "S-003"), images)
 
 

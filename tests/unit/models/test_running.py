@@ -250,6 +250,26 @@ def test_a_job_that_the_worker_did_not_reach_is_failed(told: HouseUnderTest, ima
 
 
 @req("RDG-11")
+def test_a_resent_study_is_measured_whole_and_never_mixed_with_the_first(
+    told: HouseUnderTest, images: MadeImages
+) -> None:
+    """Of the first delivery the PET was accepted and the CT rejected; the second is accepted whole."""
+    both = MadeImages(dict(images.series), images.files)
+    ct, pet = sorted(images.series[TRIAL, SUBJECT, "BL"], key=lambda one: one.modality)
+    left = replace(pet, study="1.2.3", series="1.2.3.4")
+    both.series[TRIAL, SUBJECT, "BL"] = [left, ct, pet]
+
+    request_run(told.desk, ASKER, ask(told), both)
+    assert [one["series"] for one in rows(told)[0].inputs] == [ct.series, pet.series]
+    both.series[TRIAL, SUBJECT, "BL"] = [left, replace(ct, study="1.2.3", series="1.2.3.5"), ct, pet]
+    with pytest.raises(UnusableInput, match="has 2 studies with CT and PET"):
+        request_run(told.desk, ASKER, ask(told), both)
+    both.series[TRIAL, SUBJECT, "BL"] = [left, ct]
+    with pytest.raises(UnusableInput, match="no study with one CT and one PET"):
+        request_run(told.desk, ASKER, ask(told), both)
+
+
+@req("RDG-11")
 def test_images_that_came_again_between_asking_and_running_are_not_measured(
     told: HouseUnderTest, images: MadeImages
 ) -> None:

@@ -118,7 +118,8 @@ def _two_series(found: Sequence[GivenSeries], command: RequestRun) -> tuple[Give
                                 "the model needs exactly one.", next_step="Dispose the surplus series first.")
     counts = ", ".join(f"{sum(one.modality == name for one in found)} {name}" for name in ("CT", "PT"))
     raise UnusableInput(f"{command.subject}, {command.time_point} has no study with one CT and one PET ({counts} "
-                        "series in all); the model needs both.", next_step="Ask the site for what is missing, or dispose it.")
+                        "series in all); the model needs both.",
+                        next_step="Ask the site for what is missing, or dispose it.")
 
 
 def _pair(study: str, series: Sequence[GivenSeries]) -> tuple[GivenSeries, GivenSeries] | None:

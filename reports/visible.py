@@ -181,12 +181,15 @@ class _Walk:
     drawings: list[str]
     at: int = 0
     table_head: str = ""
+    in_contents: bool = False
 
     def differences(self) -> list[Difference]:
         found: list[Difference] = []
         n = 0
         while n < len(self.pieces) and len(found) < MOST_DIFFERENCES:
             self._note_head(n)
+            # Page numbers of a list of contents stand before its lines in the text layer, on each of its pages.
+            self.in_contents = "Contents" in (self.pieces[n].text, self.pieces[n].where)
             if self._take(self.pieces[n].text):
                 n += 1
                 continue
@@ -212,17 +215,17 @@ class _Walk:
             if end is not None:
                 self.at = end
                 return True
-            if not self._skip_allowed(wanted):
+            if not self._skip_allowed():
                 self.at = start
                 return False
 
-    def _skip_allowed(self, wanted: str) -> bool:
+    def _skip_allowed(self) -> bool:
         """Step over one thing that may stand between pieces; False where there is none."""
         if self.text.startswith(BREAK, self.at):
             self.at += 1
             if self.table_head and self.text.startswith(self.table_head, self.at):
                 self.at += len(self.table_head)
-            elif wanted == "Contents" and (numbers := re.compile(r"\d+").match(self.text, self.at)):
+            elif self.in_contents and (numbers := re.compile(r"\d+").match(self.text, self.at)):
                 self.at = numbers.end()
             return True
         for drawing in self.drawings:
@@ -263,7 +266,7 @@ class _Walk:
         return Difference(lost[0].where, " ".join(piece.text for piece in lost), printed)
 
     def _rest(self) -> str:
-        while self._skip_allowed(""):
+        while self._skip_allowed():
             pass
         return self.text[self.at :].replace(BREAK, " ")
 

@@ -109,7 +109,8 @@ def _blinding(facts: GateFacts) -> Finding:
     if facts.unblindings:
         said = f"{len(facts.unblindings)} halts for unblinding are not resumed"
         return Finding(False, said, limit, facts.unblindings)
-    return Finding(True, f"design {facts.charter.blinding.design}, scope {facts.scope}", limit)
+    entries = (facts.charter_entry,) if facts.charter_entry is not None else ()
+    return Finding(True, f"design {facts.charter.blinding.design}, scope {facts.scope}", limit, entries)
 
 
 def _order(facts: GateFacts) -> Finding:
@@ -122,7 +123,8 @@ def _order(facts: GateFacts) -> Finding:
 
 
 def _live(facts: GateFacts) -> Finding:
-    return Finding(facts.stage == "live", f"stage {facts.stage}", "trial is live, its configuration tested")
+    entries = (facts.live_entry,) if facts.live_entry is not None else ()
+    return Finding(facts.stage == "live", f"stage {facts.stage}", "trial is live, its configuration tested", entries)
 
 
 def _released(facts: GateFacts) -> Finding:
@@ -169,7 +171,7 @@ def _no_critical_deviation(facts: GateFacts) -> Finding:
 
 def _procedures(facts: GateFacts) -> Finding:
     found = f"no effective procedure governs {', '.join(facts.sops_lacking)}" if facts.sops_lacking else "all effective"
-    return Finding(not facts.sops_lacking, found, "effective procedures govern this use")
+    return Finding(not facts.sops_lacking, found, "effective procedures govern this use", facts.sop_entries)
 
 
 # Numbers and filings ------------------------------------------------------------------------------------------
@@ -181,12 +183,20 @@ def _number(facts: GateFacts, name: str, found: Decimal | None, entries: tuple[i
     sign = "≥" if shipped.direction == "at_least" else "≤"
     if limit is None:
         return Finding(False, said or "unknown", f"the charter states no {name}", entries)
-    asked = f"{sign} {limit.normalize():f} {shipped.unit}".strip()
+    asked = f"{sign} {_with_unit(limit, shipped.unit)}"
     if shipped.laxer(limit):
         asked += f" (ships {sign} {shipped.default})"
     if found is None:
         return Finding(False, said or "too few to tell", asked, entries)
-    return Finding(shipped.met_by(found, limit), said or f"{found:f} {shipped.unit}".strip(), asked, entries)
+    return Finding(shipped.met_by(found, limit), said or _with_unit(found, shipped.unit), asked, entries)
+
+
+_ONE = {"people": "person", "studies": "study", "sites": "site", "cases": "case", "pairs": "pair",
+        "subjects": "subject", "days": "day"}
+
+
+def _with_unit(value: Decimal, unit: str) -> str:
+    return f"{value:f} {_ONE.get(unit, unit) if value == 1 else unit}".strip()
 
 
 def _filed(kind: str, what: str, *, of_endpoint: bool = False) -> Check:
@@ -203,7 +213,7 @@ def _filed(kind: str, what: str, *, of_endpoint: bool = False) -> Check:
 
 def _able(role: str, limit: str) -> Check:
     def check(facts: GateFacts) -> Finding:
-        return _number(facts, limit, Decimal(facts.able.get(role, 0)), ())
+        return _number(facts, limit, Decimal(facts.able.get(role, 0)), facts.able_entries.get(role, ()))
 
     return check
 
@@ -217,7 +227,8 @@ def _run_in_studies(facts: GateFacts) -> Finding:
 
 
 def _run_in_sites(facts: GateFacts) -> Finding:
-    return _number(facts, "run_in_sites", Decimal(len({one.site for one in facts.run_in})), ())
+    first = {one.site: one.entries[0] for one in reversed(facts.run_in) if one.entries}
+    return _number(facts, "run_in_sites", Decimal(len({one.site for one in facts.run_in})), tuple(first.values()))
 
 
 def _run_in_sensitivity(facts: GateFacts) -> Finding:
@@ -311,19 +322,20 @@ def _agreement_pairs(facts: GateFacts) -> Finding:
 
 
 def _agreement_subjects(facts: GateFacts) -> Finding:
-    return _number(facts, "agreement_subjects", Decimal(len({one.subject for one in facts.pairs})), ())
+    subjects = {one.subject for one in facts.pairs}
+    return _number(facts, "agreement_subjects", Decimal(len(subjects)), facts.pair_entries[:20])
 
 
 def _agreement_lower(facts: GateFacts) -> Finding:
     confidence = facts.limit("confidence_percent")
     bound = concordance_lower(facts.pairs, confidence) if confidence is not None else None
-    return _number(facts, "agreement_lower", bound, ())
+    return _number(facts, "agreement_lower", bound, facts.pair_entries[:20])
 
 
 def _agreement_difference(facts: GateFacts) -> Finding:
     confidence = facts.limit("confidence_percent")
     worst = largest_difference_percent(facts.pairs, confidence) if confidence is not None else None
-    return _number(facts, "agreement_difference_percent", worst, ())
+    return _number(facts, "agreement_difference_percent", worst, facts.pair_entries[:20])
 
 
 def _adjudications_closed(facts: GateFacts) -> Finding:

@@ -116,8 +116,11 @@ class GateFacts:
     run_in: tuple[RunInStudy, ...] = ()
     pairs: tuple[Pair, ...] = ()
     pair_entries: tuple[int, ...] = ()
+    live_entry: int | None = None
     able: dict[str, int] = field(default_factory=dict)
+    able_entries: dict[str, tuple[int, ...]] = field(default_factory=dict)
     sops_lacking: tuple[str, ...] = ()
+    sop_entries: tuple[int, ...] = ()
     open_deviations: tuple[int, ...] = ()
     open_adjudications: int = 0
     unblindings: tuple[int, ...] = ()

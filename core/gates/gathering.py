@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from core.access.projections import grants
 from core.access.queries import bindings_now, people_with, standing
 from core.access.training import governs
 from core.gates import projections as tables
@@ -82,6 +83,7 @@ def facts_of(
     charter = signed.charter if signed else None
     pairs, entries = _pairs(session, trial, charter, endpoint, lock) if use == 4 else ((), ())
     able = {role: _able(session, trial, role, action) for role, action in MAIN_ACTS.items()}
+    sops_lacking, sop_entries = _procedures(session, use)
     return GateFacts(
         trial=trial, use=use, endpoint=endpoint, scope=scope, lock_id=lock, today=today, release=release(),
         stage=str(row.stage), demonstration=row.demonstration, charter=charter,
@@ -89,8 +91,9 @@ def facts_of(
         validations=_validations(session, lock), releases=_releases(session), filed=_filed(session, trial),
         gates=tuple(GateState(one.gate, one.use, one.endpoint, one.state, one.opened_entry or one.entry)
                     for one in queries.gates_of(session, trial)),
-        run_in=_run_in(session, trial, lock) if use == 2 else (), pairs=pairs, pair_entries=entries, able=able,
-        sops_lacking=_sops_lacking(session, use), open_deviations=_critical(session, trial, lock),
+        run_in=_run_in(session, trial, lock) if use == 2 else (), pairs=pairs, pair_entries=entries,
+        live_entry=row.live_entry, able={role: len(found) for role, found in able.items()}, able_entries=able,
+        sops_lacking=sops_lacking, sop_entries=sop_entries, open_deviations=_critical(session, trial, lock),
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
         unblindings=_unblindings(session, trial), waivers=_waivers(session, trial, use),
     )
@@ -150,15 +153,28 @@ def _waivers(session: Connection, trial: str, use: int) -> tuple[WaiverFact, ...
         for one in queries.waivers_of(session, trial) if one.approved and one.use == use)
 
 
-def _able(session: Connection, trial: str, role: str, action: str) -> int:
-    """How many hold a role and lack neither training nor delegation for its main act."""
-    return sum(
-        role not in standing(session, Actor(user), trial, action).gaps for user in people_with(session, role, trial))
+def _able(session: Connection, trial: str, role: str, action: str) -> tuple[int, ...]:
+    """The grants of those who hold a role and lack neither training nor delegation for its main act; one a person."""
+    found = []
+    for user in people_with(session, role, trial):
+        if role not in standing(session, Actor(user), trial, action).gaps:
+            wanted = (grants.c.user == user) & (grants.c.role == role) & (
+                (grants.c.trial == trial) | grants.c.trial.is_(None))
+            found.append(session.execute(select(grants.c.entry).where(wanted).order_by(grants.c.entry)).scalars().first())
+    return tuple(entry for entry in found if entry is not None)
 
 
-def _sops_lacking(session: Connection, use: int) -> tuple[str, ...]:
+def _procedures(session: Connection, use: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Acts of a use that no effective procedure governs, and the entries of those that do."""
     effective = [one for one in bindings_now(session) if one.effective]
-    return tuple(act for act in GOVERNED[use] if not any(governs(one.governs, act) for one in effective))
+    table = tables.procedures
+    entries = {(row.sop, row.version): row.entry for row in session.execute(select(table))}
+    governing = {act: [one for one in effective if governs(one.governs, act)] for act in GOVERNED[use]}
+    used = {entries.get((one.sop, one.version)) for found in governing.values() for one in found}
+    return (
+        tuple(act for act, found in governing.items() if not found),
+        tuple(sorted(entry for entry in used if entry is not None)),
+    )
 
 
 def _run_in(session: Connection, trial: str, lock: str) -> tuple[RunInStudy, ...]:

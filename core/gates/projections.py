@@ -7,7 +7,7 @@ import json
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete
 
 from audit.vocabulary import gates as words
-from audit.vocabulary import imaging, models
+from audit.vocabulary import imaging, models, sops
 from audit.vocabulary import validation as validated
 from core.projection import Recorded, keep, metadata, projects, reference
 
@@ -167,6 +167,12 @@ looks = Table(
     Column("fired", Boolean, nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
 )
+procedures = Table(
+    "gate_procedure", metadata,
+    Column("sop", String(12), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("entry", Integer, nullable=False),
+)
 seeded = Table(
     "gate_seeded_study", metadata,
     Column("trial", String(16), nullable=False, index=True),
@@ -308,6 +314,11 @@ def suspect_validation(session: Connection, entry: Recorded, event: validated.Va
 def remember_release(session: Connection, entry: Recorded, event: validated.ReleaseSigned) -> None:
     if event.target == "installation":
         keep(session, releases, what=event.what, evidence_class=event.evidence_class, entry=entry.seq)
+
+
+@projects(sops.SopEffective)
+def remember_procedure(session: Connection, entry: Recorded, event: sops.SopEffective) -> None:
+    keep(session, procedures, sop=event.sop, version=event.version, entry=entry.seq)
 
 
 @projects(validated.DeviationOpened)

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from core.dicom.leaks import Identifier, each_value, holds, identifiers_of
+from core.dicom.leaks import Identifier, each_value, holds, identifiers_of, names
 from core.dicom.words import cleaned
 
 PROFILE_REVISION: Final = "1"
@@ -197,6 +197,11 @@ class _Cleaner:
         form = _FORMS.get(element.VR)
         if form is not None and not all(form.fullmatch(str(part or "")) for part in each_value(element)):
             return None  # no time or age at all, so it may be anything
+        if element.VR in ("IS", "DS") and any(
+            names(element, str(part), one) for part in each_value(element) for one in self._identifiers
+        ):
+            # Some systems number their series by the patient: the number then says who it is.
+            return DataElement(element.tag, element.VR, "")
         if element.VR == "AS":
             years = re.fullmatch(r"(\d{3})Y", str(element.value or ""))
             if years and int(years[1]) > 89:  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 are one group

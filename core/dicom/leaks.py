@@ -168,7 +168,7 @@ def holds(text: str, identifier: Identifier) -> bool:
 _VALUES: Final = frozenset({"DS", "IS", "DA", "TM", "DT", "AS", "FD", "FL", "US", "SS", "UL", "SL", "UV", "SV", "AT"})
 
 
-def _names(element: DataElement, text: str, identifier: Identifier) -> bool:
+def names(element: DataElement, text: str, identifier: Identifier) -> bool:
     """`holds`, by what the element is: digits of a number or a UID hold every short code by chance."""
     if element.VR == "UI":
         return identifier.kind == "unique identifier" and identifier.token in text.casefold()
@@ -199,7 +199,7 @@ def find_leaks(dataset: Dataset, identifiers: Sequence[Identifier], *, allowed: 
     if not suspects and not patterns:
         return found
     for place, element, here in texts:
-        kinds = {one.kind for one in suspects if any(_names(element, text, one) for text in here)}
+        kinds = {one.kind for one in suspects if any(names(element, text, one) for text in here)}
         found.extend(_leak("deid.identifier", kind, place) for kind in sorted(kinds))
         if _is_text(element):
             found.extend(_leak("deid.pattern", name, place) for name, pattern in patterns

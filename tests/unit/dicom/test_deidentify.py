@@ -202,6 +202,17 @@ def test_text_in_a_field_of_another_kind_goes(keyword, value):
 
 
 @req("PRV-01")
+def test_a_series_numbered_by_its_patient_loses_the_number():
+    """Seen in a public set: Series Number equals Patient ID. Numbers that merely contain the digits stay."""
+    source = read_object(as_bytes(ct_slice(1, PatientID="123456", SeriesNumber="123456", TableHeight="0.123456")))
+    clean = deidentify(source, WHO, KEY).dataset
+
+    assert clean.SeriesNumber in (None, "")
+    assert clean.TableHeight == source.TableHeight
+    assert find_leaks(clean, identifiers_of(source, allowed=WHO.allowed), allowed=WHO.allowed) == []
+
+
+@req("PRV-01")
 def test_an_old_person_is_ninety_and_over():
     """45 CFR 164.514(b)(2)(i)(C)."""
     assert deidentify(read_object(as_bytes(ct_slice(1, PatientAge="094Y"))), WHO, KEY).dataset.PatientAge == "090Y"

@@ -72,13 +72,17 @@ class SeriesReceived:
     sentence="A {modality} series of {instances} instances was refused: {reason}",
 )
 class SeriesRefused:
-    """Readable images that do not belong here, or may not be kept. `subject` only where it is one of the trial."""
+    """Readable images that do not belong here, or may not be kept. `subject` only where it is one of the trial.
+
+    `places` says, where identifiers were left, of which kind and in which attribute; never the identifier.
+    """
 
     intake: str
     modality: str
     instances: int
     subject: str | None = None
     time_point: str | None = None
+    places: tuple[str, ...] = ()
     files: tuple[RefusedFile, ...] = ()
 
 

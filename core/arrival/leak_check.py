@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 
 from audit.vocabulary.imaging import CheckedRule
 from core.arrival.rules import checked
-from core.dicom.deidentify import TrialIdentity, deidentify
+from core.dicom.deidentify import MARKS, TrialIdentity, deidentify
 from core.dicom.findings import Finding, Outcome
 from core.dicom.leaks import Identifier, check_marks, check_pixels, find_leaks, identifiers_of
 from core.dicom.reading import read_object
@@ -73,7 +73,7 @@ def clean(source: FileDataset, identity: TrialIdentity, key: bytes, check: Heade
         check.sent[finding.measured, finding.where] += 1
     content = as_bytes(deidentify(source, identity, key, identifiers).dataset)
     dataset = read_object(content, known=True)  # written here; the search below looks at every element anyway
-    left = find_leaks(dataset, identifiers, allowed=identity.allowed)
+    left = find_leaks(dataset, identifiers, allowed=(*identity.allowed, *MARKS))
     if check.instances == 0:
         check.marks = check_marks(dataset)
     pixels = check_pixels(source)
@@ -83,6 +83,6 @@ def clean(source: FileDataset, identity: TrialIdentity, key: bytes, check: Heade
     return CleanObject(content, dataset, tuple(left))
 
 
-def left_in_words(left: Sequence[Finding]) -> str:
-    """Kinds and places of what remained, never the thing itself."""
-    return "; ".join(sorted({f"{finding.measured} in {finding.where}" for finding in left})[:5])
+def places_of(left: Sequence[Finding]) -> tuple[str, ...]:
+    """Kinds and attributes of what remained, never the thing itself; the first twenty."""
+    return tuple(sorted({f"{finding.measured} in {finding.where}" for finding in left})[:20])

@@ -56,11 +56,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Why a series is not kept; subject and time point where they are those of the trial."""
+    """Why a series is not kept; subject and time point where they are those of the trial; places of what was left."""
 
     code: str
     subject: str | None = None
     time_point: str | None = None
+    places: tuple[str, ...] = ()
 
 
 def match_series(

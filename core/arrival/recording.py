@@ -72,7 +72,7 @@ def refuse_series(run: Run, group: Sequence[Arrived], why: Mismatch) -> list[Fil
         for start in range(0, len(files), FILES_AN_ENTRY):
             part = tuple(files[start : start + FILES_AN_ENTRY])
             event = words.SeriesRefused(intake=run.intake, modality=shown, instances=len(part), subject=why.subject,
-                                        time_point=why.time_point, files=part)
+                                        time_point=why.time_point, places=why.places, files=part)
             work.record(event, under=receiving(run, work.session), trial=run.trial, reason=why.code)
     return [FileOutcome(one.path, "refused", why.code) for one in group]
 

@@ -11,6 +11,7 @@ from audit.vocabulary import imaging as words
 from core.arrival import queries
 from core.arrival.delivery import read_delivery
 from core.arrival.disposing import DisposeCase, ReleaseSeries, dispose_case, release_series
+from core.arrival.leak_check import places_of
 from core.arrival.matching import Assigned, Match, Mismatch, match_series
 from core.arrival.recording import (
     FILES_AN_ENTRY,
@@ -162,7 +163,8 @@ def _take_series(run: Run, uid: str) -> tuple[list[FileOutcome], str | None]:
                 "series was recorded.", next_step="Make room on the disk of the home, then take the folder in again.",
             ) from error
         if prepared.left:
-            named = Mismatch("identifiers-left", match.subject.subject, match.time_point)
+            places = places_of(prepared.left)
+            named = Mismatch("identifiers-left", match.subject.subject, match.time_point, places)
             return refuse_series(run, group, named), None
         try:
             return record_series(run, charter, match, prepared)

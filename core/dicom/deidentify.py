@@ -37,6 +37,11 @@ OPTIONS: Final = (
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
     ("113108", "Retain Patient Characteristics Option"),
 )
+METHOD: Final = f"Countersign: PS3.15 E Basic Profile, revision {PROFILE_REVISION}"
+_EQUIPMENT: Final = ("Countersign", "Countersign arrival", f"profile revision {PROFILE_REVISION}",
+                     "De-identifying Equipment")
+# What the cleaning itself writes. A hospital called "Basic Imaging Center" is not named by it.
+MARKS: Final = (METHOD, *_EQUIPMENT, *(meaning[:64] for _, meaning in OPTIONS))
 # What happens to an attribute that the table does not name.
 DEFAULTS: Final = {
     "UI": "U", "DA": "S", "DT": "S", "TM": "K", "PN": "X", "SQ": "R",
@@ -250,7 +255,7 @@ def _mark(dataset: FileDataset, identity: TrialIdentity) -> None:
     dataset.PatientName = f"{identity.subject}^"
     dataset.PatientID = identity.subject
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = f"Countersign: PS3.15 E Basic Profile, revision {PROFILE_REVISION}"
+    dataset.DeidentificationMethod = METHOD
     dataset.DeidentificationMethodCodeSequence = [_code(value, meaning) for value, meaning in OPTIONS]
     dataset.LongitudinalTemporalInformationModified = "MODIFIED"
     dataset.ClinicalTrialSponsorName = identity.sponsor
@@ -261,8 +266,6 @@ def _mark(dataset: FileDataset, identity: TrialIdentity) -> None:
     dataset.ClinicalTrialSubjectID = identity.subject
     dataset.ClinicalTrialTimePointID = identity.time_point
     equipment = Dataset()
-    equipment.PurposeOfReferenceCodeSequence = [_code("109104", "De-identifying Equipment")]
-    equipment.Manufacturer = "Countersign"
-    equipment.ManufacturerModelName = "Countersign arrival"
-    equipment.SoftwareVersions = f"profile revision {PROFILE_REVISION}"
+    equipment.PurposeOfReferenceCodeSequence = [_code("109104", _EQUIPMENT[3])]
+    equipment.Manufacturer, equipment.ManufacturerModelName, equipment.SoftwareVersions = _EQUIPMENT[:3]
     dataset.ContributingEquipmentSequence = [equipment]

@@ -450,6 +450,13 @@ def test_a_file_that_changes_while_it_is_read_is_refused(house, tmp_path, monkey
 
 
 @req("PRV-01")
+def test_a_hospital_named_like_our_own_marks_bars_nothing(house, tmp_path):
+    write_series(tmp_path / "in", InstitutionName="Basic Profile Equipment Option Hospital", Manufacturer="Basic Scans")
+
+    assert outcomes(take_in(house, tmp_path / "in")) == {("accepted", "stored"): 8}
+
+
+@req("PRV-01")
 def test_an_identifier_that_cleaning_missed_keeps_the_series_out(house, tmp_path, monkeypatch):
     """The checker does not trust the cleaning: with a hole in the profile nothing is stored, and it is on record."""
     from core.dicom import deidentify
@@ -460,4 +467,6 @@ def test_an_identifier_that_cleaning_missed_keeps_the_series_out(house, tmp_path
     write_series(tmp_path / "in", PatientName="Vandermeulen^A", StudyDescription="CT Vandermeulen")
 
     assert outcomes(take_in(house, tmp_path / "in")) == {("refused", "identifiers-left"): 8}
+    event = next(one.body["fields"] for one in house.entries() if one.body["action"] == "series.refused")
+    assert event["places"] == ["name in (0008,1030)"]
     assert "series.received" not in house.words()

@@ -18,7 +18,7 @@ from core.errors import NotFound, RecordDamaged
 from core.objects import ObjectStore
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
-from core.trials.queries import facts_for, time_point_of
+from core.trials.queries import facts_for, signed_charter, time_point_of
 
 READING = frozenset({"in_read", "read", "adjudicated", "frozen"})
 
@@ -291,3 +291,56 @@ def time_point_in_read(session: Connection, row: SeriesRow) -> bool:
     """True when reads of the series' time point have begun."""
     point = time_point_of(session, row.trial, row.subject, row.time_point)
     return point is not None and point.state in READING
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQuery:
+    """A series that waits for its site's answer: what was asked, by whom, and which rules were not met."""
+
+    series: SeriesRow
+    reason: str
+    asked_at: str
+    asked_by: str
+    not_met: tuple[str, ...]
+    entry: int
+
+
+def open_queries(session: Connection, trial: str) -> tuple[OpenQuery, ...]:
+    """Every query that no new version and no other disposition has answered yet, oldest first."""
+    given = {row.entry: row for row in dispositions_of(session, trial)}
+    found = [
+        OpenQuery(row, asked.reason, asked.at, asked.person, tuple(asked.not_met.split()), asked.entry)
+        for row in series_of_trial(session, trial)
+        if row.disposition == "queried" and (asked := given.get(row.disposed_entry or -1)) is not None
+    ]
+    return tuple(sorted(found, key=lambda one: one.entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A time point of which something was received and something expected was not, or was not accepted."""
+
+    subject: str
+    time_point: str
+    lacking: tuple[str, ...]
+    not_accepted: tuple[str, ...]
+
+
+def incomplete_time_points(session: Connection, trial: str) -> tuple[Incomplete, ...]:
+    """Time points with images whose modalities are not all there and accepted, for completeness and table A11."""
+    charter = signed_charter(session, trial)
+    if charter is None:
+        return ()
+    rows: dict[tuple[str, str], list[SeriesRow]] = {}
+    for row in series_of_trial(session, trial):
+        rows.setdefault((row.subject, row.time_point), []).append(row)
+    found: list[Incomplete] = []
+    for (subject, time_point), several in rows.items():
+        scheduled = charter.charter.time_point(time_point)
+        if scheduled is None:
+            continue
+        lacking = lacking_modalities(several, scheduled.modalities, accepted=False)
+        unaccepted = lacking_modalities(several, scheduled.modalities, accepted=True)
+        if unaccepted:
+            found.append(Incomplete(subject, time_point, lacking, tuple(m for m in unaccepted if m not in lacking)))
+    return tuple(found)

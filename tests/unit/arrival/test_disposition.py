@@ -275,3 +275,26 @@ def test_an_acceptance_taken_back_before_any_read_takes_the_time_point_back(hous
     dispose(house, cases[0], reason="answered_by_site")
 
     assert state_of(house) == "ready"
+
+
+@req("RDG-11")
+def test_open_queries_and_incomplete_time_points_are_listed_until_they_are_answered(house, tmp_path):
+    """The CT is queried and the PET never came; then both are there and accepted."""
+    write_series(tmp_path / "ct", numbers=(1, 2, 3, 5, 6, 7, 8))
+    case = take_in(house, tmp_path / "ct").cases[0]
+    dispose(house, case, "queried", "missing_slices")
+
+    with house.desk.reading() as session:
+        (asked,) = queries.open_queries(session, TRIAL)
+        (lacking,) = queries.incomplete_time_points(session, TRIAL)
+    assert (asked.reason, asked.asked_by) == ("missing_slices", "technologist")
+    assert "CT-GAPS" in asked.not_met
+    assert (lacking.lacking, lacking.not_accepted) == (("PT",), ("CT",))
+
+    write_study(tmp_path / "all")
+    for answered in take_in(house, tmp_path / "all").cases:
+        dispose(house, answered)
+
+    with house.desk.reading() as session:
+        assert queries.open_queries(session, TRIAL) == ()
+        assert queries.incomplete_time_points(session, TRIAL) == ()

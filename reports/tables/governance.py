@@ -128,9 +128,13 @@ def waivers(book: Book, quote: Quote, trial: str) -> Table:
 
 
 def criteria(book: Book, quote: Quote, trial: str) -> Table:
-    """A6b: the criteria as judged at each request, and at each opening."""
+    """A6b: the criteria as judged when a gate opened or resumed; of a gate that never opened, at its last request."""
+    opened = {line.get("gate") for line in of_trial(book, trial, "gate.opened")}
+    last = {line.get("gate"): line.seq for line in of_trial(book, trial, "gate.requested")}
     rows = []
     for line in of_trial(book, trial, "gate.requested", "gate.opened", "gate.resumed"):
+        if line.action == "gate.requested" and (line.get("gate") in opened or last[line.get("gate")] != line.seq):
+            continue
         for n, criterion in enumerate(line.get("criteria", [])):
             at = f"fields.criteria.{n}"
             rows.append(Row(f"gate {line.get('gate')}, {GATE_WORDS[line.action]}, {criterion['id']}", (
@@ -145,4 +149,5 @@ def criteria(book: Book, quote: Quote, trial: str) -> Table:
             Column("found", "Found"), Column("limit", "Limit"), Column("state", "State", "number"),
             Column("entries", "Rests on entries")),
         tuple(rows), clause="16.1.8",
+        note="As judged at the opening; of a gate that never opened, at its last request.",
     )

@@ -6,6 +6,7 @@ series UID per series) is written into copies; pixels and geometry are theirs. A
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -59,7 +60,8 @@ from models_registry.images import ArrivalImages
 from models_registry.queries import runs_of
 
 SARCOMA, SCLEROSIS, SITE = "DEMO-302", "DEMO-303", "201"
-SUBJECTS = ("STS_003", "STS_008", "STS_025", "STS_041", "STS_047")
+# Coded subject, and its folder in the set.
+SUBJECTS = {f"STS-{number}": f"STS_{number}" for number in ("003", "008", "025", "041", "047")}
 CREDITS = (
     "Sarcoma studies: Soft-tissue-Sarcoma, The Cancer Imaging Archive (Vallieres et al. 2015, "
     "10.7937/K9/TCIA.2015.7GO2GSKS), processed by the IBSI (A. Zwanenburg), CC BY 3.0. MR pair: Lesjak et al., "
@@ -148,7 +150,9 @@ def _export(source: Path, target: Path, trial: str, subject: str, time_point: st
 
 def _take_in(stage: Stage, folder: Path, trial: str) -> None:
     account = intake_folder(stage.desk, actor("data-manager"), IntakeFolder(folder, trial))
-    stage.say(f"   {folder.name}: {account.count('accepted')} accepted, {account.count('refused')} refused")
+    why = ", ".join(sorted({one.code for one in account.outcomes if one.outcome == "refused"}))
+    refused = f", {account.count('refused')} refused ({why})" if why else ""
+    stage.say(f"   {folder.name}: {account.count('accepted')} accepted{refused}")
 
 
 def _dispose(stage: Stage, trial: str) -> None:
@@ -166,6 +170,17 @@ def _dispose(stage: Stage, trial: str) -> None:
         stage.say(f"   {case.subject}, {case.time_point}, {case.modality}: {disposition}{f' ({said})' if said else ''}")
         command = DisposeCase(trial, case.case_id, disposition, reason)
         stage.signed(dispose_case(stage.desk, actor("technologist"), command))
+
+
+def _answer(stage: Stage, trial: str) -> None:
+    """The technologist takes the sites' answers: what was removed is gone, SUV in g/ml needs no scaling."""
+    with stage.desk.reading() as session:
+        queried = [(case, row) for case, row in cases_of(session, trial) if row.disposition == "queried"]
+    for case, row in queried:
+        broken = {rule.when_broken for rule in case.rules if rule.outcome == "not_met"}
+        if "reject" not in broken and row.held is None:
+            command = DisposeCase(trial, case.case_id, "accepted", "answered_by_site")
+            stage.signed(dispose_case(stage.desk, actor("technologist"), command))
 
 
 def contour_of(folder: Path) -> Contour:
@@ -210,14 +225,15 @@ def _sarcoma(stage: Stage, folder: Path) -> None:
     with stage.scene("Real data: five sarcoma subjects, baseline only"):
         _set_up(stage, SARCOMA, title, _charter(SARCOMA, title, change), ("CT", "PT"))
         contours = {}
-        for subject in SUBJECTS:
-            contours[subject] = contour_of(folder / subject)
+        for subject, name in SUBJECTS.items():
+            contours[subject] = contour_of(folder / name)
             target = stage.folder / "deliveries" / subject
-            scanned = _export(folder / subject / "CT", target / "CT", SARCOMA, subject, "BL", one_series=False)
-            _export(folder / subject / "PET", target / "PT", SARCOMA, subject, "BL", one_series=False)
+            scanned = _export(folder / name / "CT", target / "CT", SARCOMA, subject, "BL", one_series=False)
+            _export(folder / name / "PET", target / "PT", SARCOMA, subject, "BL", one_series=False)
             _enrol(stage, SARCOMA, subject, scanned)
             _take_in(stage, target, SARCOMA)
         _dispose(stage, SARCOMA)
+        _answer(stage, SARCOMA)
         with stage.desk.reading() as session:
             ready = [one for one in SUBJECTS if len(accepted_series(session, SARCOMA, one, "BL")) == 2]
         stage.must(bool(ready), "a real study passes quality control")
@@ -289,7 +305,7 @@ def _sclerosis(stage: Stage, folder: Path) -> None:
 
     def change(text: dict[str, Any]) -> None:
         first = text["schedule"][0] | {"modalities": ["MR"]}
-        second = first | {"id": "FU", "label": "Follow-up", "day": 196, "window_before": 14, "window_after": 14,
+        second = copy.deepcopy(first) | {"id": "FU", "label": "Follow-up", "day": 196, "window_before": 14, "window_after": 14,
                           "event": "follow_up"}
         text["schedule"] = [first, second]
         text["acquisition"] = [{"modality": "MR", "rules": [{

@@ -305,8 +305,9 @@ def _sclerosis(stage: Stage, folder: Path) -> None:
 
     def change(text: dict[str, Any]) -> None:
         first = text["schedule"][0] | {"modalities": ["MR"]}
-        second = copy.deepcopy(first) | {"id": "FU", "label": "Follow-up", "day": 196, "window_before": 14, "window_after": 14,
-                          "event": "follow_up"}
+        second = copy.deepcopy(first) | {
+            "id": "FU", "label": "Follow-up", "day": 196, "window_before": 14, "window_after": 14, "event": "follow_up",
+        }
         text["schedule"] = [first, second]
         text["acquisition"] = [{"modality": "MR", "rules": [{
             "id": "MR-DISTANCE", "measure": "slice_distance_mm", "operator": "<=", "value": "3.5", "unit": "mm",

@@ -1,17 +1,21 @@
 """Importing this module declares every word, fold and effect of all floors."""
 
-from __future__ import annotations
+import audit.vocabulary
+import core.access.projections
+import core.arrival.projections
+import core.cohort.projections
+import core.gates.effects
+import core.gates.projections
+import core.persons
+import core.reads.effects
+import core.reads.projections
+import core.trials.projections
+import models_registry.effects
+import models_registry.projections
+import reports.effects
+import reports.projections
+import sops.projections
+import validation.effects
+import validation.projections
 
-import importlib
-import importlib.util
-
-ROOMS = (
-    "core.access", "core.trials", "core.arrival", "core.reads", "core.cohort", "core.gates",
-    "models_registry", "validation", "sops", "reports",
-)
-importlib.import_module("audit.vocabulary")
-importlib.import_module("core.persons")
-for _room in ROOMS:
-    for _part in ("projections", "effects"):
-        if importlib.util.find_spec(_room) and importlib.util.find_spec(f"{_room}.{_part}"):
-            importlib.import_module(f"{_room}.{_part}")
+__all__ = ["audit", "core", "models_registry", "reports", "sops", "validation"]

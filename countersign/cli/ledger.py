@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from countersign.cli import outside
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ NAME = "ledger"
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None,
                   help="The record: who did what to what, when and why, and the proof of it.")
 APPS = {"ledger": app}
+outside.register(app)
 COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
            "sentence", "evidence", "leaf")
 # The console belongs to whoever holds the machine; the record says so instead of naming a person unproven.

@@ -14,6 +14,9 @@ from reports.quoting import Quote
 from reports.tables import agreement, governance, images, models, people, reads, statement, subjects
 
 KIND = "csr_appendix"
+# Before the first release in use there is one edition. From then on a change of tables or rules is the next one, and
+# the number it replaces joins EARLIER: such papers are checked cell by cell, but not built again.
+EDITION, EARLIER = "1", frozenset[str]()
 PARTS = (("prepared", "Prepared and complete", "trial_lead"), ("approved", "Approved for issue", "qa_auditor"))
 
 
@@ -84,7 +87,7 @@ def _cover(book: Book, trial: str, release: str, created: Line) -> Cover:
         title="Imaging results by reader and time point",
         subtitle=f"Imaging appendix (16.2.6) to the clinical study report of {trial}, {created.get('title')}.",
         status="final" if final else "interim, draft", evidence_class=evidence_class, range=book.range,
-        facts=tuple(facts), release=release,
+        facts=tuple(facts), release=release, edition=EDITION,
     )
 
 

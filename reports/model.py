@@ -134,6 +134,8 @@ class Cover:
     range: Range
     facts: tuple[tuple[str, str], ...] = ()
     release: str = ""
+    # Which tables this kind of paper has and how they are filled; a change of either is a new edition.
+    edition: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ def content(paper: Paper) -> dict[str, Any]:
         "cover": {
             "trial": cover.trial, "document": cover.document, "version": cover.version, "title": cover.title,
             "subtitle": cover.subtitle, "status": cover.status, "evidence_class": cover.evidence_class,
-            "release": cover.release,
+            "release": cover.release, "edition": cover.edition,
             "facts": [{"name": name, "value": value} for name, value in cover.facts],
             "range": {
                 "origin": cover.range.origin, "size": cover.range.size, "root": cover.range.root,

@@ -459,3 +459,14 @@ def test_approval_issues_the_paper_by_itself(ready: HouseUnderTest) -> None:
     assert ready.words().count("report.issued") == 1
     usecases.issue_report(ready.desk, TRIAL, drawn.content_digest)
     assert ready.words().count("report.issued") == 1
+
+
+@req("RPT-02")
+def test_a_paper_of_another_edition_is_said_to_be_one(issued: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later release checks each cell of an earlier edition; that no row is missing it can then not say."""
+    monkeypatch.setattr(csr_appendix, "EDITION", "2")
+    assert [finding.where for finding in check_pdf(issued).findings] == ["edition of the paper"]
+    monkeypatch.setattr(csr_appendix, "EARLIER", frozenset({"1"}))
+    check = check_pdf(issued)
+    assert check.ok
+    assert check.steps[6].startswith("not done: edition 1")

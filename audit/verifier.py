@@ -49,7 +49,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -598,6 +598,15 @@ def _digest(algorithm: Der, data: bytes) -> tuple[hashes.HashAlgorithm, bytes]:
 
 def time_stamped(token: bytes, message: bytes, roots: list[x509.Certificate]) -> datetime:
     """The time at which an authority under one of `roots` saw `message`; ValueError says why the token proves none."""
+    try:
+        return _time_stamped(token, message, roots)
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001  hostile bytes may raise anything in a parser; all of it means the same
+        raise ValueError(f"is damaged ({type(error).__name__})") from error
+
+
+def _time_stamped(token: bytes, message: bytes, roots: list[x509.Certificate]) -> datetime:
     response = _inside(der_items(token)[0], 0x30)
     if len(response) == 2 and response[0][0] == 0x30 and _inside(response[0], 0x30)[0][1] not in (b"\x00", b"\x01"):
         raise ValueError("is the authority's refusal")
@@ -653,8 +662,8 @@ def _signer_of(signer_info: list[Der], info: bytes, certificates: list[x509.Cert
 def _signed_with(
     certificate: x509.Certificate, signature: bytes, message: bytes, kind: hashes.HashAlgorithm
 ) -> bool:
-    key = certificate.public_key()
     try:
+        key = certificate.public_key()
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, message, padding.PKCS1v15(), kind)
         elif isinstance(key, ec.EllipticCurvePublicKey):
@@ -663,7 +672,7 @@ def _signed_with(
             key.verify(signature, message)
         else:
             return False
-    except InvalidSignature:
+    except (InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
@@ -688,7 +697,7 @@ def _check_chain(
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -90,4 +90,4 @@ class ClockUntrusted(CountersignError):
     """The clock went back or leapt ahead (RECORD 2); appending is closed until an operator confirms."""
 
     code, http_status = "clock-untrusted", 503
-    next_step = "Set the clock right, then confirm it with `countersign doctor --confirm-clock`."
+    next_step = "Set the clock right, then confirm it with `countersign doctor --confirm-clock REASON --as USER`."

@@ -17,11 +17,11 @@ from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
 from audit.signatures import MEANINGS, Proof, Signature, Signer
 from audit.vocabulary.access import PersonLockedOut
-from audit.vocabulary.ledger import ActionRefused
+from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import fields_of, word_of
 from core import outbox, projection
-from core.clock import Clock, in_words
-from core.errors import NotAuthenticated, RecordDamaged, Refused, Stale
+from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
+from core.errors import ClockUntrusted, NotAuthenticated, RecordDamaged, Refused, Stale
 from core.ids import uuid7
 from core.objects import VIEW, ObjectStore
 from core.persons import active_kids, person_named
@@ -117,6 +117,7 @@ class Work:
     on_behalf_of: str | None = None
     entries: list[Entry] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    clock_confirmed: bool = False
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
@@ -134,7 +135,9 @@ class Work:
         return self.append([SignedBody(body, signature.kid, base64_text(signature.sig))])[0]
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
-        """Append signed bodies, fold them and write their outbox rows."""
+        """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
+        if not self.entries and not self.clock_confirmed:
+            self.desk.check_clock(self.session)
         given, made = ledger.append(self.session, signed, now=self.desk.clock.now)
         self.entries.extend(given)
         for entry in made:
@@ -281,6 +284,27 @@ class Desk:
         )
         if not same:
             raise Stale("What was shown has changed since the page was opened.")
+
+    def check_clock(self, session: Connection) -> None:
+        """Refuse to append while the clock lies more than two seconds before the newest entry's own time."""
+        behind = self._behind(session)
+        if behind > BACK_LIMIT_US:
+            raise ClockUntrusted(f"The clock is {behind / 1e6:.0f} s behind the newest entry.")
+
+    def _behind(self, session: Connection) -> int:
+        size, _ = store.head(session)
+        newest = store.entry_at(session, size - 1) if size else None
+        return from_words(newest.body["at"]) - self.clock.now() if newest else 0
+
+    def confirm_clock(self, operator: Actor, under: Decision, because: str) -> Receipt:
+        """An operator vouches for the clock as it stands; `clock.stepped` is the first entry after it (RECORD 2)."""
+        self.clock.confirm()
+        with self.writing() as session:
+            work = Work(self, session, HOUSE, on_behalf_of=operator.user, clock_confirmed=True)
+            event = ClockStepped(microseconds=-self._behind(session), because=because)
+            work.record(event, under=Decision(under.allowed, under.rule, under.because, "service"))
+            work.finish()
+        return work.receipts[0]
 
     def record_refusal(self, person: str, asked: str, refusal: Refused) -> None:
         """`action.refused`, in a transaction of its own, once per actor, rule and minute."""

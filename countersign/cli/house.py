@@ -14,11 +14,25 @@ APPS = {"doctor": doctor_app, "work": work_app, "backup": backup_app}
 
 @doctor_app.callback(invoke_without_command=True)
 @told
-def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    confirm_clock: Annotated[str, typer.Option(help="Vouch for the clock as it stands; say why.")] = "",
+    person: Annotated[str, typer.Option("--as", help="Who vouches for the clock (user id).")] = "",
+) -> None:
     """Say in words what is wrong or missing, and what to do. Ends with 2 where the record disagrees."""
     from countersign.doctor import examine
 
     opened = house(home)
+    if confirm_clock:
+        from core.access.queries import standing
+        from core.policy.decide import permit
+        from core.policy.state import Actor
+
+        with opened.desk.reading() as session:
+            under = permit(Actor(person), "clock.confirm", standing(session, Actor(person), None, "clock.confirm"))
+        receipt = opened.desk.confirm_clock(Actor(person), under, confirm_clock)
+        typer.echo(f"The clock is confirmed: entry {receipt.seq}.")
     findings = examine(opened)
     lines = [f"{'ok ' if one.fine else 'ATTENTION'}  {one.what}" + ("" if one.fine else f"\n    → {one.remedy}")
              for one in findings]

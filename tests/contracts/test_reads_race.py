@@ -18,6 +18,7 @@ from core.policy.state import Actor
 from core.reads import queries, usecases
 from core.reads.locking import LockAnswer, seal_read
 from tests.builders.reads import BOTH, SUBJECT, TRIAL, a_live_trial, assign, baseline_answer, begin, qualify
+from tests.clocks import START_US, SetClock
 from tests.house import HouseUnderTest, a_house
 from tests.req import req
 
@@ -35,11 +36,15 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HouseUnder
         yield made
 
 
+# The houses under test keep a set time; another process goes on a little after what they have recorded.
+LATER_US = START_US + 600_000_000
+
+
 def _opened(home: str, url: str) -> Any:
     from countersign.house import open_house
 
     os.environ["COUNTERSIGN_DATABASE_URL"] = url
-    return open_house(Path(home))
+    return open_house(Path(home), clock=SetClock(LATER_US))
 
 
 def _assign(home: str, url: str, lead: str, reader: str, proof: Proof, start: Any, out: str) -> None:

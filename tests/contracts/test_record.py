@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError
 from audit import store
 from audit.vocabulary.access import RoleGranted
 from core import outbox
-from core.errors import NotAuthenticated, Refused, Stale
+from core.errors import ClockUntrusted, NotAuthenticated, Refused, Stale
 from core.policy.state import Actor, Decision
 from core.work import Draft, Occasion, Proof, View
+from tests.clocks import START_US, SetClock
 from tests.house import PASSWORD, HouseUnderTest, a_house
 from tests.req import req
 
@@ -209,7 +210,7 @@ def _append_many(home: str, url: str, count: int, start: Any) -> None:
     from countersign.house import open_house
 
     os.environ["COUNTERSIGN_DATABASE_URL"] = url
-    house = open_house(Path(home))
+    house = open_house(Path(home), clock=SetClock(START_US + 600_000_000))
     start.wait()
     for number in range(count):
         with house.desk.open(Actor.of_service("house")) as work:
@@ -232,8 +233,7 @@ def test_two_processes_append_without_gap_or_fork(house: HouseUnderTest) -> None
 
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert house.words().count("clock.stepped") == 50
-    # The clock under test lags behind the processes' clock; catch up so that the house can go on.
-    house.clock.advance(days=3650)
+    house.clock.advance(minutes=11)
 
 
 @req("REC-01")
@@ -337,3 +337,20 @@ def test_a_changed_schema_is_named(house: HouseUnderTest) -> None:
 
     with house.desk.reading() as session:
         assert any("entry_no" in line for line in deviations(session))
+
+
+@req("OPS-03")
+def test_a_clock_that_went_back_stops_appending_until_an_operator_confirms(house: HouseUnderTest) -> None:
+    """More than two seconds behind the newest entry: refused, nothing half-written; `clock.stepped` is then first."""
+    owner = house.person("qa-1", "qa_auditor")
+    before = len(house.words())
+    house.clock.at_us -= 3_000_000
+
+    with pytest.raises(ClockUntrusted, match="behind"):
+        house.grant("qa-1", "reader", trial="T1")
+    assert len(house.words()) == before
+
+    house.desk.confirm_clock(owner, YES, "time server was wrong")
+    house.grant("qa-1", "reader", trial="T1")
+
+    assert house.words()[before:] == ["clock.stepped", "role.granted"]

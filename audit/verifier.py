@@ -602,7 +602,7 @@ def time_stamped(token: bytes, message: bytes, roots: list[x509.Certificate]) ->
         return _time_stamped(token, message, roots)
     except ValueError:
         raise
-    except Exception as error:  # noqa: BLE001  hostile bytes may raise anything in a parser; all of it means the same
+    except Exception as error:  # hostile bytes may raise anything in a parser; all of it means the same
         raise ValueError(f"is damaged ({type(error).__name__})") from error
 
 

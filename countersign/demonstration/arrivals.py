@@ -15,18 +15,24 @@ from countersign.demonstration.lives import LIVES, Life
 from countersign.demonstration.stage import Stage
 from countersign.demonstration.trial import TRIAL
 
+DEMONSTRATED_SEEDS = 90_000
 SENDER, TECHNOLOGIST = "data-manager", "technologist"
 DEFECTS_TO_SHOW = {
     # time point of a subject -> what is wrong with its first delivery
     ("101-002", "W08"): ("wrong_spacing",),
     ("102-002", "W08"): ("wrong_spacing",),
     ("101-001", "W16"): ("missing_slice",),
+    ("102-001", "W16"): ("wrong_modality",),
+    # Names in private, nested and free-text elements: removed on arrival, and asked about.
+    ("103-001", "W16"): ("name_private", "name_nested", "name_free_text"),
 }
+COMES_AGAIN = {"wrong_spacing", "missing_slice", "wrong_modality"}
 
 
 def scan(stage: Stage, life: Life, time_point: str, *, defects: tuple[str, ...] = (), again: str = "") -> Path:
     """The study of a subject as its site would export it; truth is known, the header is realistic."""
-    seed = sum(ord(sign) for sign in life.subject)
+    # Seeds of the demonstration lie apart from those of training, tuning and the sealed set.
+    seed = DEMONSTRATED_SEEDS + sum(ord(sign) for sign in life.subject)
     volume = make_volume(SCANNERS[life.scanner], life.at(time_point), seed=seed)
     header = StudyHeader(
         protocol=TRIAL, site=life.site, subject=life.subject, time_point=time_point,
@@ -50,9 +56,11 @@ def dispose_all(stage: Stage) -> Counter[str]:
     counts: Counter[str] = Counter()
     with stage.desk.reading() as session:
         waiting = cases_of(session, TRIAL, undisposed=True)
+    with_ct = {case.study for case, _ in waiting if case.modality == "CT"}
     barred = {
         case.study for case, _ in waiting
-        if any(rule.outcome == "not_met" and rule.when_broken == "reject" for rule in case.rules)
+        if case.study not in with_ct
+        or any(rule.outcome == "not_met" and rule.when_broken == "reject" for rule in case.rules)
     }
     for case, row in waiting:
         broken = {rule.when_broken for rule in case.rules if rule.outcome == "not_met"}
@@ -109,7 +117,9 @@ def receive(stage: Stage) -> None:
                     defects = DEFECTS_TO_SHOW.get((life.subject, time_point), ())
                     send(stage, scan(stage, life, time_point, defects=defects))
         dispose_all(stage)
-        for subject, time_point in DEFECTS_TO_SHOW:
+        for (subject, time_point), defects in DEFECTS_TO_SHOW.items():
+            if not COMES_AGAIN.intersection(defects):
+                continue
             send(stage, scan(stage, _life(subject), time_point, again="-again"))
         dispose_all(stage)
         answer_queries(stage)

@@ -19,6 +19,7 @@ from countersign.demonstration import (
     reads,
     real,
     screening,
+    strays,
     trial,
     validation,
 )
@@ -51,6 +52,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         validation.qualify_model(stage, str(stage.notes["lock"]), use=4, endpoint=None, data=data)
         gates.phase_1(stage)
         arrivals.receive(stage)
+        strays.arrive(stage)
         gates.phase_2(stage)
         screening.screen(stage)
         gates.phase_3(stage)

@@ -95,7 +95,7 @@ def _next_steps(stage: Stage, home: Path, appendix: Path, login: str) -> str:
         f"  countersign verify {appendix} --trust {trust}",
         f"  countersign verify {stage.folder / papers.BUNDLE} --trust {trust}",
         f"  countersign verify {stage.folder / papers.TAMPERED}        (has to be refused)",
-        f"  countersign gate status --trial {trial.TRIAL} {at}",
+        f"  countersign gate status {trial.TRIAL} {at}",
         f"  countersign model show {stage.notes['lock']} {at}",
         f"  countersign serve {at}        (log in as {founding.QA}, password {login})",
         f"Passwords and code tokens of the demonstration's people: {stage.pockets.path}",

@@ -30,7 +30,7 @@ golden: ## write the golden files anew; review the difference as code
 
 demo: ## install, then a whole trial in a fresh home, to the signed appendix  (ARGS="--data DIR --home DIR")
 	@python3 install.py
-	$(CS) demo $(ARGS)
+	$(CS) demo --fresh $(ARGS)
 
 serve: ## the pages and the API on this machine
 	@python3 install.py

@@ -126,14 +126,14 @@ def _enrol(stage: Stage, trial: str, subject: str, scanned: date) -> None:
 
 
 def _export(source: Path, target: Path, trial: str, subject: str, time_point: str, *, one_series: bool) -> date:
-    """Copies as a site's export would send them; returns the day of the study."""
+    """Copies as a site's export would send them; returns the day of acquisition."""
     target.mkdir(parents=True)
     day = ""
     for number, path in enumerate(sorted(path for path in source.rglob("*") if path.is_file())):
         dataset = read_object(path)
         if dataset.Modality == "RTSTRUCT":
             continue
-        day = str(dataset.StudyDate)
+        day = str(dataset.get("AcquisitionDate") or dataset.get("SeriesDate") or dataset.StudyDate)
         dataset.ClinicalTrialProtocolID, dataset.ClinicalTrialSiteID = trial, SITE
         dataset.ClinicalTrialSubjectID, dataset.ClinicalTrialTimePointID = subject, time_point
         dataset.PatientID, dataset.PatientName = subject, f"{subject}^"

@@ -23,7 +23,6 @@ from validation.projections import (
     signatures,
     steps,
     test_sets,
-    verdicts,
 )
 from validation.rules import next_signature
 
@@ -224,15 +223,6 @@ def counting_steps(session: Connection) -> list[tuple[str, str, list[str]]]:
         .join(runs, runs.c.run == steps.c.run).where(runs.c.state == "concluded").order_by(steps.c.entry)
     )
     return [(f"{row.run}/{row.step}", row.verdict, json.loads(row.requirements)) for row in rows]
-
-
-def verdicts_of(session: Connection, lock: str) -> list[RowMapping]:
-    """Verdicts by stratum and measure of every concluded run of a lock, with whether the run still counts."""
-    return list(session.execute(
-        select(verdicts, runs.c.kind, runs.c.use, runs.c.endpoint, runs.c.state, runs.c.protocol_seq)
-        .join(runs, runs.c.run == verdicts.c.run).where(verdicts.c.lock == lock)
-        .order_by(verdicts.c.entry, verdicts.c.stratum, verdicts.c.measure)
-    ).mappings())
 
 
 def deviation_lines(session: Connection, *, trial: str | None = None) -> list[RowMapping]:

@@ -232,29 +232,6 @@ def refusals_of(session: Connection, trial: str, kind: str | None = None) -> tup
     return tuple(RefusalRow(**row._mapping) for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeRow:
-    """The account of one delivery."""
-
-    intake: str
-    trial: str
-    sent_by: str
-    files: int
-    accepted: int
-    duplicates: int
-    conflicting: int
-    refused: int
-    at: str
-    entry: int
-
-
-def intakes_of(session: Connection, trial: str) -> tuple[IntakeRow, ...]:
-    """Deliveries to a trial, in order."""
-    table = tables.intakes
-    rows = session.execute(select(table).where(table.c.trial == trial).order_by(table.c.entry))
-    return tuple(IntakeRow(**row._mapping) for row in rows)
-
-
 def completed_time_points(session: Connection, trial: str) -> frozenset[tuple[str, str]]:
     """(subject, time point) whose expected modalities have all been received."""
     table = tables.completed

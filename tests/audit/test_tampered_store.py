@@ -109,7 +109,10 @@ CHANGES = {
     "two entries exchanged": ("UPDATE entry SET data = (SELECT e.data FROM entry e WHERE e.seq = 41 - entry.seq) "
                               "WHERE seq IN (20, 21)", 20),
     "the newest entry cut off": ("DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)", None),
-    "a note's bytes": (f"UPDATE checkpoint SET note = replace(note, 'A', 'B') WHERE {NEWEST}", ...),
+    # A character amid the signature: its last one carries spare bits, and a given letter need not occur at all.
+    "a note's bytes": ("UPDATE checkpoint SET note = substr(note, 1, length(note) - 21) || "
+                       "CASE substr(note, length(note) - 20, 1) WHEN 'A' THEN 'B' ELSE 'A' END || "
+                       f"substr(note, length(note) - 19) WHERE {NEWEST}", ...),
     "a note's root column": (f"UPDATE checkpoint SET root = zeroblob(32) WHERE {NEWEST}", ...),
     "two notes exchanged": ("UPDATE checkpoint SET note = (SELECT note FROM checkpoint c WHERE c.size <> "
                             f"checkpoint.size ORDER BY c.size LIMIT 1) WHERE {NEWEST}", ...),

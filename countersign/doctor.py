@@ -37,7 +37,8 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
 
     return [
-        *_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house), *people_findings(house),
+        *_record(house), *_protections(house), *_keys(house), *_seals(house), *_work(house), *_disk(house),
+        *people_findings(house),
     ]
 
 
@@ -103,6 +104,24 @@ def _keys(house: House) -> Iterator[Finding]:
         else f"{len(open_files)} key files can be read by others.",
         fine=not open_files, remedy=f"chmod -R go= {folder}",
     )
+
+
+def _seals(house: House) -> Iterator[Finding]:
+    found = house.signer.state_of_seals()
+    if found.recovery_key is None:
+        yield Finding(
+            "No recovery key of the seals is in force: nothing can be sealed.", fine=False,
+            remedy="Owner and QA make one: countersign seals renew --as OWNER, then --as QA.",
+        )
+        return
+    yield Finding(
+        f"{found.secrets} secrets of seals, each with a copy under the recovery key" if not found.without_copy
+        else f"{found.without_copy} of {found.secrets} secrets of seals have no copy under the recovery key.",
+        fine=not found.without_copy,
+        remedy="Look whether the folder of copies is there (`countersign seals state`); then renew the recovery key.",
+    )
+    if not house.settings.seal_backup:
+        yield Finding("Copies of seal secrets lie on the same disk as the signer; `seal_backup` may name another one")
 
 
 def _work(house: House) -> Iterator[Finding]:

@@ -70,7 +70,9 @@ def open_house(home: Path, *, clock: Clock | None = None) -> House:
 def _wire(settings: Settings, clock: Clock) -> House:
     engine = database.connect(settings.database_url)
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
-    signer = LocalSigner(settings.home / "signer", engine, settings.origin, clock, cost)
+    signer = LocalSigner(
+        settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder
+    )
     objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
     return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
 

@@ -23,6 +23,12 @@ class Settings:
     password_memory_kib: int = 65_536
     password_passes: int = 3
     password_lanes: int = 4
+    seal_backup: str | None = None
+
+    @property
+    def seal_backup_folder(self) -> Path:
+        """Where copies of seal secrets go: beside the signer, unless `seal_backup` names a folder on another disk."""
+        return Path(self.seal_backup) if self.seal_backup else self.home / "seal-backup"
 
     @property
     def config_file(self) -> Path:
@@ -46,7 +52,7 @@ def read_settings(home: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         step = "Correct the file; nothing was changed."
         raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
-    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes"}
+    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup"}
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
     if not isinstance(given.get("origin"), str):
@@ -61,6 +67,8 @@ def write_settings(settings: Settings) -> None:
     lines = [f'origin = "{settings.origin}"']
     if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
         lines.append(f'database_url = "{settings.database_url}"')
+    if settings.seal_backup:
+        lines.append(f'seal_backup = "{settings.seal_backup}"')
     for name in ("password_memory_kib", "password_passes", "password_lanes"):
         lines.append(f"{name} = {getattr(settings, name)}")
     settings.home.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ import core.gates.projections
 import core.persons
 import core.reads.effects
 import core.reads.projections
+import core.reads.seal_effects
+import core.reads.seal_projections
 import core.trials.projections
 import models_registry.effects
 import models_registry.projections

@@ -11,6 +11,7 @@ from audit.vocabulary.models import InputSeries, RunRequested
 from core.errors import UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
+from core.reads.ai_reads import begin_ai_read
 from core.work import Desk, Receipt
 from models_registry import queries
 from models_registry.inputs import Point, request_digest, seed_text
@@ -74,6 +75,8 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
                 input_sha256=request_digest(series, command.seed_mm),
                 endpoint=command.endpoint, gate=standing.gate,
             ), under=decision, trial=command.trial)
+            if (command.use, standing.name) == ("primary", "gated"):
+                begin_ai_read(work, command.trial, command.subject, command.time_point)
     return work.receipts
 
 

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from core.errors import CountersignError, RecordDamaged
+from audit.vocabulary.models import RunOpened
+from core.errors import CountersignError, RecordDamaged, UnusableInput
+from core.objects import DICOM
+from core.policy.decide import permit
 from core.quantities import rounded
-from core.reads.ai_reads import seal_ai_read
+from core.reads.ai_reads import seal_ai_read, withdraw_ai_read
 from core.reads.locking import LockAnswer
 from core.reads.queries import current_tasks
 from core.reads.rules import is_baseline
+from core.reads.seal_queries import key_of_opened, seal_of
+from core.reads.sealing import disclose
 from core.reads.state import AI_SLOT, SHADOW_SLOT
 from core.trials.charter import Charter
 from core.trials.queries import charter_of
 from core.work import Desk
 from models_registry.inputs import Given
+from models_registry.loading import INFERENCE
 from models_registry.pipeline import Answer
-from models_registry.queries import RunRow, runs_of
+from models_registry.queries import RunRow, run_facts, run_of, runs_of
+from models_registry.results import unpacked
 
 # The measure that an endpoint's unit asks for, and how the run's unit becomes it.
 MEASURES = {"mm": ("long_axis", Decimal(1)), "ml": ("volume", Decimal(1000))}
@@ -27,6 +34,74 @@ MEASURES = {"mm": ("long_axis", Decimal(1)), "ml": ("volume", Decimal(1000))}
 def is_blinded(row: RunRow) -> bool:
     """A gated run for a primary endpoint, or one in shadow, which opens with the others and is shown to nobody."""
     return row.use == "primary" and row.standing in ("gated", "shadow")
+
+
+def slot_of(row: RunRow) -> str:
+    """The slot in which a blinded run's read stands."""
+    return SHADOW_SLOT if row.standing == "shadow" else AI_SLOT
+
+
+def seal_for(desk: Desk, row: RunRow) -> str | None:
+    """Commitment of the seal that a blinded run's values went into; None for a run that is no part of one."""
+    if not is_blinded(row):
+        return None
+    with desk.reading() as session:
+        found = seal_of(session, row.trial, row.subject, row.time_point, slot_of(row))
+    if found is None:
+        raise UnusableInput(f"The read of {row.subject}, {row.time_point} was not sealed.")
+    return found[1]
+
+
+def open_results(desk: Desk, trial: str, subject: str, time_point: str) -> int:
+    """Record masks and reports of the blinded runs of a time point whose seal is open. Returns how many were new.
+
+    Called when the seal opens and when a run ends, whichever is later; the same result is recorded once.
+    """
+    opened = 0
+    with desk.reading() as session:
+        waiting = [
+            row for row in runs_of(session, trial=trial, subject=subject, use="primary", state="finished")
+            if row.time_point == time_point and is_blinded(row) and row.result is not None and row.report is None
+        ]
+        keys: list[tuple[RunRow, str, str, str]] = []
+        for row in waiting:
+            seal = seal_of(session, trial, subject, time_point, slot_of(row))
+            key = key_of_opened(session, seal[0]) if seal is not None else None
+            if seal is not None and key is not None:
+                keys.append((row, *seal, key))
+    owner = f"{trial}/{subject}"
+    for row, sealed, commit, key in keys:
+        assert row.result is not None  # chosen above
+        enclosed = desk.objects.get(row.result, subject=owner)
+        segmentation, report = unpacked(disclose(key, commit, row.run, enclosed))
+        event = RunOpened(
+            run=row.run, sealed=sealed, subject=subject, time_point=time_point,
+            segmentation=desk.objects.put(segmentation, DICOM, subject=owner),
+            report=desk.objects.put(report, DICOM, subject=owner),
+        )
+        with desk.open(INFERENCE, asked="run.open") as work:
+            if run_of(work.session, row.run).report is not None:
+                continue
+            under = permit(INFERENCE, "run.open", run_facts(
+                work.session, INFERENCE, "run.open", trial, relations=frozenset(), endpoint=row.endpoint,
+                subject=subject))
+            work.record(event, under=under, trial=trial)
+            opened += 1
+    return opened
+
+
+def withdraw_where_over(desk: Desk, trial: str, subject: str, time_point: str) -> bool:
+    """Withdraw the AI's read of a time point that began, where every run of it has ended and none was sealed."""
+    with desk.reading() as session:
+        begun = [each for each in current_tasks(session, trial, subject, time_point)
+                 if each.slot == AI_SLOT and each.state == "begun"]
+        ended = [row for row in runs_of(session, trial=trial, subject=subject, use="primary", standing="gated")
+                 if row.time_point == time_point]
+    if not begun or any(row.state == "requested" for row in ended):
+        return False
+    causes = ", ".join(sorted({row.cause or row.state for row in ended}))
+    withdraw_ai_read(desk, begun[-1].assignment, f"no run of it could be sealed: {causes}")
+    return True
 
 
 def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> dict[str, str]:
@@ -49,7 +124,7 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
                 run.lesion for run in runs_of(session, trial=trial, subject=subject, use="primary", standing=standing)
                 if is_baseline(charter, run.time_point)
             ))
-        if any(one.slot == (SHADOW_SLOT if shadow else AI_SLOT) for one in begun):
+        if any(one.slot == (SHADOW_SLOT if shadow else AI_SLOT) and one.locked for one in begun):
             continue
         stated = answer_of(charter, time_point, lesions, at_baseline)
         try:

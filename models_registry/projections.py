@@ -13,6 +13,7 @@ from audit.vocabulary.models import (
     ModelRetired,
     RunFailed,
     RunFinished,
+    RunOpened,
     RunRequested,
     RunUndecided,
 )
@@ -167,6 +168,13 @@ def remember_result(session: Connection, entry: Recorded, event: RunFinished) ->
         segmentation=reference(event.segmentation) if event.segmentation else None,
         report=reference(event.report) if event.report else None,
         result=reference(event.result) if event.result else None))
+
+
+@projects(RunOpened)
+def remember_opened_result(session: Connection, entry: Recorded, event: RunOpened) -> None:
+    """What a blinded run left, since its seal is open."""
+    session.execute(update(runs).where(runs.c.run == event.run).values(
+        segmentation=reference(event.segmentation), report=reference(event.report)))
 
 
 @projects(RunUndecided)

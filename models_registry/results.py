@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,9 +17,10 @@ from core.clock import as_datetime
 from core.dicom.result import Algorithm, Instance, as_bytes
 from core.dicom.segmentation import Segment, make_segmentation
 from core.dicom.structured_report import LesionResult, Measured, TimePoint, make_ai_report
-from core.errors import UnusableInput
+from core.errors import RecordDamaged, UnusableInput
 from core.ids import derived_uid
 from core.objects import DICOM, JSON
+from core.reads.ports import keeper_of
 from core.reads.rules import is_baseline
 from core.trials.queries import signed_charter, time_points_of
 from core.work import Desk, release
@@ -28,6 +30,8 @@ from models_registry.queries import LockRow, RunRow
 UNITS = ("mm", "cm", "mm3", "ml")
 NAMES = ("volume", "long_axis", "short_axis")
 SEG_SERIES, SR_SERIES = 801, 802
+ENCLOSED = "application/vnd.countersign.enclosed"
+SEGMENTATION, REPORT = "segmentation.dcm", "report.dcm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,50 @@ def algorithm_of(lock: LockRow) -> Algorithm:
     )
 
 
-def write_result(desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer) -> Written:
+def write_result(
+    desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer, seal: str | None = None
+) -> Written:
     """Write the objects of a finished run, each encrypted under the subject's key.
 
-    Raises ResultUnusable where SEG or SR cannot be made, UnusableInput for a unit that no SR code fits.
+    `seal`: commitment of the blinded read that the run belongs to. Masks and report then are one object that is first
+    encrypted under the seal's key (RECORD 5), so that the subject's key is no way round the seal.
+
+    Raises UnusableInput where SEG or SR cannot be made, and for a unit that no SR code fits.
     """
     owner = f"{row.trial}/{row.subject}"
-    if row.use == "primary" and row.standing == "gated":
-        # The values went into the seal of the blinded read (blinded.py); a second copy would be a way round it.
-        return Written()
-    if row.sealed:
+    if seal is None and row.sealed:
         return Written(result=desk.objects.put(sealed_document(row, answer), JSON, subject=owner))
+    segmentation, report = _instances(desk, lock, row, ct_files, answer)
+    if seal is not None:
+        enclosed = keeper_of(desk.signer).enclose(seal, row.run, _packed(segmentation, report))
+        return Written(result=desk.objects.put(enclosed, ENCLOSED, subject=owner))
+    return Written(
+        segmentation=desk.objects.put(segmentation, DICOM, subject=owner),
+        report=desk.objects.put(report, DICOM, subject=owner),
+    )
+
+
+def _packed(segmentation: bytes, report: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(SEGMENTATION, segmentation)
+        archive.writestr(REPORT, report)
+    return packed.getvalue()
+
+
+def unpacked(data: bytes) -> tuple[bytes, bytes]:
+    """SEG and SR of a blinded run, as its seal gave them back. Raises RecordDamaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.read(SEGMENTATION), archive.read(REPORT)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise RecordDamaged("The sealed result of a run holds no masks and report.") from error
+
+
+def _instances(
+    desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer
+) -> tuple[bytes, bytes]:
+    """SEG and SR as files."""
     assert answer.mask is not None  # finished
     algorithm = algorithm_of(lock)
     made_at = as_datetime(desk.clock.now())
@@ -82,10 +119,7 @@ def write_result(desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any]
     )
     report = make_ai_report([lesion], [segmentation, *ct_files], algorithm, _time_point(desk, row),
                             instance("SR", SR_SERIES))
-    return Written(
-        segmentation=desk.objects.put(as_bytes(segmentation), DICOM, subject=owner),
-        report=desk.objects.put(as_bytes(report), DICOM, subject=owner),
-    )
+    return as_bytes(segmentation), as_bytes(report)
 
 
 def _measured(value: Value) -> Measured:

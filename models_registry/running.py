@@ -37,6 +37,8 @@ def run_waiting(desk: Desk, images: Images, lock: str | None = None, *, runner: 
         mine = [one for one in waiting if one.lock == name]
         for batch in _batches(mine):
             done += _run_batch(desk, images, name, batch, runner)
+            for point in sorted({(row.trial, row.subject, row.time_point) for row in batch if blinded.is_blinded(row)}):
+                blinded.withdraw_where_over(desk, *point)
     return done
 
 
@@ -98,6 +100,9 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
             _fail(desk, row, "seal", unsealed[row.run], took)
         else:
             _record(desk, locked, row, one, answer, took, environment)
+    for trial, subject, time_point in sorted({(row.trial, row.subject, row.time_point) for row, _ in given
+                                              if blinded.is_blinded(row)}):
+        blinded.open_results(desk, trial, subject, time_point)
     return len(rows)
 
 
@@ -126,7 +131,7 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
             found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate))
         return
     try:
-        written = write_result(desk, lock, row, given.ct_files, answer)
+        written = write_result(desk, lock, row, given.ct_files, answer, blinded.seal_for(desk, row))
     except CountersignError as error:
         _fail(desk, row, "output", error.fact, took)
         return

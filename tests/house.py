@@ -26,6 +26,7 @@ from audit.vocabulary.ledger import KeyEnrolled
 from core import outbox
 from core.access.rules import STATEMENT
 from core.policy.state import Actor, Decision
+from core.reads.seal_keys import enrol_recovery_key
 from core.work import Desk, Draft, Proof, Propose, Receipt, View
 from countersign.house import House, found_house, open_house
 from countersign.settings import Settings, sqlite_url
@@ -48,6 +49,7 @@ class HouseUnderTest:
         self.house: House = found_house(settings, clock=self.clock)
         self.secrets: dict[str, str] = {}
         self.counters: dict[str, int] = {}
+        self.shares: tuple[str, str] | None = None
         if not founding:
             self._open()
 
@@ -55,7 +57,7 @@ class HouseUnderTest:
         """A second, independent house that begins where this one stands (SQLite); quicker than founding again."""
         twin = HouseUnderTest.__new__(HouseUnderTest)
         twin.clock, twin.home = SetClock(self.clock.at_us), folder / "home"
-        twin.secrets, twin.counters = dict(self.secrets), dict(self.counters)
+        twin.secrets, twin.counters, twin.shares = dict(self.secrets), dict(self.counters), self.shares
         with self.desk.writing():
             shutil.copytree(self.home, twin.home)
         twin.house = open_house(twin.home, clock=twin.clock)
@@ -100,6 +102,7 @@ class HouseUnderTest:
         """Founded and opened by two people, in the fewest entries; tests of founding take `founding=True`."""
         self.person("owner-0")
         self.person("qa-0")
+        self.shares = enrol_recovery_key(self.desk, "owner-0", "qa-0")
         first = self._signed("owner-0", InstallationFounded(owner="owner-0", qa="qa-0"))
         self._signed("qa-0", InstallationFounded(owner="owner-0", qa="qa-0", first=first.id))
         first = self._signed("owner-0", InstallationOpened(people=2, documents=()))

@@ -173,8 +173,8 @@ class RunRequested:
 class RunFinished:
     """The inference made: input, lock, environment, output, confidence, gate state, and objects written.
 
-    Of a sealed run `values` is empty and no object is named: `result` is one encrypted object, or absent where the
-    values went into the seal of a blinded read.
+    Of a sealed run `values` is empty and no object is named: `result` is one encrypted object; of a blinded read's run
+    it is encrypted under the seal's key, and `run.opened` names what it held once the seal is open.
     """
 
     run: str
@@ -201,6 +201,22 @@ class RunFinished:
     tracking_uid: str | None = None
     endpoint: str | None = None
     gate: str | None = None
+
+
+@event(
+    "run.opened", signed_by="service", clause="RECORD 5; EMA AI 2024",
+    sentence="The masks and report of run {run} came out of the seal {sealed}",
+)
+class RunOpened:
+    """What a blinded read's run had measured on, readable since its seal opened; each object again encrypted under
+    the subject's key. `sealed` is the id of the seal's entry."""
+
+    run: str
+    sealed: str
+    subject: str
+    time_point: str
+    segmentation: ObjectRef
+    report: ObjectRef
 
 
 @event(

@@ -17,7 +17,36 @@ from core.reads.sealing import Sealed
 from core.reads.state import AI_SLOT, AI_SLOTS, SHADOW_SLOT, human_slots
 from core.trials import queries as trials
 from core.trials.charter import Charter
-from core.work import Desk, Receipt
+from core.work import Desk, Receipt, Work
+
+
+def begin_ai_read(work: Work, trial: str, subject: str, time_point: str) -> None:
+    """The AI's blinded read of a time point has begun: human reads open only once it is sealed or withdrawn.
+
+    Does nothing where it has begun before, or where the human reads are open and an AI read comes too late.
+    """
+    begun = queries.current_tasks(work.session, trial, subject, time_point)
+    if any(each.slot == AI_SLOT or each.state == "opened" for each in begun):
+        return
+    point = trials.time_point_of(work.session, trial, subject, time_point)
+    if point is not None and point.acquired_on is not None:
+        _begin(work, trials.charter_of(work.session, trial), trial, subject, time_point, AI_SLOT, point.acquired_on)
+
+
+def _begin(
+    work: Work, charter: Charter, trial: str, subject: str, time_point: str, slot: str, on: str
+) -> str:
+    primary = next(each for each in charter.endpoints if each.kind == "primary")
+    relations = ("shadow",) if slot == SHADOW_SLOT else ()
+    facts = facts_of(work.session, work.actor, "ai.seal_read", trial, *relations, endpoint=primary.id)
+    entry = work.record(
+        words.ReadBegun(
+            subject=subject, time_point=time_point, slot=slot, assigned=slot, charter_version=charter.version,
+            slots=human_slots(charter.reading.readers), on=on,
+        ),
+        under=permit(work.actor, "ai.seal_read", facts), trial=trial,
+    )  # fmt: skip
+    return str(entry.body["id"])
 
 
 def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Receipt:
@@ -33,15 +62,16 @@ def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Re
     sealed = _ai_seal(desk, inference, command, slot)
     with desk.open(inference, asked="ai.seal_read") as work:
         charter, under, on = _ai_facts(work.session, inference, command, slot)
-        begun = work.record(
-            words.ReadBegun(
-                subject=command.subject, time_point=command.time_point, slot=slot, assigned=slot,
-                charter_version=charter.version, slots=human_slots(charter.reading.readers), on=on,
-            ),
-            under=under, trial=command.trial,
-        )  # fmt: skip
-        event = words.ReadSealed(assignment=str(begun.body["id"]), commit=sealed.commit, iv=sealed.iv, ct=sealed.ct)
-        work.record(event, under=under, trial=command.trial, caused_by=str(begun.body["id"]))
+        begun = [
+            each.assignment
+            for each in queries.current_tasks(work.session, command.trial, command.subject, command.time_point)
+            if each.slot == slot
+        ]
+        assignment = begun[-1] if begun else _begin(
+            work, charter, command.trial, command.subject, command.time_point, slot, on
+        )
+        event = words.ReadSealed(assignment=assignment, commit=sealed.commit, iv=sealed.iv, ct=sealed.ct)
+        work.record(event, under=under, trial=command.trial, caused_by=assignment)
     return work.receipts[-1]
 
 
@@ -80,7 +110,7 @@ def _ai_facts(session: Connection, inference: Actor, command: LockAnswer, slot: 
     begun = queries.current_tasks(session, command.trial, command.subject, command.time_point)
     found = {
         "opened": any(each.state == "opened" for each in begun),
-        "locked": any(each.slot == slot for each in begun),
+        "locked": any(each.slot == slot and each.locked for each in begun),
         "shadow": slot == SHADOW_SLOT,
     }
     relations = [name for name, holds in found.items() if holds]
@@ -88,12 +118,18 @@ def _ai_facts(session: Connection, inference: Actor, command: LockAnswer, slot: 
     return charter, permit(inference, "ai.seal_read", facts), point.acquired_on
 
 
-def withdraw_ai_read(desk: Desk, assignment: str, says: str) -> Receipt:
-    """Give up an AI read that began and will not be sealed, so that human reads do not wait for it."""
-    with desk.open(READS, asked="read.withdraw") as work:
+def withdraw_ai_read(desk: Desk, assignment: str, says: str, *, by: Actor = READS) -> Receipt:
+    """Give up an AI read that began and will not be sealed, so that human reads do not wait for it.
+
+    The worker does so when every run of it has failed; `by` is a person where the worker does not come back.
+    """
+    with desk.open(READS, on_behalf_of=None if by.service else by.user, asked="read.withdraw") as work:
         task = queries.task(work.session, assignment)
-        if task.slot not in AI_SLOTS or task.locked:
+        permit(by, "read.withdraw", facts_of(work.session, by, "read.withdraw", task.trial))
+        if task.slot not in AI_SLOTS or task.state != "begun":
             raise UnusableInput("Only an AI read that is not locked can be withdrawn.")
+        if not says.strip():
+            raise UnusableInput("A withdrawal says why.", next_step="Give --because; nothing was changed.")
         under = permit(READS, "read.withdraw", facts_of(work.session, READS, "read.withdraw", task.trial))
         work.record(words.ReadWithdrawn(assignment=assignment, says=says), under=under, trial=task.trial)
     return work.receipts[-1]

@@ -11,7 +11,7 @@ from audit import store
 from audit.vocabulary import reads as words
 from core.errors import RecordDamaged
 from core.policy.decide import permit
-from core.reads import queries, rules
+from core.reads import queries, rules, seal_queries
 from core.reads.acting import READS, facts_of, move_time_point
 from core.reads.disagreement import Fired
 from core.reads.ports import keeper_of
@@ -36,13 +36,13 @@ def open_reads(desk: Desk, trial: str, subject: str, time_point: str) -> bool:
     """
     with desk.reading() as session:
         closed = _seals(session, trial, subject, time_point, is_open=False)
-        if not closed or not queries.all_seals_in(session, trial, subject, time_point):
+        if not closed or not seal_queries.all_seals_in(session, trial, subject, time_point):
             return False
         already = _seals(session, trial, subject, time_point, is_open=True)
         released = keeper_of(desk.signer).release(trial, subject, time_point, [*already, *closed])
         wanted = [each for each in released if each[0] in closed]
         for sealed, key, nonce in wanted:
-            _check(session, sealed, key, nonce)
+            check_seal(session, sealed, key, nonce)
     with desk.open(READS, asked="read.open") as work:
         if _seals(work.session, trial, subject, time_point, is_open=False) != closed:
             return False
@@ -59,8 +59,8 @@ def _seals(session: Connection, trial: str, subject: str, time_point: str, *, is
     return [row.sealed for row in queries.seals_of(session, begun) if row.open is is_open]
 
 
-def _check(session: Connection, sealed: str, key: str, nonce: str) -> None:
-    """Open against the entry itself, not against a table."""
+def check_seal(session: Connection, sealed: str, key: str, nonce: str) -> None:
+    """Open against the entry itself, not against a table. Raises RecordDamaged where it does not fit."""
     entry = store.entry_by_id(session, sealed)
     if entry is None:
         raise RecordDamaged(f"The record holds no entry {sealed}.")

@@ -153,16 +153,6 @@ def seals_of(session: Connection, assignments: Iterable[str], *, marks: bool | N
     return list(session.execute(query.order_by(table.c.entry)))
 
 
-def all_seals_in(session: Connection, trial: str, subject: str, time_point: str) -> bool:
-    """Whether every required seal of a time point is committed: each human slot's, and the AI's if it began."""
-    found = current_tasks(session, trial, subject, time_point)
-    if not found:
-        return False
-    sealed = {each.slot for each in found if each.locked}
-    awaited = {each.slot for each in found if each.slot == AI_SLOT} | set(found[-1].slots)
-    return awaited <= sealed
-
-
 # Opened reads
 
 

@@ -83,3 +83,27 @@ def open_seal(sealed: Sealed, *, key: str, nonce: str) -> bytes:
     if not fits:
         raise RecordDamaged("A seal opened to something else than what was committed to.")
     return whole.rstrip(b" ")
+
+
+# Objects of a sealed read: masks, structured report, measurements
+
+
+def enclose(secret: SealSecret, commit: str, name: str, data: bytes) -> bytes:
+    """Encrypt an object of a sealed read under the seal's own key (AES-256-GCM, a fresh vector before the ciphertext).
+
+    `commit` and `name` are authenticated beside it, so that no object passes for another read's or another name's.
+    """
+    iv = secrets.token_bytes(IV_BYTES)
+    return iv + AESGCM(secret.key).encrypt(iv, data, _of_object(commit, name))
+
+
+def disclose(key: str, commit: str, name: str, stored: bytes) -> bytes:
+    """Reverse of enclose, with the base64 key that `read.opened` holds. Raises RecordDamaged."""
+    try:
+        return AESGCM(from_base64(key)).decrypt(stored[:IV_BYTES], stored[IV_BYTES:], _of_object(commit, name))
+    except (InvalidTag, ValueError) as error:
+        raise RecordDamaged(f"The object {name} does not open with the key of its seal.") from error
+
+
+def _of_object(commit: str, name: str) -> bytes:
+    return f"countersign-seal-object/1\x00{commit}\x00{name}".encode()

@@ -104,3 +104,46 @@ def final(task: Task, stated: Answer, units: Mapping[str, str], report_sha256: s
             ("Structured report (SHA-256)", report_sha256),
         ),
     )
+
+
+def early_opening(
+    subject: str, time_point: str, seals: int, lacking: Sequence[str], reason: str, first: str | None
+) -> View:
+    return View(
+        "Open seals before all are in",
+        "reads/early-opening",
+        (
+            ("Subject", subject),
+            ("Time point", time_point),
+            ("Seals that open", str(seals)),
+            ("Seals that are not in", ", ".join(lacking) or "none"),
+            ("Reason", reason),
+            ("Signed before by", first or "nobody; the seals open after the second signature"),
+            ("What follows", "Readers of this trial go on blind; nothing is compared before every read is in."),
+        ),
+    )
+
+
+def seal_key(public_key: str, first: str | None) -> View:
+    return View(
+        "Recovery key of the seals",
+        "reads/seal-key",
+        (
+            ("Public key (X25519)", public_key),
+            ("Signed before by", first or "nobody; the key counts after the second signature"),
+            ("Your share", "It is shown to you once, after you have signed. Keep it on paper, apart from the other."),
+            ("What follows", "Every seal's secret is copied under this key; both shares together restore lost ones."),
+        ),
+    )
+
+
+def seal_recovery(because: str, first: str | None) -> View:
+    return View(
+        "Restore lost secrets of seals",
+        "reads/seal-recovery",
+        (
+            ("Reason", because),
+            ("Signed before by", first or "nobody; the recovery follows the second signature"),
+            ("What follows", "Lost secrets are written back to the signer; no seal opens by it."),
+        ),
+    )

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "qc": ("intake", "Quality control cases: list, show, dispose."),
     "model": ("model", "Models: register, lock, verify, run."),
     "read": ("read", "Blinded reads: list, seal, adjudicate."),
+    "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),
     "validate": ("validate", "Validation of this installation and of model versions."),
     "report": ("report", "Issued papers: the CSR imaging appendix."),
     "ledger": ("ledger", "The record: query, verify, prove, export, rebuild."),

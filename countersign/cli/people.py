@@ -10,7 +10,7 @@ import typer
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.documents import sop_app
 from countersign.cli.grants import key_app, role_app
-from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, show_token, sign
+from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, show_share, show_token, sign
 from countersign.cli.signing import answer as ask
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def init(
 ) -> None:
     """Found an installation: keys of the house, its first two people, their signatures; later its opening."""
     from core.access.founding import Founder, check_founders, enrol_founders, found_installation, open_installation
+    from core.reads.seal_keys import enrol_recovery_key
 
     if status:
         _tell_status(house(home))
@@ -61,6 +62,8 @@ def init(
     opened = _new_home(home, origin)
     for key in enrol_founders(opened.desk, *founders):
         show_token(key.holder, key.one_time_secret, key.one_time_kind, opened.settings.origin)
+    for one, share in zip(founders, enrol_recovery_key(opened.desk, owner, qa), strict=True):
+        show_share(one.user, share)
     typer.echo(f"{opened.home} is made. Its trust card and first entries are in the record; nothing is signed yet.")
     _sign_founding(opened, founders)
 

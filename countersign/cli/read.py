@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
-from countersign.cli.signing import AsOption
+from countersign.cli.signing import AsOption, BecauseOption
 
 if TYPE_CHECKING:
     from countersign.house import House
@@ -104,16 +104,23 @@ def seeds(
 @told
 def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """What this person may read, has begun, or may adjudicate; in the order that the system sets."""
+    from core.access.queries import roles_of
     from core.policy.state import Actor
     from core.reads import queries
     from core.reads.deciding import work_list
     from core.reads.finals import finals_due
+    from core.reads.state import AI_SLOT
 
     with house(home).desk.reading() as session:
         waiting = queries.reads_awaiting(session, trial, person)
         begun = [each for each in queries.tasks_of(session, trial, reader=person) if each.state == "begun"]
         differences = work_list(session, Actor(person), trial)
         due = finals_due(session, trial, person)
+        may_withdraw = "imaging_lead" in roles_of(session, person, trial)
+        awaited = [
+            each for each in queries.tasks_of(session, trial)
+            if may_withdraw and each.slot == AI_SLOT and each.state == "begun"
+        ]  # fmt: skip
     data: dict[str, list[dict[str, Any]]] = {
         "to_begin": [{"subject": each.subject, "time_point": each.time_point} for each in waiting],
         "begun": [
@@ -122,6 +129,9 @@ def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as
         "to_adjudicate": [
             {"compared": each.compared, "subject": each.subject, "time_point": each.time_point} for each in differences
         ],
+        "ai_awaited": [
+            {"assignment": each.assignment, "subject": each.subject, "time_point": each.time_point} for each in awaited
+        ],
         "to_sign": [{"subject": each.subject, "time_point": each.time_point} for each in due],
     }
     lines = [f"begin       {each['subject']}  {each['time_point']}" for each in data["to_begin"]]
@@ -129,6 +139,9 @@ def list_reads(trial: TrialOption, person: AsOption, home: HomeOption = None, as
     lines += [
         f"adjudicate  {each['subject']}  {each['time_point'] or 'whole course'}  {each['compared']}"
         for each in data["to_adjudicate"]
+    ]
+    lines += [
+        f"ai awaited  {each['subject']}  {each['time_point']}  {each['assignment']}" for each in data["ai_awaited"]
     ]
     lines += [f"final       {each['subject']}  {each['time_point']}" for each in data["to_sign"]]
     answer(data, as_json=as_json, words="\n".join(lines) or "Nothing waits for you.")
@@ -345,6 +358,45 @@ def again(
     opened = house(home)
     command = OrderReread(trial, subject, time_point, slot, scope, reason)
     sign(opened.desk, order_reread(opened.desk, Actor(person), command))
+
+
+@app.command("withdraw-ai")
+@told
+def withdraw_ai(
+    assignment: Annotated[str, typer.Argument(help="The AI read, as `read list` names it.")],
+    because: BecauseOption, person: AsOption, home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Give up an AI read that will not come, so that sealed human reads do not wait for it."""
+    from core import outbox
+    from core.policy.state import Actor
+    from core.reads.ai_reads import withdraw_ai_read
+
+    opened = house(home)
+    receipt = withdraw_ai_read(opened.desk, assignment, because, by=Actor(person))
+    outbox.drain(opened.desk)
+    typer.echo(f"Withdrawn: entry {receipt.seq}. Human reads no longer wait for it.")
+
+
+@app.command("open-early")
+@told
+def open_early(
+    subject: SubjectArgument, time_point: TimePointArgument, trial: TrialOption, person: AsOption,
+    reason: Annotated[str, typer.Option(help="Reason code, such as safety_of_subject or reader_not_available.")],
+    home: HomeOption = None,
+) -> None:  # fmt: skip
+    """Sign that what is sealed opens before all seals are in; QA and imaging lead both sign."""
+    from core import outbox
+    from core.policy.state import Actor
+    from core.reads.early_opening import OrderOpening, order_opening
+    from countersign.cli.signing import sign
+
+    opened = house(home)
+    proposal = order_opening(opened.desk, Actor(person), OrderOpening(trial, subject, time_point, reason))
+    sign(opened.desk, proposal)
+    outbox.drain(opened.desk)
+    second = proposal.bodies[0]["fields"].get("first") is not None
+    said = "The seals that both of you named are open." if second else "Next, the other of QA and imaging lead signs."
+    typer.echo(said)
 
 
 @app.command()

@@ -129,3 +129,9 @@ def show_token(user: str, secret: str, kind: str, origin: str) -> None:
     typer.echo(f"Second factor of {user}, shown once, for {user} alone:")
     typer.echo(f"    secret {secret}")
     typer.echo(f"    otpauth://{path}/{label}?secret={secret}&issuer={quote(origin)}{counter}")
+
+
+def show_share(user: str, share: str) -> None:
+    """One share of the recovery key of the seals, once, for its holder's eyes."""
+    typer.echo(f"Share of the seals' recovery key of {user}, shown once, for {user} alone; keep it on paper:")
+    typer.echo(f"    {share}")

@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyotp
 
@@ -56,6 +57,11 @@ class Pockets:
 
     path: Path
     tokens: dict[str, Token] = field(default_factory=dict)
+    shares: dict[str, str] = field(default_factory=dict)
+
+    def keep_share(self, user: str, share: str) -> None:
+        """A share of the seals' recovery key goes into its holder's pocket."""
+        self.shares[user] = share
 
     def new_password(self, user: str) -> str:
         """A fresh signing password for a person."""
@@ -72,10 +78,12 @@ class Pockets:
 
     def keep(self) -> None:
         """Write the pockets beside the home, readable by the owner alone."""
-        data = {
+        data: dict[str, dict[str, Any]] = {
             user: {"signing_password": token.password, "token_secret": token.secret, "next_code": token.counter}
             for user, token in self.tokens.items()
         }
+        for user, share in self.shares.items():
+            data[user]["share_of_recovery_key"] = share
         write_durably(self.path, json.dumps(data, indent=1).encode())
 
 

@@ -6,6 +6,7 @@ from core.access import queries
 from core.access.enrolment import EnrolKey, RegisterPerson, enrol_key, register_person, state_accountability
 from core.access.founding import Founder, enrol_founders, found_installation, open_installation
 from core.access.usecases import GrantRole, grant_role
+from core.reads.seal_keys import enrol_recovery_key
 from countersign.demonstration.cast import CAST, actor
 from countersign.demonstration.stage import Stage
 from sops.texts import templates
@@ -24,6 +25,8 @@ def found(stage: Stage) -> None:
         ]
         for key in enrol_founders(stage.desk, *founders):
             stage.pockets.take(key)
+        for user, share in zip((OWNER, QA), enrol_recovery_key(stage.desk, OWNER, QA), strict=True):
+            stage.pockets.keep_share(user, share)
         for user in (OWNER, QA):
             stage.signed(found_installation(stage.desk, actor(user)))
         stage.refused(

@@ -76,7 +76,7 @@ class KeyFolder:
             return AESGCM(self._key(purpose, secret)).decrypt(
                 from_base64(sealed["nonce"]), from_base64(sealed["ct"]), purpose.encode()
             )
-        except InvalidTag as error:
+        except (InvalidTag, ValueError, KeyError, TypeError) as error:
             raise NotAuthenticated("The signing password is wrong.") from error
 
     def stretch(self, password: str, salt: bytes, cost: dict[str, int]) -> bytes:

@@ -19,9 +19,12 @@ from audit.signatures import NewKey, Proof, Signature
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
+from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
+from countersign.signer.seal_backup import SealBackup
+from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
 
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
@@ -33,13 +36,18 @@ LOOK_AHEAD = 10
 class LocalSigner:
     """Implements audit.signatures.Signer with key files in one folder."""
 
-    def __init__(self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost) -> None:
+    def __init__(
+        self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost, *, seal_backup: Path
+    ) -> None:
+        """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`."""
         self.origin = origin
         self._engine = engine
         self._clock = clock
         self._keys = KeyFolder(folder, cost)
         self._authority = Authority(self._keys, clock)
-        self._seals = SealBox(self._keys, engine)
+        copies = SealBackup(seal_backup, self._keys)
+        self._seals = SealBox(self._keys, engine, copies)
+        self._recovery = SealRecovery(self._keys, engine, self._seals, copies, clock)
         self._frontier: proofs.Frontier | None = None
         self._private: dict[str, Ed25519PrivateKey] = {}
         self._guard = threading.RLock()
@@ -117,6 +125,33 @@ class LocalSigner:
     def release(self, trial: str, subject: str, time_point: str, sealed: Sequence[str]) -> list[tuple[str, str, str]]:
         """Implements core.reads.ports.SealKeeper."""
         return self._seals.release(trial, subject, time_point, sealed)
+
+    def enclose(self, commit: str, name: str, data: bytes) -> bytes:
+        """Implements core.reads.ports.SealKeeper, as all below do."""
+        return self._seals.enclose(commit, name, data)
+
+    def new_recovery_key(self) -> RecoveryKey:
+        return self._recovery.new_recovery_key()
+
+    def second_share(self, public_key: bytes) -> str:
+        return self._recovery.second_share(public_key)
+
+    def put_in_force(self, public_key: bytes, entry: str) -> int:
+        with self._guard:
+            return self._recovery.put_in_force(public_key, entry)
+
+    def offer_share(self, share: str) -> None:
+        self._recovery.offer_share(share)
+
+    def check_shares(self, share: str) -> None:
+        self._recovery.check_shares(share)
+
+    def recover(self, share: str, entry: str) -> Recovered:
+        with self._guard:
+            return self._recovery.recover(share, entry)
+
+    def state_of_seals(self) -> SealState:
+        return self._recovery.state_of_seals()
 
     # Persons ---------------------------------------------------------------------------------------------
 

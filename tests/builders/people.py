@@ -5,6 +5,7 @@ from __future__ import annotations
 from audit.signatures import NewKey
 from core.access import enrolment, founding, usecases
 from core.policy.state import Actor
+from core.reads.seal_keys import enrol_recovery_key
 from sops import texts
 from sops import usecases as sops
 from tests.house import PASSWORD, HouseUnderTest
@@ -24,6 +25,7 @@ def founders(house: HouseUnderTest) -> None:
     )
     for key in keys:
         _keep(house, key)
+    house.shares = enrol_recovery_key(house.desk, "owner", "qa")
 
 
 def founded(house: HouseUnderTest) -> None:

@@ -17,7 +17,7 @@ from sops import texts
 from tests.req import req
 
 TEMPLATES = texts.templates()
-COMMAND = re.compile(r"`countersign ([a-z]+)(?: ([a-z]+)\b)?")
+COMMAND = re.compile(r"`countersign ([a-z]+)(?: ([a-z][a-z-]*[a-z])\b)?")
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts that a procedure governs already and that a later issue builds; each leaves this list when it exists.
 AWAITED_ACTS = {"trail.review", "training.plan"}

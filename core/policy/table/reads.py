@@ -76,6 +76,16 @@ ROWS: tuple[Rule, ...] = (
            when=related("baseline_alone")),
     forbid("F-547", "reread.order", "You read this subject; somebody else decides that it is read again.",
            when=related("reader_of_subject")),
+    # Seals: opening before all are in, and the recovery key.
+    forbid("F-536", "seal.open_early", "You have signed this already; it needs another person.", when=related("self")),
+    forbid("F-537", "seal.open_early", "You have a part in reading this subject; somebody else decides.",
+           when=related("reader_of_subject")),
+    forbid("F-538", "seal.open_early", "QA and imaging lead sign, each in their own role; this role has signed.",
+           when=related("same_role")),
+    forbid("F-539", "seals.renew seals.recover", "Owner and QA sign, each in their own role; this role has signed.",
+           when=related("same_role")),
+    forbid("F-548", "seals.renew seals.recover", "Somebody else began anew in the meantime; begin again.",
+           when=related("overtaken")),
     # The human final.
     forbid("F-550", "read.sign read.adjudicate read.mark", "A person signs this; no service and no model can.",
            when=_by_a_service),
@@ -94,5 +104,10 @@ ROWS: tuple[Rule, ...] = (
     allow("P-504", "read.sign", "reader adjudicator", "The accepted read is yours to sign.", stages=LIVE),
     allow("P-506", "reread.order", "imaging_lead data_manager", "You decide what a correction means for locked reads.",
           stages=LIVE),
+    allow("P-507", "seal.open_early", "imaging_lead qa_auditor", "Two of you decide that seals open early.",
+          stages=LIVE),
+    allow("P-509", "read.withdraw", "imaging_lead", "You decide that no AI read is awaited any more.", stages=LIVE),
+    allow("P-508", "seals.renew seals.recover", "system_owner qa_auditor",
+          "You hold a share of the key that restores seals."),
     allow("P-505", "seed.place", "qc_technologist imaging_lead", "You point the model at lesions.", stages=LIVE),
 )

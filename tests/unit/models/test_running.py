@@ -6,21 +6,29 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from audit.vocabulary import gates as gate_words
-from core.errors import Refused, UnusableInput
+from audit.vocabulary.registry import ObjectRef
+from core.errors import RecordDamaged, Refused, UnusableInput
 from core.phantoms import SCANNERS, PhantomVolume, lesion_at, make_volume
 from core.policy.state import Actor
 from core.reads import queries as reads
+from core.reads.ai_reads import withdraw_ai_read
+from core.reads.opening import open_reads
+from core.reads.seal_queries import key_of_opened, seal_of
+from core.reads.sealing import disclose
 from core.reads.state import AI_SLOT
 from models_registry import blinded, pipeline, queries
 from models_registry.asking import RequestRun, request_run, request_runs
 from models_registry.contract import Study
 from models_registry.isolation import Expected, Session, WorkerDiffers, WorkerFailed
 from models_registry.library import SHIPPED
+from models_registry.results import unpacked
 from models_registry.running import run_waiting
 from models_registry.usecases import LockModel, RegisterModel, RetireModel, lock_model, register_model, retire_model
 from tests.builders import reads as trial
@@ -31,6 +39,12 @@ from tests.req import req
 
 LESIONS = (lesion_at("liver", "T01", (46, 38, 42), suv=11.0), lesion_at("lung left", "T02", (30, 28, 26), suv=9.0))
 ASKER = Actor("technologist")
+
+
+def stored(house: HouseUnderTest, ref: ObjectRef | None) -> bytes:
+    """An object of the subject, which must be there."""
+    assert ref is not None
+    return house.desk.objects.get(ref, subject=f"{TRIAL}/{SUBJECT}")
 
 
 def raising(error: Exception) -> Callable[..., Session]:
@@ -110,7 +124,7 @@ def test_an_open_gate_makes_a_run_gated_and_its_values_visible(told: HouseUnderT
 
 @req("RDG-06", "RDG-02", "GAT-03")
 def test_in_phase_4_the_values_are_under_the_seal_and_nowhere_else(told: HouseUnderTest, images: MadeImages) -> None:
-    """Two lesions, one sealed AI read; the record, the tables and the objects hold no number of it."""
+    """Two lesions, one sealed AI read; record and tables hold no number of it, and the subject's key opens no mask."""
     gate(told, 4, "primary", "response")
     request_runs(told.desk, ASKER, [ask(told, n, use="primary", endpoint="response") for n in (0, 1)], images)
     run_waiting(told.desk, images, runner=stand_in)
@@ -118,7 +132,12 @@ def test_in_phase_4_the_values_are_under_the_seal_and_nowhere_else(told: HouseUn
     found = rows(told)
     assert [(row.state, row.sealed, dict(row.values), row.cause, row.found) for row in found] == [
         ("finished", True, {}, None, None)] * 2
-    assert all((row.segmentation, row.report, row.result, row.confidence) == (None,) * 4 for row in found)
+    assert all((row.segmentation, row.report, row.confidence) == (None,) * 3 for row in found)
+    for row in found:
+        enclosed = stored(told, row.result)
+        assert b"DICM" not in enclosed
+        with pytest.raises(RecordDamaged):
+            unpacked(enclosed)
     words = told.words()
     assert words.count("read.sealed") == 1
     assert words.index("read.sealed") < words.index("run.finished")
@@ -146,27 +165,99 @@ def test_the_sealed_ai_read_opens_with_the_readers_and_says_what_was_measured(
     long_mm = volume.truth_of("T01").long_axis_mm
     assert float(target.sizes["response"][0].split(" ")[0]) == pytest.approx(long_mm, abs=5)
     assert target.sizes["volume"][0].endswith(" ml")
+    (row,) = rows(told)
+    mask = dcmread(BytesIO(stored(told, row.segmentation)))
+    report = dcmread(BytesIO(stored(told, row.report)))
+    assert (mask.Modality, report.Modality) == ("SEG", "SR")
+    assert told.words().count("run.opened") == 1
+    opened = next(entry for entry in told.entries() if entry.body["action"] == "run.opened")
+    assert opened.body["fields"]["sealed"] == ai.task.sealed
+
+
+@req("RDG-06", "RDG-02")
+def test_a_sealed_result_that_was_exchanged_for_another_does_not_open(
+    told: HouseUnderTest, images: MadeImages
+) -> None:
+    """The seal's key is bound to read and run: another run's masks are damage, and nothing is recorded as opened."""
+    gate(told, 4, "primary", "response")
+    request_runs(told.desk, ASKER, [ask(told, n, use="primary", endpoint="response") for n in (0, 1)], images)
+    run_waiting(told.desk, images, runner=stand_in)
+    with told.desk.reading() as session:
+        key = "A" * 43 + "="
+        (sealed, commit) = seal_of(session, TRIAL, SUBJECT, "BL", AI_SLOT) or ("", "")
+        assert sealed
+    one, other = (stored(told, row.result) for row in rows(told))
+    trial.read_by_both(told, trial.baseline_answer(), trial.baseline_answer())
+    with told.desk.reading() as session:
+        true_key = key_of_opened(session, sealed)
+    assert true_key is not None
+    names = [row.run for row in rows(told)]
+    assert unpacked(disclose(true_key, commit, names[0], one))
+    wrongs = (
+        (true_key, commit, names[0], other), (key, commit, names[0], one), (true_key, "f" * 64, names[0], one),
+    )
+    for wrong in wrongs:
+        with pytest.raises(RecordDamaged):
+            disclose(*wrong)
 
 
 @req("RDG-06")
 def test_after_the_reads_are_open_the_ai_read_comes_too_late(told: HouseUnderTest, images: MadeImages) -> None:
     gate(told, 4, "primary", "response")
+    trial.read_by_both(told, trial.baseline_answer(), trial.baseline_answer())
     request_run(told.desk, ASKER, ask(told, use="primary", endpoint="response"), images)
-    gate_closed_by_reads = trial.baseline_answer()
-    for reader in ("reader-1", "reader-2"):
-        trial.begin(told, reader)
-        trial.seal(told, reader, gate_closed_by_reads)
-    with told.desk.reading() as session:
-        tasks = reads.current_tasks(session, TRIAL, SUBJECT, "BL")
-    assert all(one.locked for one in tasks)
-    from core.reads.opening import open_reads
-
-    open_reads(told.desk, TRIAL, SUBJECT, "BL")
     run_waiting(told.desk, images, runner=stand_in)
 
     (row,) = rows(told)
     assert (row.state, row.cause) == ("failed", "seal")
     assert not row.values
+
+
+@req("RDG-06", "RDG-02")
+def test_human_reads_wait_for_an_ai_read_that_has_begun(told: HouseUnderTest, images: MadeImages) -> None:
+    """The AI read is sealed first, whoever is quicker (RDG-06); then all open at once."""
+    gate(told, 4, "primary", "response")
+    request_run(told.desk, ASKER, ask(told, use="primary", endpoint="response"), images)
+    for reader in ("reader-1", "reader-2"):
+        trial.begin(told, reader)
+        trial.seal(told, reader, trial.baseline_answer())
+    assert not open_reads(told.desk, TRIAL, SUBJECT, "BL")
+
+    run_waiting(told.desk, images, runner=stand_in)
+    assert open_reads(told.desk, TRIAL, SUBJECT, "BL")
+    assert told.words().count("read.opened") == 3
+
+
+@req("RDG-06", "GAT-02")
+def test_an_ai_read_that_fails_is_withdrawn_and_holds_nobody(told: HouseUnderTest, images: MadeImages) -> None:
+    """Human work never waits for a model that gives no answer (TRIAL 2)."""
+    gate(told, 4, "primary", "response")
+    request_run(told.desk, ASKER, ask(told, use="primary", endpoint="response"), images)
+    for reader in ("reader-1", "reader-2"):
+        trial.begin(told, reader)
+        trial.seal(told, reader, trial.baseline_answer())
+
+    run_waiting(told.desk, images, runner=raising(WorkerFailed("The worker ended with signal 9.")))
+    (row,) = rows(told)
+    assert (row.state, row.cause) == ("failed", "worker")
+    assert told.words().count("read.withdrawn") == 1
+    assert open_reads(told.desk, TRIAL, SUBJECT, "BL")
+    assert told.words().count("read.opened") == 2
+
+
+@req("RDG-06", "GAT-02")
+def test_an_imaging_lead_gives_up_an_ai_read_that_does_not_come(told: HouseUnderTest, images: MadeImages) -> None:
+    gate(told, 4, "primary", "response")
+    request_run(told.desk, ASKER, ask(told, use="primary", endpoint="response"), images)
+    with told.desk.reading() as session:
+        (begun,) = [one for one in reads.current_tasks(session, TRIAL, SUBJECT, "BL") if one.slot == AI_SLOT]
+    with pytest.raises(Refused):
+        withdraw_ai_read(told.desk, begun.assignment, "no answer for a day", by=Actor("reader-1"))
+    withdraw_ai_read(told.desk, begun.assignment, "no answer for a day", by=Actor("imaging-lead"))
+
+    run_waiting(told.desk, images, runner=stand_in)
+    assert told.words().count("read.withdrawn") == 1
+    assert told.words().count("read.sealed") == 1, "a late answer may still be a read of its own while none is open"
 
 
 @req("MLK-01", "GAT-03")

@@ -24,6 +24,33 @@ def connect(url: str) -> Engine:
     return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
 
+def connect_to_read(url: str) -> Engine:
+    """An engine that only reads, for a signer in its own process. SQLite is opened read-only; on PostgreSQL the address
+    is best that of the auditor's role, and the session is read-only besides."""
+    if url.startswith("sqlite"):
+        path = url.removeprefix("sqlite:///")
+        engine = create_engine(
+            f"sqlite:///file:{path}?mode=ro&uri=true", connect_args={"timeout": 60, "check_same_thread": False}
+        )
+        event.listen(engine, "connect", _prepare_reader)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(
+        url, isolation_level="READ COMMITTED", pool_pre_ping=True,
+        connect_args={"options": "-c default_transaction_read_only=on"},
+    )
+
+
+def _prepare_reader(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("query_only=ON", "trusted_schema=OFF"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()

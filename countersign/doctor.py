@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from sqlalchemy import func, select
 from audit import proofs, store
 from core import outbox
 from core.clock import in_words
+from core.errors import CountersignError
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
+from countersign.signer.remote import RemoteSigner
 
 LOW_DISK_BYTES = 2 * 1024**3
 
@@ -93,9 +96,12 @@ def _protections(house: House) -> Iterator[Finding]:
 
 
 def _keys(house: House) -> Iterator[Finding]:
+    if isinstance(house.signer, RemoteSigner):
+        yield _own_process(house.signer)
+        return
     yield Finding(
         "The signer runs inside this process: whoever controls the process can ask it for signatures of the house. "
-        "Personal keys still need the person's password and code."
+        "Personal keys still need the person's password and code. `countersign signer init` sets up one of its own."
     )
     folder = house.home / "signer"
     open_files = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
@@ -103,6 +109,24 @@ def _keys(house: House) -> Iterator[Finding]:
         f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
         else f"{len(open_files)} key files can be read by others.",
         fine=not open_files, remedy=f"chmod -R go= {folder}",
+    )
+
+
+def _own_process(signer: RemoteSigner) -> Finding:
+    try:
+        origin, uid, pid, kid = signer.who()
+    except CountersignError as error:
+        return Finding(error.fact, fine=False, remedy=error.next_step)
+    if origin != signer.origin:
+        return Finding(
+            f"The signer behind the socket signs for {origin}, not for {signer.origin}.", fine=False, damaged=True,
+            remedy="Name the socket of this installation's own signer in countersign.toml.",
+        )
+    apart = uid != os.getuid()
+    return Finding(
+        f"The signer is a process of its own ({pid}, user {uid}, log key {kid[:16]}…)" if apart
+        else f"The signer is a process of its own ({pid}), but of the same user as the house.",
+        fine=apart, remedy="Run it as a user of its own, so that the house cannot read its keys.",
     )
 
 

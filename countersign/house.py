@@ -24,8 +24,10 @@ from countersign.adapters.files import FileObjects, SubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
 from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
 from countersign.signer.local import SERVICES, LocalSigner
+from countersign.signer.remote import RemoteSigner
 
 STOPPED = "STOPPED"
+HouseSigner = LocalSigner | RemoteSigner
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class House:
 
     settings: Settings
     engine: Engine
-    signer: LocalSigner
+    signer: HouseSigner
     desk: Desk
 
     @property
@@ -70,11 +72,18 @@ def open_house(home: Path, *, clock: Clock | None = None) -> House:
 def _wire(settings: Settings, clock: Clock) -> House:
     engine = database.connect(settings.database_url)
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
-    signer = LocalSigner(
-        settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder
-    )
+    signer = _signer(settings, engine, clock, cost)
     objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
     return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
+
+
+def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost) -> HouseSigner:
+    """The signer behind its socket where the settings name one, else inside this process (RECORD 3)."""
+    if settings.signer_socket:
+        return RemoteSigner(Path(settings.signer_socket), settings.origin)
+    return LocalSigner(
+        settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder
+    )
 
 
 def _reader_of_stop(home: Path) -> Callable[[], str | None]:
@@ -96,7 +105,7 @@ def found_house(settings: Settings, *, clock: Clock | None = None) -> House:
     return house
 
 
-def _founding_entries(signer: LocalSigner) -> list[tuple[object, tuple[str, ...]]]:
+def _founding_entries(signer: HouseSigner) -> list[tuple[object, tuple[str, ...]]]:
     def public(holder: str) -> str:
         return base64_text(signer.public_key(holder))
 

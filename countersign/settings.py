@@ -24,6 +24,7 @@ class Settings:
     password_passes: int = 3
     password_lanes: int = 4
     seal_backup: str | None = None
+    signer_socket: str | None = None
 
     @property
     def seal_backup_folder(self) -> Path:
@@ -52,7 +53,8 @@ def read_settings(home: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         step = "Correct the file; nothing was changed."
         raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
-    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup"}
+    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup",
+             "signer_socket"}
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
     if not isinstance(given.get("origin"), str):
@@ -67,6 +69,8 @@ def write_settings(settings: Settings) -> None:
     lines = [f'origin = "{settings.origin}"']
     if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
         lines.append(f'database_url = "{settings.database_url}"')
+    if settings.signer_socket:
+        lines.append(f'signer_socket = "{settings.signer_socket}"')
     if settings.seal_backup:
         lines.append(f'seal_backup = "{settings.seal_backup}"')
     for name in ("password_memory_kib", "password_passes", "password_lanes"):

@@ -39,12 +39,16 @@ ORIGIN = "countersign.example/test"
 class HouseUnderTest:
     """`desk`, `clock`, people with their own keys, and what the ledger says."""
 
-    def __init__(self, folder: Path, database_url: str | None = None, *, founding: bool = False) -> None:
+    def __init__(
+        self, folder: Path, database_url: str | None = None, *, founding: bool = False,
+        signer_socket: Path | None = None,
+    ) -> None:
         self.clock = SetClock()
         self.home = folder / "home"
         settings = Settings(
             home=self.home, origin=ORIGIN, database_url=database_url or sqlite_url(self.home),
             password_memory_kib=64, password_passes=1, password_lanes=1,
+            signer_socket=str(signer_socket) if signer_socket else None,
         )
         self.house: House = found_house(settings, clock=self.clock)
         self.secrets: dict[str, str] = {}

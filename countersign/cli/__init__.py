@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "qc": ("intake", "Quality control cases: list, show, dispose."),
     "model": ("model", "Models: register, lock, verify, run."),
     "read": ("read", "Blinded reads: list, seal, adjudicate."),
+    "signer": ("signer", "The signer as a process of its own: set up, serve, lists of signatures."),
     "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),
     "validate": ("validate", "Validation of this installation and of model versions."),
     "report": ("report", "Issued papers: the CSR imaging appendix."),

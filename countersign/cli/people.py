@@ -35,6 +35,7 @@ def init(
     qa_name: Annotated[str, typer.Option(help="Printed name of quality assurance.")] = "Quality assurance",
     offset: Annotated[str, typer.Option(help="Local time of both, such as +01:00.")] = "+00:00",
     one_time: OneTime = "time",
+    signer_socket: Annotated[str, typer.Option(help="Socket of a signer in its own process; else it is in here.")] = "",
     sign_as: Annotated[str, typer.Option("--sign", metavar="USER", help="Sign the founding as this founder.")] = "",
     open_as: Annotated[str, typer.Option("--open", metavar="USER", help="Sign the opening: owner, then QA.")] = "",
     status: Annotated[bool, typer.Option("--status", help="Say what is missing before the opening.")] = False,
@@ -59,7 +60,7 @@ def init(
         Founder(qa, qa_name, new_password(qa), offset, one_time),
     )
     check_founders(*founders)
-    opened = _new_home(home, origin)
+    opened = _new_home(home, origin, signer_socket)
     for key in enrol_founders(opened.desk, *founders):
         show_token(key.holder, key.one_time_secret, key.one_time_kind, opened.settings.origin)
     for one, share in zip(founders, enrol_recovery_key(opened.desk, owner, qa), strict=True):
@@ -68,7 +69,7 @@ def init(
     _sign_founding(opened, founders)
 
 
-def _new_home(home: str | None, origin: str) -> House:
+def _new_home(home: str | None, origin: str, signer_socket: str) -> House:
     import os
     import secrets
 
@@ -77,7 +78,8 @@ def _new_home(home: str | None, origin: str) -> House:
 
     folder = home_folder(home)
     name = origin or f"countersign.local/{secrets.token_hex(6)}"
-    return found_house(Settings(folder, name, os.environ.get(DATABASE_VARIABLE) or sqlite_url(folder)))
+    url = os.environ.get(DATABASE_VARIABLE) or sqlite_url(folder)
+    return found_house(Settings(folder, name, url, signer_socket=signer_socket or None))
 
 
 def _sign_founding(opened: House, founders: tuple[Founder, Founder]) -> None:

@@ -54,7 +54,7 @@ def password(user: Annotated[str, typer.Argument(help="User id.")], home: HomeOp
     opened = house(home)
     signing = typer.prompt("Signing password", hide_input=True)
     code = typer.prompt("One-time code")
-    opened.signer.prove_person(user, Proof(signing, code))
+    opened.signer.prove(user, Proof(signing, code))
     fresh = typer.prompt("New login password", hide_input=True, confirmation_prompt=True)
     if fresh == signing:
         raise UnusableInput("The login password must be another one than the signing password.")

@@ -23,6 +23,7 @@ from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
+from countersign.signer.memory import HeadMemory
 from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
@@ -37,9 +38,12 @@ class LocalSigner:
     """Implements audit.signatures.Signer with key files in one folder."""
 
     def __init__(
-        self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost, *, seal_backup: Path
+        self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost, *, seal_backup: Path,
+        memory: HeadMemory | None = None,
     ) -> None:
-        """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`."""
+        """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`. `memory`: of a signer
+        that keeps its own files, apart from what is restored with a home."""
+        self._memory = memory
         self.origin = origin
         self._engine = engine
         self._clock = clock
@@ -104,7 +108,11 @@ class LocalSigner:
             last = store.last_checkpoint(session)
             size = last.size if last else 0
             kept = self._frontier
-            if kept is None or kept.size > size:
+            if kept is not None and kept.size > size:
+                raise RecordDamaged(
+                    f"{kept.size} entries were committed before, {size} are there now: the record was rolled back."
+                )
+            if kept is None:
                 frontier = proofs.frontier_at(store.StoredNodes(session), size)
             else:
                 frontier = kept.copy()
@@ -112,6 +120,8 @@ class LocalSigner:
                     frontier.add(leaf)
             if last is not None and frontier.root() != last.root:
                 raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
+            if self._memory is not None:
+                self._memory.advance(store.StoredNodes(session), frontier.size, frontier.root())
         self._frontier = frontier
         return frontier
 
@@ -203,6 +213,15 @@ class LocalSigner:
         record = self._keys.read("person", user)
         key, _ = self._unlock(user, record, password)
         return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
+
+    def kid_or_none(self, user: str) -> str | None:
+        """Key id of a person; None where no key was made."""
+        return self.kid_of_person(user) if self._keys.path("person", user).exists() else None
+
+    def prove(self, user: str, proof: Proof) -> None:
+        """Whether password and code are the person's. Raises NotAuthenticated."""
+        with self._guard:
+            self.prove_person(user, proof)
 
     def kid_of_person(self, user: str) -> str:
         return kid_of(from_base64(self._keys.read("person", user)["public_key"]))

@@ -35,6 +35,49 @@ class MalformedEntry(ValueError):
 
 def check_profile(value: Any, where: str = "entry") -> None:
     """The restricted profile of RECORD 1. Raises MalformedEntry naming the place."""
+    if not _is_plain(value):
+        _check_slowly(value, where)
+
+
+# Member names that passed once; there are few, and each entry names about twenty.
+_NAMES: set[str] = set()
+
+
+def _is_plain(value: Any) -> bool:
+    """Quickly, whether a value is of the exact types and in the plain text that most entries are made of.
+
+    False says nothing: `_check_slowly` then decides, and names the place.
+    """
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii() and value.isprintable())
+    if kind is dict:
+        for key, item in value.items():
+            if key not in _NAMES and not _is_name(key):
+                return False
+            kind = type(item)
+            if kind is str:
+                if not (item.isascii() and item.isprintable()):
+                    return False
+            elif not _is_plain(item):
+                return False
+        return True
+    if kind is int:
+        return bool(-LARGEST_INTEGER <= value <= LARGEST_INTEGER)
+    if kind is list or kind is tuple:
+        return all(_is_plain(item) for item in value)
+    return kind is bool
+
+
+def _is_name(key: Any) -> bool:
+    if not isinstance(key, str) or not _NAME.match(key):
+        return False
+    if len(_NAMES) < 4096:
+        _NAMES.add(key)
+    return True
+
+
+def _check_slowly(value: Any, where: str) -> None:
     if isinstance(value, str):
         _check_text(value, where)
     elif isinstance(value, bool):
@@ -46,10 +89,10 @@ def check_profile(value: Any, where: str = "entry") -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not _NAME.match(key):
                 raise MalformedEntry(f"{where}: member name {key!r} is not [a-z][a-z0-9_]*.")
-            check_profile(item, f"{where}.{key}")
+            _check_slowly(item, f"{where}.{key}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            check_profile(item, f"{where}[{index}]")
+            _check_slowly(item, f"{where}[{index}]")
     else:
         raise MalformedEntry(f"{where}: {type(value).__name__} has no place in an entry.")
 
@@ -173,15 +216,19 @@ def check_members(body: Mapping[str, Any]) -> None:
         raise MalformedEntry(f"body has foreign members {sorted(extra)}.")
 
 
-def entry_bytes(signed: SignedBody, *, seq: int, stream: str, stream_seq: int, ts: int) -> bytes:
-    """The stored bytes. Raises MalformedEntry when the result is too large."""
-    raw = orjson.dumps(
-        {
-            "body": signed.body, "kid": signed.kid, "seq": seq, "sig": signed.sig,
-            "stream": stream, "stream_seq": stream_seq, "ts": ts,
-        },
+def entry_bytes(
+    signed: SignedBody, *, seq: int, stream: str, stream_seq: int, ts: int, body: bytes | None = None
+) -> bytes:
+    """The stored bytes. Raises MalformedEntry when the result is too large.
+
+    `body`: its canonical bytes where the caller has them. `body` is the first member by name, so the envelope's other
+    members follow it as they stand.
+    """
+    rest = orjson.dumps(
+        {"kid": signed.kid, "seq": seq, "sig": signed.sig, "stream": stream, "stream_seq": stream_seq, "ts": ts},
         option=orjson.OPT_SORT_KEYS,
     )
+    raw = b'{"body":' + (body or orjson.dumps(signed.body, option=orjson.OPT_SORT_KEYS)) + b"," + rest[1:]
     if len(raw) > LARGEST_ENTRY:
         raise MalformedEntry(f"an entry of {len(raw)} bytes exceeds {LARGEST_ENTRY}; keep big things as objects.")
     return raw

@@ -16,6 +16,7 @@ from audit.vocabulary.ledger import DeclaredWord, KeyEnrolled, LedgerFounded, Po
 from core import projection
 from core.clock import Clock, SystemClock
 from core.errors import AlreadyDone, RecordDamaged
+from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
@@ -23,7 +24,7 @@ from countersign import database
 from countersign.adapters.files import FileObjects, SubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
 from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
-from countersign.signer.local import SERVICES, LocalSigner
+from countersign.signer.local import LOG_BESIDE, SERVICES, LocalSigner
 
 STOPPED = "STOPPED"
 
@@ -107,6 +108,10 @@ def _founding_entries(signer: LocalSigner) -> list[tuple[object, tuple[str, ...]
     for service in SERVICES:
         enrolled = KeyEnrolled(klass="service", holder=service, public_key=public(service), at_init=True)
         entries.append((enrolled, (service,)))
+    if signer.has_house_key(LOG_BESIDE):
+        beside = KeyEnrolled(
+            klass="log", holder="installation", public_key=public(LOG_BESIDE), at_init=True, algorithm=ML_DSA_44)
+        entries.append((beside, (LOG_BESIDE,)))
     return entries
 
 

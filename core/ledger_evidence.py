@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from audit.verifier import (
 )
 from core.errors import NotFound
 from core.ledger_queries import Line, Note, Reader, ReadNodes, newest_note, proof_of
+from core.ledger_suspects import Suspicion, suspicion_of, suspicions
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,6 @@ class KeyOnRecord:
     enrolled: int
     ended: int | None
     algorithm: str = "ed25519"
-    suspect_from: int | None = None
-    suspect_by: int | None = None
 
     def signs_size(self, size: int) -> bool:
         """Whether a log key is in force for the checkpoint of this size; a rotation's own is the new key's first."""
@@ -67,7 +65,7 @@ class Evidence:
     path: tuple[bytes, ...]
     steps: tuple[Step, ...]
     key: KeyOnRecord | None
-    suspicion: str | None = None
+    suspicion: Suspicion | None = None
 
     @property
     def good(self) -> bool:
@@ -88,18 +86,11 @@ def keys_on_record(reader: Reader) -> dict[str, KeyOnRecord]:
         if kid in found and found[kid].ended is None:
             found[kid] = replace(found[kid], ended=seq)
 
-    def suspect(kid: str, since: int, seq: int) -> None:
-        known = found[kid].suspect_from
-        if known is None or since < known:
-            found[kid] = replace(found[kid], suspect_from=since, suspect_by=seq)
-
     for seq, data in reader.rows(sql):
         entry = json.loads(bytes(data))
         fields = entry["body"]["fields"]
         if entry["body"]["action"] == "key.revoked":
             end(fields["kid"], seq)
-            if "suspect_from" in fields and fields["kid"] in found:
-                suspect(fields["kid"], fields["suspect_from"], seq)
             continue
         public = decode_b64(fields["public_key"])
         kid = _kid(public)
@@ -108,16 +99,6 @@ def keys_on_record(reader: Reader) -> dict[str, KeyOnRecord]:
         found[kid] = KeyOnRecord(kid, fields["class"], fields["holder"], public, fields.get("printed_name"), seq, None,
                                  fields.get("algorithm", "ed25519"))
     return found
-
-
-def suspicion_of(line: Line, keys: Mapping[str, KeyOnRecord]) -> str | None:
-    """Why an entry is suspect: a key that signed or proved it was revoked as suspect from before it on; else None."""
-    for kid in (line.kid, *(proof["kid"] for proof in line.body.get("proofs", ()))):
-        key = keys.get(kid)
-        if key is not None and key.suspect_from is not None and line.seq >= key.suspect_from:
-            return (f"Entry {key.suspect_by} revoked the key of {key.holder} as suspect from entry {key.suspect_from} "
-                    "on. This entry is not invalid by it; what rests on it is to be looked at.")
-    return None
 
 
 def _kid(public: bytes) -> str:
@@ -153,7 +134,7 @@ def examine(reader: Reader, line: Line) -> Evidence:
     step("Root", f"Root of {note.size} entries, recomputed from leaf and path", root.hex(), root == note.root)
     _checkpoint(note, keys, step)
     _head(reader, line, step)
-    return Evidence(line, note, tuple(path), tuple(steps), key, suspicion_of(line, keys))
+    return Evidence(line, note, tuple(path), tuple(steps), key, suspicion_of(line, suspicions(reader)))
 
 
 def _form(line: Line, step: Any) -> dict[str, Any] | None:

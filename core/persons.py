@@ -113,6 +113,14 @@ def key_row(session: Connection, kid: str) -> KeyRow | None:
     return KeyRow(**row._mapping) if row else None
 
 
+def key_of_certificate(session: Connection, sha256: str) -> KeyRow | None:
+    """The personal key with which this certificate (SHA-256 of its DER form, hex) was enrolled; None for a foreign one.
+    """
+    row = session.execute(
+        select(*_KEY_COLUMNS).where(keys.c.certificate_sha256 == sha256, keys.c.klass == "person")).first()
+    return KeyRow(**row._mapping) if row else None
+
+
 def key_named(session: Connection, named: str) -> KeyRow:
     """The key whose id begins with these 8 to 64 hex digits. Raises NotFound, also where several do."""
     rows = session.execute(select(*_KEY_COLUMNS).where(keys.c.kid.startswith(named, autoescape=True)).limit(2)).all()

@@ -13,6 +13,8 @@ from sqlalchemy import func, select
 from audit import proofs, store
 from core import outbox
 from core.clock import in_words
+from core.ledger_queries import SessionReader
+from core.ledger_rehash import rehash_is_due
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
 
@@ -37,7 +39,8 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
 
     return [
-        *_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house), *people_findings(house),
+        *_record(house), *_second_hash(house), *_protections(house), *_keys(house), *_work(house), *_disk(house),
+        *people_findings(house),
     ]
 
 
@@ -77,6 +80,16 @@ def _record(house: House) -> Iterator[Finding]:
         difference.in_words(), fine=difference.none, damaged=not difference.none,
         remedy="Run `countersign ledger rebuild`; the record itself is not touched by it.",
     )
+
+
+def _second_hash(house: House) -> Iterator[Finding]:
+    with house.desk.reading() as session:
+        due = rehash_is_due(SessionReader(session), house.desk.clock.now())
+    if due is not None:
+        yield Finding(
+            due, fine=False, remedy="Run `countersign ledger rehash`, then anchor or cosign the record: should SHA-256 "
+            "weaken one day, the second hash still holds what is there now.",
+        )
 
 
 def _protections(house: House) -> Iterator[Finding]:

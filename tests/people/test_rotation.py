@@ -444,7 +444,9 @@ def test_a_replaced_key_can_be_named_as_suspect_and_a_suspicion_is_never_taken_b
     with opened.desk.reading() as session:
         row = key_row(session, old)
         reader = SessionReader(session)
-        assert "revoked the key of ann as suspect" in (examine(reader, line_at(reader, seq)).suspicion or "")
+        suspicion = examine(reader, line_at(reader, seq)).suspicion
+        assert suspicion is not None
+        assert (suspicion.since, suspicion.by) == (seq, len(opened.words()) - 1)
         assert examine(reader, line_at(reader, seq)).good, "suspect is not invalid"
         assert examine(reader, line_at(reader, seq - 1)).suspicion is None
     assert row is not None

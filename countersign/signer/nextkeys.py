@@ -17,8 +17,10 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from audit import store
-from audit.entry import Entry, from_base64, kid_of
+from audit.entry import Entry, body_to_sign, from_base64, kid_of
+from audit.signatures import signature_is_valid
 from core.errors import NotFound
+from core.persons import ED25519
 from countersign.signer.keyfiles import KeyFolder, write_durably
 
 # What a person keeps under a new key: failures and the lock that followed them, and the second factor where no new one
@@ -55,13 +57,15 @@ class NextKeys:
             return
         with self._alone():
             found = {path.stem: path for path in folder.glob("*.json")}
-            kid = self._committed(set(found)) if found else None
-            if kid is None:
+            rotated = self._committed(set(found)) if found else None
+            if rotated is None:
                 return
-            record = json.loads(found[kid].read_text())
+            record = json.loads(found[kid_of(from_base64(rotated.body["fields"]["public_key"]))].read_text())
             current = self._keys.read(kind, name)
             # A crash between the two steps below must not take over the second factor a second time.
             if current["public_key"] != record["public_key"]:
+                if not _given_up(rotated, current):
+                    return
                 if kind == "person":
                     kept = KEPT_ALWAYS if "one_time" in record else KEPT_ALWAYS + KEPT_FACTOR
                     record |= {key: current[key] for key in kept}
@@ -73,13 +77,13 @@ class NextKeys:
         with self._alone():
             self._remove(self._folder(kind, name))
 
-    def _committed(self, kids: set[str]) -> str | None:
+    def _committed(self, kids: set[str]) -> Entry | None:
         query = select(store.entries.c.data).where(store.entries.c.action == "key.rotated")
         with self._engine.connect() as session, session.begin():
             for row in session.execute(query.order_by(store.entries.c.seq.desc())):
-                kid = kid_of(from_base64(Entry.parse(bytes(row.data)).body["fields"]["public_key"]))
-                if kid in kids:
-                    return kid
+                entry = Entry.parse(bytes(row.data))
+                if kid_of(from_base64(entry.body["fields"]["public_key"])) in kids:
+                    return entry
         return None
 
     @contextmanager
@@ -106,3 +110,17 @@ class NextKeys:
             for path in folder.iterdir():
                 path.unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _given_up(rotated: Entry, current: dict[str, Any]) -> bool:
+    """Whether the key in use itself gave way. A writer of the database could put any row there, but not its signature.
+
+    A key of ML-DSA-44 signs no entries; its rotation only has to name it.
+    """
+    public = from_base64(current["public_key"])
+    if rotated.body["fields"]["kid"] != kid_of(public):
+        return False
+    if current.get("algorithm", ED25519) != ED25519:
+        return True
+    return rotated.kid == kid_of(public) and signature_is_valid(
+        public, body_to_sign(rotated.body), from_base64(rotated.sig))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from audit import proofs, store
+from audit import ledger, proofs, store
 from audit.entry import SignedBody, base64_text, body_to_prove, body_to_sign, from_base64, kid_of
 from audit.signatures import Proof
-from audit.vocabulary.ledger import ClockStepped, KeyEnrolled
+from audit.vocabulary.ledger import ClockStepped, KeyEnrolled, KeyRotated
 from core.access import recovery, rotation, usecases
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, Refused, UnusableInput
 from core.ledger_check import check_store
@@ -425,6 +425,26 @@ def test_the_signer_makes_no_note_with_a_new_log_key_without_the_entry_that_name
 
     with pytest.raises(RecordDamaged, match="without the entry that rotates it"):
         opened.house.signer.sign_checkpoint(newest.size, [entry.leaf], entry.raw)
+
+
+@req("SIG-04", "SIG-09", "REC-04")
+def test_a_rotation_that_the_old_key_did_not_sign_moves_the_signer_to_no_other_key(opened: HouseUnderTest) -> None:
+    """A captured server stages a key of its own for ann and writes the entry into the database, past every rule."""
+    old = opened.house.signer.kid_of_person("ann")
+    twin = opened.copied(opened.home.parent / "captured")
+    signer = twin.house.signer
+    stolen = signer.next_person("ann", "Ann (test)", "a password of the thief")
+    event = KeyRotated(kid=old, klass="person", holder="ann", public_key=base64_text(stolen.public_key))
+    forged = signed_with(twin, event, "house", actor="ann")
+    with twin.house.engine.connect().execution_options(countersign_write=True) as session, session.begin():
+        ledger.append(session, [SignedBody(forged.body, old, forged.sig)], now=twin.clock.now)
+        ledger.close(session, signer.sign_checkpoint)
+
+    assert signer.kid_of_person("ann") == old
+    assert signer.sign_page("ann", twin.proof("ann"), [b"still hers"])[0].kid == old
+    with twin.desk.reading() as session:
+        assert not check_store(SessionReader(session), ORIGIN).ok
+    twin.house.close()
 
 
 # -- suspicion -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,17 @@ from typing import Any
 from sqlalchemy import func, select
 
 from audit import proofs, store
+from audit.entry import kid_of
 from core import outbox
+from core.access.queries import everybody
 from core.clock import in_words
+from core.errors import NotFound
 from core.ledger_queries import SessionReader
 from core.ledger_rehash import rehash_is_due
+from core.persons import ED25519, ML_DSA_44, keys_in_force
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
+from countersign.signer.local import LOG_BESIDE, SERVICES
 
 LOW_DISK_BYTES = 2 * 1024**3
 
@@ -39,8 +44,8 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
 
     return [
-        *_record(house), *_second_hash(house), *_protections(house), *_keys(house), *_work(house), *_disk(house),
-        *people_findings(house),
+        *_record(house), *_second_hash(house), *_protections(house), *_keys(house), *_key_pairs(house), *_work(house),
+        *_disk(house), *people_findings(house),
     ]
 
 
@@ -116,6 +121,37 @@ def _keys(house: House) -> Iterator[Finding]:
         else f"{len(open_files)} key files can be read by others.",
         fine=not open_files, remedy=f"chmod -R go= {folder}",
     )
+
+
+def _key_pairs(house: House) -> Iterator[Finding]:
+    """A signer that is older or younger than the record (half a restore) signs what nobody can verify."""
+    apart = []
+    with house.desk.reading() as session:
+        wanted = [("root", "installation", ED25519, "root"), ("log", "installation", ED25519, "log"),
+                  ("log", "installation", ML_DSA_44, LOG_BESIDE), *(("service", one, ED25519, one) for one in SERVICES)]
+        for klass, holder, algorithm, name in wanted:
+            known = {key.kid for key in keys_in_force(session, klass, holder, algorithm)}
+            held = {kid_of(house.signer.public_key(name))} if house.signer.has_house_key(name) else set()
+            if known != held:
+                apart.append(name)
+        for person in everybody(session):
+            known = {key.kid for key in keys_in_force(session, "person", person.user)}
+            if known and not known & _held(house, person.user):
+                apart.append(person.user)
+    yield Finding(
+        "The signer holds the keys that the record has in force" if not apart
+        else f"The signer's key is not the one that the record has in force: {', '.join(apart)}.",
+        fine=not apart, damaged=bool(apart),
+        remedy="Signer and record are of different times. Restore both from one backup, or recover what is lost: "
+        "`countersign user recover` for a person.",
+    )
+
+
+def _held(house: House, user: str) -> set[str]:
+    try:
+        return {house.signer.kid_of_person(user)}
+    except NotFound:
+        return set()
 
 
 def _work(house: House) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from core.ledger_queries import SessionReader, line_at
 from core.persons import key_row
 from core.policy.state import Actor, Decision
 from core.work import Work
+from countersign.doctor import examine as examine_house
 from sops import usecases as sops
 from tests.builders import people
 from tests.builders.people import OWNER, QA
@@ -275,6 +277,24 @@ def test_checkpoints_that_cover_the_rotation_are_signed_by_the_new_log_key(opene
         assert examine(reader, line_at(reader, before - 1)).good
 
 
+@req("SIG-10", "OPS-01")
+def test_doctor_names_a_signer_that_is_of_another_time_than_the_record(opened: HouseUnderTest, tmp_path: Path) -> None:
+    """Half a restore: the database of today with key files of yesterday."""
+    shutil.copytree(opened.home / "signer", tmp_path / "yesterday")
+    both(opened, "log")
+    opened.commit(rotation.rotate_key(opened.desk, ANN, rotation.RotateKey(NEW_PASSWORD)).proposal)
+    opened.work()
+    assert not any(one.damaged for one in examine_house(opened.house))
+    twin = opened.copied(tmp_path / "restored")
+    shutil.rmtree(twin.home / "signer")
+    shutil.copytree(tmp_path / "yesterday", twin.home / "signer")
+
+    said = [one.what for one in examine_house(twin.house) if one.damaged]
+
+    assert said == ["The signer's key is not the one that the record has in force: log, log-ml-dsa-44, ann."]
+    twin.house.close()
+
+
 @req("REC-03", "OPS-05")
 def test_another_process_of_the_house_takes_the_new_log_key_at_once(opened: HouseUnderTest) -> None:
     """A worker that holds the old log key in memory must not sign one note with it."""
@@ -486,3 +506,30 @@ def test_a_key_of_the_house_in_force_is_not_revoked_and_a_wrong_entry_number_is_
         usecases.revoke_key(opened.desk, OWNER, "ann", "to be sure", suspect_from=9999)
     with pytest.raises(NotFound, match="too short"):
         usecases.revoke_key(opened.desk, OWNER, kid[:4], "to be sure")
+
+
+@req("SIG-10", "REC-10")
+def test_keys_are_replaced_and_doubted_on_postgresql_as_well(tmp_path: Path) -> None:
+    """Personal key, service key and log key on the production store; the whole store is checked at the end."""
+    from tests.conftest import need
+
+    need("postgres")
+    from core.ledger_rehash import rehash
+    from tests.postgres import fresh_database
+
+    with a_house(tmp_path, fresh_database(), founding=True) as house:
+        people.opened(house)
+        people.active(house, "ann")
+        old = house.house.signer.kid_of_person("ann")
+        house.commit(rotation.rotate_key(house.desk, ANN, rotation.RotateKey(NEW_PASSWORD)).proposal)
+        train(house, Proof(NEW_PASSWORD, code(house)))
+        both(house, "house")
+        both(house, "log")
+        house.commit(usecases.revoke_key(house.desk, OWNER, old[:20], "laptop stolen", suspect_from=40))
+        rehash(house.desk, under=UNDER, on_behalf_of="console")
+        house.work()
+
+        with house.desk.reading() as session:
+            found = check_store(SessionReader(session), ORIGIN)
+        assert found.ok, found.in_words()
+        assert house.words().count("key.rotated") == 4

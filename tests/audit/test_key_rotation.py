@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audit import verifier
 from audit.verifier import WRONG, Report, verify_bundle
@@ -505,3 +508,66 @@ def test_a_record_rewritten_where_sha_256_is_broken_fails_under_the_second_hash(
         verifier.check_rehashes(stated, iter(exchanged))
     assert (wrong.value.step, wrong.value.seq) == (9, 7)
     assert json.loads(exchanged[5])["body"]["fields"]["holder"] == "reader-9"
+
+
+# -- any life of keys ------------------------------------------------------------------------------------------------
+
+_PENS = {name: Pen.of(klass, holder, name) for name, (klass, holder) in {
+    "ann-1": ("person", "ann"), "ann-2": ("person", "ann"), "ben-1": ("person", "ben"), "ben-2": ("person", "ben"),
+    "cat-1": ("person", "cat"), "intake-1": ("service", "intake"), "intake-2": ("service", "intake"),
+}.items()}
+_NAMES = st.sampled_from(sorted(_PENS))
+_STEPS = st.one_of(
+    st.tuples(st.just("enrol"), _NAMES, st.sampled_from(["root", *sorted(_PENS)]), st.sets(_NAMES, max_size=2)),
+    st.tuples(st.just("rotate"), _NAMES, _NAMES, st.booleans()),
+    st.tuples(st.just("revoke"), _NAMES, st.sampled_from(["root", *sorted(_PENS)]), st.integers(-1, 12)),
+    st.tuples(st.just("sign"), _NAMES, st.sampled_from(["ann", "ben", "cat", "intake"]), st.none()),
+)
+
+
+@given(st.lists(_STEPS, max_size=7))
+@req("SIG-04", "SIG-09", "REC-03")
+def test_both_verifiers_agree_on_every_life_of_keys(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
+) -> None:
+    """Enrolments, rotations, revocations and signatures in any order, by anybody: accepted by both or by none."""
+    ledger = a_ledger()
+    for name in ("ann-1", "ben-1", "cat-1"):
+        ledger.enrol(_PENS[name])
+
+    def pen(name: str) -> Pen:
+        return ROOT if name == "root" else _PENS[name]
+
+    for kind, first, second, more in steps:
+        if kind == "enrol":
+            proofs = [_PENS[first], *(_PENS[one] for one in sorted(more - {first}))]
+            ledger.add("key.enrolled", _PENS[first].fields, by=pen(second), proofs=proofs)
+        elif kind == "rotate":
+            rotate(ledger, _PENS[first], _PENS[second], proofs=(_PENS[second],) if more else (_PENS[first],))
+        elif kind == "revoke":
+            since = {} if more < 0 else {"suspect_from": more}
+            ledger.add("key.revoked", {"kid": _PENS[first].kid, "because": "x"} | since, by=pen(second))
+        else:
+            word = "read.signed" if _PENS[first].klass == "person" else "series.received"
+            ledger.add(word, {"series": "1"}, by=_PENS[first], actor=second, trial="T1")
+    ledger.export()
+
+    report = judged(tmp_path_factory.mktemp("b"), ledger.whole())
+
+    if report.ok:
+        _nobody_signed_in_anothers_name(ledger)
+
+
+def _nobody_signed_in_anothers_name(ledger: Ledger) -> None:
+    """Read from the bytes alone: each signing key was born before, had not ended, and belongs to the actor."""
+    holders: dict[str, str] = {}
+    for raw in ledger.entries:
+        entry = json.loads(raw)
+        body, fields = entry["body"], entry["body"]["fields"]
+        if body["action"] == "ledger.founded":
+            holders[entry["kid"]] = fields["holder"]
+        assert holders[entry["kid"]] == body["actor"]
+        if body["action"] in ("key.revoked", "key.rotated"):
+            holders.pop(fields["kid"], None)
+        if body["action"] in ("key.enrolled", "key.rotated"):
+            holders[hashlib.sha256(base64.b64decode(fields["public_key"])).hexdigest()] = fields["holder"]

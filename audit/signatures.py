@@ -13,6 +13,8 @@ MEANINGS = (
     "authorship", "review", "approval", "responsibility", "adjudication",
     "execution", "acknowledgement", "witness", "rejection", "withdrawal",
 )
+# The signer's name for the log's second key, under checkpoints that are time-stamped (RECORD 3).
+LOG_BESIDE = "log-ml-dsa-44"
 
 
 @dataclass(frozen=True, slots=True)

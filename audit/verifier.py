@@ -899,6 +899,9 @@ class Registry:
         # Whoever enrols a further key beside the holder's own could sign in the holder's name.
         if in_force and not in_force & (proofs | {kid}):
             raise Wrong(6, f"{fresh.holder} has a {fresh.klass} key in force; a further one carries no proof by it")
+        if any(other.holder == fresh.holder and (other.klass == "person") != (fresh.klass == "person")
+               for other in self.keys.values()):
+            raise Wrong(6, f"{fresh.holder} would be the name of a person and of a key of the house")
         persons = {self.keys[other].holder for other in proofs | {kid}
                    if other in self.keys and self.keys[other].klass == "person"}
         if fresh.klass == "person" and len(persons - {fresh.holder}) < 2:

@@ -14,7 +14,7 @@ from audit import store
 from audit.entry import SignedBody, from_base64, kid_of
 from audit.vocabulary.registry import REGISTRY
 from core.errors import Refused
-from core.persons import ED25519, KeyRow, key_row, keys_in_force
+from core.persons import ED25519, KeyRow, key_row, keys_in_force, name_is_shared
 
 UNKNOWN, ENDED, WRONG_CLASS, NOT_THE_HOLDER, FURTHER_KEY, ROTATION = (
     "F-120", "F-121", "F-122", "F-123", "F-124", "F-125")
@@ -83,6 +83,8 @@ class Keyring:
         klass, holder = fields["class"], fields["holder"]
         if klass == "root":
             raise Refused("A second root key can only come by rotation of the first.", rule=FURTHER_KEY)
+        if name_is_shared(self._session, klass, holder):
+            raise Refused(f"{holder} is the name of a person and of a key of the house.", rule=FURTHER_KEY)
         held = keys_in_force(self._session, klass, holder, fields.get("algorithm", ED25519))
         if held and not {one.kid for one in held} & {one.kid for one in speaking}:
             raise Refused(

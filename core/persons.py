@@ -139,6 +139,12 @@ def keys_in_force(session: Connection, klass: str, holder: str, algorithm: str =
     return tuple(KeyRow(**row._mapping) for row in rows)
 
 
+def name_is_shared(session: Connection, klass: str, holder: str) -> bool:
+    """Whether a key of the house bears a person's name, or a person that of a key of the house."""
+    other = keys.c.klass != "person" if klass == "person" else keys.c.klass == "person"
+    return session.execute(select(keys.c.kid).where(keys.c.holder == holder, other).limit(1)).first() is not None
+
+
 def suspect_keys(session: Connection) -> dict[str, KeyRow]:
     """Keys whose earlier entries are suspect, by key id."""
     rows = session.execute(select(*_KEY_COLUMNS).where(keys.c.suspect_from.is_not(None)))

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from audit import proofs, store
 from audit.entry import kid_of
+from audit.signatures import LOG_BESIDE
 from core import outbox
 from core.access.queries import everybody
 from core.clock import in_words
@@ -21,7 +22,7 @@ from core.ledger_rehash import rehash_is_due
 from core.persons import ED25519, ML_DSA_44, keys_in_force
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
-from countersign.signer.local import LOG_BESIDE, SERVICES
+from countersign.signer.local import SERVICES
 
 LOW_DISK_BYTES = 2 * 1024**3
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 import countersign.words  # noqa: F401  every word, fold and effect is declared by importing them
 from audit import store
 from audit.entry import base64_text
+from audit.signatures import LOG_BESIDE
 from audit.vocabulary import registry
 from audit.vocabulary.ledger import DeclaredWord, KeyEnrolled, LedgerFounded, PolicyAdopted, VocabularyAdopted
 from core import projection
@@ -24,7 +25,7 @@ from countersign import database
 from countersign.adapters.files import FileObjects, SubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
 from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
-from countersign.signer.local import LOG_BESIDE, SERVICES, LocalSigner
+from countersign.signer.local import SERVICES, LocalSigner
 
 STOPPED = "STOPPED"
 

@@ -168,6 +168,8 @@ def _judge(members: dict[str, bytes]) -> list[str]:
                      (one["class"], one["holder"], len(one["public"])) ==
                      (born["class"], born["holder"], len(born["public"]))}
             ok &= not twins or bool(twins & speakers)
+            ok &= all((one["class"] == "person") == (born["class"] == "person")
+                      for one in keys.values() if one["holder"] == born["holder"])
             others = {keys[kid]["holder"] for kid in speakers & keys.keys() if keys[kid]["class"] == "person"}
             ok &= born["class"] != "person" or key["class"] == "root" or len(others - {born["holder"]}) >= 2
             keys[born_kid] = born

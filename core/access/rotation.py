@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from audit.entry import base64_text, kid_of
-from audit.signatures import NewKey, Signature
+from audit.signatures import LOG_BESIDE, NewKey, Signature
 from audit.vocabulary.ledger import KeyRotated, KeyRotationSigned
 from core.access import queries, views
 from core.access.drafts import draft
@@ -20,7 +20,7 @@ from core.policy.decide import permit
 from core.policy.state import Actor, Decision, Facts
 from core.work import Desk, Draft, Occasion, Proposal, Work
 
-INSTALLATION, LOG, LOG_BESIDE = "installation", "log", "log-ml-dsa-44"
+INSTALLATION, LOG = "installation", "log"
 
 
 # -- a person's own key ----------------------------------------------------------------------------------------------

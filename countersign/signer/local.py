@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from audit import proofs, store
 from audit.entry import Entry, base64_text, from_base64, kid_of
-from audit.signatures import NewKey, Proof, Signature
+from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
@@ -30,7 +30,6 @@ from countersign.signer.nextkeys import KEPT_FACTOR, NextKeys
 from countersign.signer.seals import SealBox
 
 HouseKey = Ed25519PrivateKey | MLDSA44PrivateKey
-LOG_BESIDE = "log-ml-dsa-44"  # the log's second key, under checkpoints that are time-stamped
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
 STEP_SECONDS = 30

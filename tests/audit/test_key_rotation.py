@@ -137,6 +137,16 @@ def test_every_key_signs_only_as_its_holder(tmp_path: Path, by: Pen, actor: str)
     assert bad(tmp_path, ledger) == (6, 7)
 
 
+@req("SIG-04", "SIG-09")
+@pytest.mark.parametrize("pen", [Pen.of("person", "intake"), Pen.of("service", "reader-1"), Pen.of("log", "reader-1")])
+def test_no_person_bears_the_name_of_a_service_nor_a_service_that_of_a_person(tmp_path: Path, pen: Pen) -> None:
+    """A service signs as its holder; under a person's own name it would pass for them."""
+    ledger = a_ledger()
+    ledger.enrol(pen)
+
+    assert bad(tmp_path, ledger) == (6, 7)
+
+
 @req("SIG-04", "SIG-05")
 def test_a_key_signs_nothing_before_its_own_enrolment(tmp_path: Path) -> None:
     ledger = a_ledger()

@@ -24,6 +24,7 @@ from core.persons import key_row
 from core.policy.state import Actor, Decision
 from core.work import Work
 from countersign.doctor import examine as examine_house
+from countersign.signer.local import SERVICES
 from sops import usecases as sops
 from tests.builders import people
 from tests.builders.people import OWNER, QA
@@ -431,6 +432,13 @@ def test_the_append_refuses_a_second_key_that_an_administrator_enrols(opened: Ho
 
     assert refusal.rule == "F-124"
     assert "in force" in refusal.fact
+
+
+@req("SIG-04", "SIG-09")
+def test_nobody_is_registered_under_the_name_of_a_service(opened: HouseUnderTest) -> None:
+    for name in (*SERVICES, "installation", "log", "root"):
+        with pytest.raises(UnusableInput, match="name of the system"):
+            people.registered(opened, name)
 
 
 @req("REC-03", "SIG-09")

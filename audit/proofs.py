@@ -230,6 +230,27 @@ def cosignature_line(name: str, public_key: bytes, at_s: int, signature: bytes) 
     return f"— {name} {base64.b64encode(key_id + at_s.to_bytes(8, 'big') + signature).decode()}"
 
 
+def ml_dsa_message(origin: str, size: int, root: bytes) -> bytes:
+    """What the log's ML-DSA-44 key signs of a checkpoint: `cosigned_message` of C2SP tlog-cosignature.
+
+    The log is its own cosigner and states no time: the time stamp over the line does.
+    """
+    name = bytes([len(origin.encode())]) + origin.encode()
+    none = (0).to_bytes(8, "big")
+    return b"subtree/v1\n\x00" + name + none + name + none + size.to_bytes(8, "big") + root
+
+
+def ml_dsa_line(origin: str, public_key: bytes, signature: bytes) -> bytes:
+    """Key id (type 0x06), eight bytes of time (none) and signature: the bytes that a note's line carries in base64."""
+    key_id = hashlib.sha256(origin.encode() + b"\n\x06" + public_key).digest()[:4]
+    return key_id + bytes(8) + signature
+
+
+def with_line(note: str, name: str, blob: bytes) -> str:
+    """The note with one more signature line."""
+    return f"{note}— {name} {base64.b64encode(blob).decode()}\n"
+
+
 def proof_file(index: int, path: Sequence[bytes], note: str) -> str:
     """A C2SP tlog-proof: index, hashes leaf to root, blank line, checkpoint."""
     hashes = "".join(base64.b64encode(item).decode() + "\n" for item in path)

@@ -13,6 +13,8 @@ MEANINGS = (
     "authorship", "review", "approval", "responsibility", "adjudication",
     "execution", "acknowledgement", "witness", "rejection", "withdrawal",
 )
+# The signer's name for the log's second key, under checkpoints that are time-stamped (RECORD 3).
+LOG_BESIDE = "log-ml-dsa-44"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +53,54 @@ class Signer(Protocol):
 
     origin: str
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes]) -> str:
-        """The note over the committed tree plus `leaves`; refuses when old_size is not the committed size."""
+    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+        """The note over the committed tree plus `leaves`; refuses when old_size is not the committed size.
+
+        Args:
+            rotation: the entry among `leaves` that rotates the log key; the note is then signed by the new key.
+        """
+        ...
+
+    def sign_anchored(self, size: int) -> bytes | None:
+        """The log's ML-DSA-44 line (without its name) under the committed checkpoint of this size; None without a key.
+        """
         ...
 
     def public_key(self, holder: str) -> bytes:
-        """Raw public key of `root`, `log` or a service."""
+        """Raw public key of `root`, `log`, `log-ml-dsa-44` or a service."""
+        ...
+
+    def has_house_key(self, holder: str) -> bool:
+        """Whether the signer holds such a key."""
         ...
 
     def attest(self, holder: str, message: bytes) -> Signature:
-        """A signature by root, log (proofs only) or a service key."""
+        """A signature by root, log (proofs and its own rotation only) or a service key."""
+        ...
+
+    def next_house_key(self, holder: str) -> bytes:
+        """Make a key that is to replace one of the house; it is on disk when its raw public half is returned."""
+        ...
+
+    def attest_next(self, holder: str, kid: str, message: bytes) -> Signature:
+        """The proof of a key made by `next_house_key`."""
+        ...
+
+    def discard_replaced(self, klass: str, holder: str) -> None:
+        """Destroy the old private half once the rotation is committed; nothing where there is none."""
         ...
 
     def new_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str = "time") -> NewKey:
         """Make a personal key under a signing password, with certificate and one-time secret."""
+        ...
+
+    def next_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str | None = None) -> NewKey:
+        """Make the key that is to replace a person's; it is on disk when this returns, and signs nothing before its
+        entry is committed. The second factor stays where no kind is given (`one_time_secret` is then empty)."""
+        ...
+
+    def prove_next_person(self, user: str, kid: str, password: str, message: bytes) -> Signature:
+        """The proof of a key made by `next_person`."""
         ...
 
     def prove_new_person(self, user: str, password: str, message: bytes) -> Signature:

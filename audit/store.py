@@ -155,6 +155,12 @@ def last_checkpoint(session: Connection) -> proofs.Checkpoint | None:
     return proofs.Checkpoint.parse(row.note) if row else None
 
 
+def checkpoint_of(session: Connection, size: int) -> proofs.Checkpoint | None:
+    """The note over so many entries."""
+    row = session.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).first()
+    return proofs.Checkpoint.parse(row.note) if row else None
+
+
 def next_in_stream(session: Connection, stream: str) -> int:
     """The number the next entry of a stream gets."""
     return int(session.execute(

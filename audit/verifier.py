@@ -11,11 +11,13 @@ record format (suite 1). Each step has its number at the line that does it.
      3  Form         each entry: size, parse, re-encoded byte for byte, profile, exact members, base64, text
      4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice
      5  Words        each action is a word of the newest vocabulary adopted before it
-     6  Keys         enrolled before use, in force, of a class the word allows, held by the actor
+     6  Keys         enrolled before use, in force, of a class the word allows, held by the actor; a further key of
+                     one holder is proved by the one in force, or comes after its revocation
      7  Signatures   Ed25519 over the body, and every further proof
      8  Heads        what each signer had seen is a root of this very tree; signing time near to the ledger's
-     9  Tree         leaves, leaves.bin and proofs lead to the root of the checkpoint
-    10  Log key      the checkpoint is signed by a log key in force
+     9  Tree         leaves, leaves.bin and proofs lead to the root of the checkpoint; what ledger.rehashed says of the
+                     entries under a second hash is recomputed
+    10  Log key      each checkpoint is signed by a log key in force at its size; so are lines of ML-DSA-44
     11  Completeness export.made counts what the bundle must hold; what is withheld is proven to exist
     12  Objects      every object has the digest it is named by
     13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses and time stamps under its
@@ -43,6 +45,7 @@ import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +56,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+mldsa: Any = None
+with suppress(ImportError):  # an older library: what needs ML-DSA is then named as not checked
+    from cryptography.hazmat.primitives.asymmetric import mldsa
 
 ENTRY_TYPE = b"application/vnd.countersign.entry.v1+json"
 PROOF_TYPE = b"application/vnd.countersign.proof.v1+json"
@@ -67,6 +74,9 @@ OUTER = {"body", "kid", "seq", "sig", "stream", "stream_seq", "ts"}
 BODY_ALWAYS = {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
 BODY_SOMETIMES = {"reason", "trial", "on_behalf_of", "caused_by", "manifest", "assertion", "proofs"}
 CLASSES = {"root", "log", "person", "service", "witness"}
+ML_DSA_44, ML_DSA_PUBLIC, ML_DSA_SIGNATURE = "ml-dsa-44", 1312, 2420  # FIPS 204
+SECOND_HASH = "sha3-512"
+MAX_REHASHES = 4096
 KEY_NOUNS = {"key", "policy", "vocabulary", "ledger"}
 # Before a vocabulary exists only the root key speaks, and only these words.
 FOUNDING_WORDS = {"ledger.founded", "key.enrolled", "vocabulary.adopted", "policy.adopted"}
@@ -417,6 +427,20 @@ def note_cosigned_by(note: Note, name: str, public: bytes) -> int | None:
     return None
 
 
+def ml_dsa_message(origin: str, size: int, root: bytes, stamp: int) -> bytes:
+    """What an ML-DSA-44 line signs (C2SP tlog-cosignature, `cosigned_message`), the log being its own cosigner."""
+    name = origin.encode()
+    named = bytes([len(name)]) + name
+    return (b"subtree/v1\n\x00" + named + stamp.to_bytes(8, "big") + named + (0).to_bytes(8, "big")
+            + size.to_bytes(8, "big") + root)
+
+
+def ml_dsa_line_of(note: Note, public: bytes) -> bytes | None:
+    """Time and signature of the line that names this ML-DSA-44 key of the log; not yet verified."""
+    wanted = note_key_id(note.origin, public, 6)
+    return next((blob[4:] for name, blob in note.lines if name == note.origin and blob[:4] == wanted), None)
+
+
 def parse_proof(raw: bytes) -> tuple[int, list[bytes], Note]:
     """A c2sp.org/tlog-proof@v1 file: index, path, checkpoint. Its `extra` line is unauthenticated and ignored."""
     if len(raw) > 2 * MAX_NOTE_BYTES:
@@ -452,12 +476,35 @@ def good_signature(public: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def has_ml_dsa() -> bool:
+    """Whether this `cryptography` and the library beneath it can check ML-DSA-44."""
+    if mldsa is None:
+        return False
+    try:
+        mldsa.MLDSA44PublicKey.from_public_bytes(bytes(ML_DSA_PUBLIC))
+    except UnsupportedAlgorithm:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def good_ml_dsa_signature(public: bytes, signature: bytes, message: bytes) -> bool:
+    """FIPS 204 with an empty context; only called where `has_ml_dsa` says yes."""
+    try:
+        mldsa.MLDSA44PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 Claim = tuple[int, str, str, bytes, bytes, bytes]  # seq, "signature" or "proof", holder, public key, signature, message
 
 
 def _failed(claims: list[Claim]) -> tuple[int, str] | None:
     for seq, what, holder, public, signature, message in claims:
-        if not good_signature(public, signature, message):
+        good = good_ml_dsa_signature if len(public) == ML_DSA_PUBLIC else good_signature
+        if not good(public, signature, message):
             return seq, f"the {what} of {holder} ({hashlib.sha256(public).hexdigest()[:16]}…) is not of these bytes"
     return None
 
@@ -724,7 +771,24 @@ class Key:
     ended: int | None = None
     ended_how: str = ""
     suspect_from: int | None = None
-    recovered: bool = False
+    recovered: int | None = None  # the entry that enrolled it, or the key it came from, after an earlier was lost
+    algorithm: str = "ed25519"
+
+    def signs_size(self, size: int) -> bool:
+        """Whether a log key is in force for the checkpoint over so many entries.
+
+        The checkpoint that covers the entry of a rotation is the first that the new key signs.
+        """
+        return self.enrolled < size and (self.ended is None or size <= self.ended)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A person's signature for the rotation of a key of the house; the second names the first."""
+
+    actor: str
+    kid: str
+    first: str | None
 
 
 class Registry:
@@ -734,13 +798,38 @@ class Registry:
         self.keys: dict[str, Key] = {}
         self.words: dict[tuple[str, int], frozenset[str]] | None = None
         self.enrolled_by_root_alone: list[int] = []
+        self.orders: dict[str, Order] = {}
+        self.rotated_without_two: list[int] = []
 
     def log_key_of(self, note: Note) -> Key | None:
-        """The log key in force after all entries so far that signed this note."""
+        """The log key in force at the note's size, if it signed this note."""
         for key in self.keys.values():
-            if key.klass == "log" and key.ended is None and note_signed_by(note, note.origin, key.public):
+            if key.klass == "log" and key.algorithm == "ed25519" and key.signs_size(note.size) and note_signed_by(
+                    note, note.origin, key.public):
                 return key
         return None
+
+    def check_ml_dsa_line(self, note: Note) -> bool | None:
+        """None where the note has no ML-DSA-44 line of this log, False where it cannot be checked here, True if good.
+
+        Raises Wrong where a line names a key of the log that did not make it, or was not in force at this size.
+        """
+        found: bool | None = None
+        for key in self.keys.values():
+            blob = ml_dsa_line_of(note, key.public) if key.algorithm == ML_DSA_44 else None
+            if blob is None:
+                continue
+            if not key.signs_size(note.size):
+                raise Wrong(10, f"the ML-DSA-44 line on the checkpoint of {note.size} entries is by a key that was not "
+                                "in force at this size")
+            if not has_ml_dsa():
+                found = False
+                continue
+            message = ml_dsa_message(note.origin, note.size, note.root, int.from_bytes(blob[:8], "big"))
+            if not good_ml_dsa_signature(key.public, blob[8:], message):
+                raise Wrong(10, f"the ML-DSA-44 line on the checkpoint of {note.size} entries is not of this root")
+            found = True if found is None else found
+        return found
 
     def check_word(self, body: dict[str, Any], key: Key) -> None:
         action, version, seq_class = body["action"], body["version"], key.klass
@@ -762,21 +851,26 @@ class Registry:
             raise Wrong(6, f"{what} key {kid[:16]}… was not enrolled before this entry")
         if key.ended is not None and seq > key.ended:
             raise Wrong(6, f"{what} key {kid[:16]}… of {key.holder} was {key.ended_how} by entry {key.ended}")
+        if key.algorithm != "ed25519" and what == "the signing":
+            raise Wrong(6, f"{what} key {kid[:16]}… is of {key.algorithm}, which signs checkpoints only")
         return key
 
     def new_key(self, fields: dict[str, Any], seq: int) -> Key:
         """The key that an enrolment or rotation brings; not yet in force."""
+        klass, holder = fields.get("class"), fields.get("holder")
+        algorithm = fields.get("algorithm", "ed25519")
+        if algorithm != "ed25519" and (algorithm, klass) != (ML_DSA_44, "log"):
+            raise Wrong(6, f"a {klass} key of algorithm {algorithm!r} has no place here")
         try:
-            public = decode_b64(fields.get("public_key"), 32)
+            public = decode_b64(fields.get("public_key"), ML_DSA_PUBLIC if algorithm == ML_DSA_44 else 32)
         except ValueError as problem:
             raise Wrong(6, f"public_key {problem}") from problem
-        klass, holder = fields.get("class"), fields.get("holder")
         if klass not in CLASSES or not isinstance(holder, str) or not holder:
             raise Wrong(6, "the new key lacks a class (root, log, person, service, witness) or a holder")
         kid = hashlib.sha256(public).hexdigest()
         if kid in self.keys:
             raise Wrong(6, f"key {kid[:16]}… was enrolled before, by entry {self.keys[kid].enrolled}")
-        return Key(kid, str(klass), holder, public, seq)
+        return Key(kid, str(klass), holder, public, seq, algorithm=algorithm)
 
     def apply(self, body: dict[str, Any], kid: str, seq: int, fresh: Key | None, proofs: set[str]) -> None:
         """What this entry changes for the entries after it."""
@@ -784,39 +878,79 @@ class Registry:
         if action == "ledger.founded" and fresh:
             self.keys[fresh.kid] = fresh
         elif action == "key.enrolled" and fresh:
-            if fresh.klass == "root":
-                raise Wrong(6, "a second root key can only come by rotation of the first")
-            if fresh.kid not in proofs:
-                raise Wrong(6, "the enrolment carries no proof by the new key itself")
-            persons = {self.keys[other].holder for other in proofs | {kid}
-                       if other in self.keys and self.keys[other].klass == "person"}
-            if fresh.klass == "person" and len(persons - {fresh.holder}) < 2:
-                self.enrolled_by_root_alone.append(seq)
-            fresh.recovered = fresh.klass == "person" and any(
-                other.klass == "person" and other.holder == fresh.holder for other in self.keys.values())
-            self.keys[fresh.kid] = fresh
+            self._enrol(fresh, kid, seq, proofs)
         elif action == "key.rotated" and fresh:
-            old = self.keys[kid]
-            named = fields.get("kid", fields.get("replaces"))
-            if named != kid:
-                raise Wrong(6, "a rotation is signed by the key that it replaces")
-            if (fresh.klass, fresh.holder) != (old.klass, old.holder):
-                raise Wrong(6, "a rotation keeps class and holder of the key")
-            if fresh.kid not in proofs:
-                raise Wrong(6, "the rotation carries no proof by the new key itself")
-            old.ended, old.ended_how = seq, "replaced"
-            self.keys[fresh.kid] = fresh
+            self._rotate(body, fresh, kid, seq, proofs)
+        elif action == "key.rotation_signed":
+            self.orders[body["id"]] = Order(body["actor"], str(fields.get("kid")), fields.get("first"))
         elif action == "key.revoked":
-            target, since = self.keys.get(str(fields.get("kid"))), fields.get("suspect_from")
-            if target is None:
-                raise Wrong(6, "it revokes a key that was never enrolled")
-            if since is not None and (type(since) is not int or not 0 <= since <= seq):
-                raise Wrong(6, "suspect_from is not the number of an earlier entry")
-            if target.ended is None:
-                target.ended, target.ended_how = seq, "revoked"
-            target.suspect_from = since
+            self._revoke(fields, seq)
         elif action == "vocabulary.adopted":
             self.words = read_words(fields)
+
+    def _enrol(self, fresh: Key, kid: str, seq: int, proofs: set[str]) -> None:
+        if fresh.klass == "root":
+            raise Wrong(6, "a second root key can only come by rotation of the first")
+        if fresh.kid not in proofs:
+            raise Wrong(6, "the enrolment carries no proof by the new key itself")
+        earlier = [other for other in self.keys.values() if (other.klass, other.holder, other.algorithm) ==
+                   (fresh.klass, fresh.holder, fresh.algorithm)]
+        in_force = {other.kid for other in earlier if other.ended is None}
+        # Whoever enrols a further key beside the holder's own could sign in the holder's name.
+        if in_force and not in_force & (proofs | {kid}):
+            raise Wrong(6, f"{fresh.holder} has a {fresh.klass} key in force; a further one carries no proof by it")
+        if any(other.holder == fresh.holder and (other.klass == "person") != (fresh.klass == "person")
+               for other in self.keys.values()):
+            raise Wrong(6, f"{fresh.holder} would be the name of a person and of a key of the house")
+        persons = {self.keys[other].holder for other in proofs | {kid}
+                   if other in self.keys and self.keys[other].klass == "person"}
+        if fresh.klass == "person" and len(persons - {fresh.holder}) < 2:
+            if self.keys[kid].klass == "person":
+                raise Wrong(6, "the enrolment of a personal key rests on two other persons; it carries "
+                               f"{len(persons - {fresh.holder})}")
+            self.enrolled_by_root_alone.append(seq)
+        if fresh.klass == "person" and earlier and not in_force:
+            fresh.recovered = seq
+        self.keys[fresh.kid] = fresh
+
+    def _rotate(self, body: dict[str, Any], fresh: Key, kid: str, seq: int, proofs: set[str]) -> None:
+        fields = body["fields"]
+        named, signer = str(fields.get("kid", fields.get("replaces"))), self.keys[kid]
+        old = self.keys.get(named)
+        # A key of ML-DSA-44 signs no entries; the log key beside it speaks for it.
+        beside = old is not None and old.algorithm != "ed25519" and (old.klass, old.holder) == (
+            signer.klass, signer.holder)
+        if old is None or (named != kid and not beside):
+            raise Wrong(6, "a rotation is signed by the key that it replaces")
+        if old.ended is not None:
+            raise Wrong(6, f"it replaces a key that was {old.ended_how} by entry {old.ended}")
+        if (fresh.klass, fresh.holder, fresh.algorithm) != (old.klass, old.holder, old.algorithm):
+            raise Wrong(6, "a rotation keeps class and holder of the key")
+        if fresh.kid not in proofs:
+            raise Wrong(6, "the rotation carries no proof by the new key itself")
+        if old.klass != "person" and not self._ordered_by_two(body.get("caused_by"), kid):
+            self.rotated_without_two.append(seq)
+        old.ended, old.ended_how = seq, "replaced"
+        # What came from a recovered key stays listed; else one rotation would hide it.
+        fresh.recovered = old.recovered
+        self.keys[fresh.kid] = fresh
+
+    def _ordered_by_two(self, second_id: str | None, kid: str) -> bool:
+        second = self.orders.get(second_id or "")
+        first = self.orders.get(second.first or "") if second else None
+        return bool(second and first and second.kid == first.kid == kid and second.actor != first.actor)
+
+    def _revoke(self, fields: dict[str, Any], seq: int) -> None:
+        target, since = self.keys.get(str(fields.get("kid"))), fields.get("suspect_from")
+        if target is None:
+            raise Wrong(6, "it revokes a key that was never enrolled")
+        if since is not None and (type(since) is not int or not 0 <= since <= seq):
+            raise Wrong(6, "suspect_from is not the number of an earlier entry")
+        if target.ended is None:
+            target.ended, target.ended_how = seq, "revoked"
+        # A later revocation can widen a suspicion, never take it back.
+        if since is not None and (target.suspect_from is None or since < target.suspect_from):
+            target.suspect_from = since
 
 
 def read_words(fields: dict[str, Any]) -> dict[tuple[str, int], frozenset[str]]:
@@ -892,7 +1026,8 @@ def check_members(entry: dict[str, Any]) -> None:
         for proof in proofs:
             if type(proof) is not dict or proof.keys() != {"kid", "sig"} or type(proof["kid"]) is not str:
                 raise ValueError("a proof is not {kid, sig}")
-            decode_b64(proof["sig"], 64)
+            if len(decode_b64(proof["sig"])) not in (64, ML_DSA_SIGNATURE):
+                raise ValueError("the signature of a proof has a length that no algorithm here gives")
         if len({proof["kid"] for proof in proofs}) != len(proofs):
             raise ValueError("two proofs are by one key")
 
@@ -920,7 +1055,8 @@ class Checker:
         self.registry = Registry()
         self.signatures = Signatures(jobs)
         self.ids = Ids()
-        self.count = self.assertions = 0
+        self.count = self.assertions = self.ml_dsa_skipped = 0
+        self.rehashes: list[Rehash] = []
         self.next_of: dict[str, int] = {}
         self.genesis_leaf = b""
         self.genesis_key: Key | None = None
@@ -1000,7 +1136,8 @@ class Checker:
                 key = self.registry.signer(kid, seq, "the signing")
             # 5 Words
             self.registry.check_word(body, key)
-            if key.klass == "person" and key.holder != body["actor"]:
+            # Of persons and services alike: a service that signs under a person's name would pass for them.
+            if key.holder != body["actor"]:
                 raise Wrong(6, f"the key belongs to {key.holder}, but {body['actor']} is named as the actor")
 
             # 7 Signatures
@@ -1013,7 +1150,10 @@ class Checker:
                 other = fresh if fresh is not None and proof["kid"] == fresh.kid else self.registry.signer(
                     proof["kid"], seq, "a proving")
                 proofs.add(other.kid)
-                self.signatures.take((seq, "proof", other.holder, other.public, decode_b64(proof["sig"], 64),
+                if other.algorithm == ML_DSA_44 and not has_ml_dsa():
+                    self.ml_dsa_skipped += 1
+                    continue
+                self.signatures.take((seq, "proof", other.holder, other.public, decode_b64(proof["sig"]),
                                       pae(PROOF_TYPE, bare)))
             self.registry.apply(body, kid, seq, fresh, proofs)
         except Wrong as wrong:
@@ -1025,6 +1165,10 @@ class Checker:
 
         # 8 Heads
         self._check_head(seq, kid, body["head"]["size"], seen, ts - at_us, body.get("reason", ""))
+        if action == "ledger.rehashed":
+            self.rehashes.append(read_rehash(fields, seq, len(self.rehashes)))
+        elif action == "ledger.anchored" and "log_signature" in fields:
+            self._check_anchored_line(fields, seq)
 
         self.ids.add(bytes.fromhex(body["id"].replace("-", "")), seq)
         self._last_seq, self._last_ts = seq, ts
@@ -1056,6 +1200,29 @@ class Checker:
             raise Wrong(8, f"signed {abs(skew) // 1_000_000} s away from the time it was recorded, "
                            "and not marked as late", seq)
 
+    def _check_anchored_line(self, fields: dict[str, Any], seq: int) -> None:
+        """10 Log key: the ML-DSA-44 line under the note that was time-stamped, over the root of this very tree."""
+        size = fields.get("size")
+        try:
+            blob = decode_b64(fields["log_signature"], 4 + 8 + ML_DSA_SIGNATURE)
+        except ValueError as problem:
+            raise Wrong(10, f"log_signature {problem}", seq) from problem
+        if type(size) is not int or not 0 < size <= seq:
+            raise Wrong(10, "it anchors a checkpoint that was not there yet", seq)
+        if not self.heads or seq - size > MAX_LAG:
+            self.ml_dsa_skipped += 1
+            return
+        note = Note("", self.origin, size, self.tree.root_at(size), ((self.origin, blob),))
+        try:
+            checked = self.registry.check_ml_dsa_line(note)
+        except Wrong as wrong:
+            wrong.seq = seq
+            raise
+        if checked is None:
+            raise Wrong(10, "its ML-DSA-44 line names a key that is no key of this log", seq)
+        self.signatures.count += checked
+        self.ml_dsa_skipped += not checked
+
     def finish(self) -> None:
         """What is known only at the end: outstanding signatures, ids used twice."""
         self.signatures.finish()
@@ -1064,6 +1231,77 @@ class Checker:
         repeat = self.ids.first_repeat()
         if repeat:
             raise Wrong(4, f"it repeats the id of entry {repeat[1]}", repeat[0])
+
+
+# ---------------------------------------------------------------- the second hash
+
+
+@dataclass(frozen=True)
+class Rehash:
+    """What an entry says of the first `size` entries: the root of their tree under another hash."""
+
+    seq: int
+    size: int
+    root: bytes
+
+
+def read_rehash(fields: dict[str, Any], seq: int, before: int) -> Rehash:
+    """The statement of a ledger.rehashed entry. Raises Wrong."""
+    size = fields.get("size")
+    try:
+        root = decode_b64(fields.get("root"), 64)
+    except ValueError as problem:
+        raise Wrong(9, f"its root {problem}", seq) from problem
+    if fields.get("algorithm") != SECOND_HASH:
+        raise Wrong(9, f"it uses the hash {fields.get('algorithm')!r}; this verifier knows {SECOND_HASH}", seq)
+    if type(size) is not int or not 0 < size <= seq:
+        raise Wrong(9, "it speaks of entries that were not there yet", seq)
+    if before >= MAX_REHASHES:
+        raise Wrong(9, f"more than {MAX_REHASHES} entries state a second hash", seq)
+    return Rehash(seq, size, root)
+
+
+class SecondTree:
+    """The tree of RFC 6962 over the exact bytes of entries, with SHA3-512 in place of SHA-256."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._stack: list[bytes] = []
+
+    def append(self, entry: bytes) -> None:
+        node = hashlib.sha3_512(b"\x00" + entry).digest()
+        self.size = size = self.size + 1
+        while not size & 1:
+            node = hashlib.sha3_512(b"\x01" + self._stack.pop() + node).digest()
+            size >>= 1
+        self._stack.append(node)
+
+    def root(self) -> bytes:
+        if not self._stack:
+            return hashlib.sha3_512(b"").digest()
+        node = self._stack[-1]
+        for left in self._stack[-2::-1]:
+            node = hashlib.sha3_512(b"\x01" + left + node).digest()
+        return node
+
+
+def check_rehashes(stated: list[Rehash], entries: Iterator[bytes]) -> int:
+    """9 Tree: recompute every stated root in one pass over the exact bytes of all entries; how many were.
+
+    Raises Wrong at the first entry whose statement is not true of the entries before it.
+    """
+    waiting = sorted(stated, key=lambda one: (one.size, one.seq), reverse=True)
+    tree = SecondTree()
+    for raw in entries:
+        if not waiting:
+            break
+        tree.append(raw)
+        while waiting and waiting[-1].size == tree.size:
+            one = waiting.pop()
+            if one.root != tree.root():
+                raise Wrong(9, f"the root under {SECOND_HASH} that it states for {one.size} entries is not theirs",
+                            one.seq)
+    return len(stated) - len(waiting)
 
 
 # ---------------------------------------------------------------- the bundle
@@ -1396,6 +1634,9 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
         # 10 Log key
         if checker.registry.log_key_of(note) is None:
             raise Wrong(10, "no log key in force signed this checkpoint")
+        _check_earlier_log_keys(walk)
+        _check_second_hash(bundle, walk, report)
+        _check_ml_dsa_lines([note, *walk.earlier.values()], checker, report)
     finally:
         report.entries, report.withheld, report.keys = checker.count, walk.withheld, len(checker.registry.keys)
         report.signatures, report.genesis_leaf = checker.signatures.count, checker.genesis_leaf.hex()
@@ -1406,6 +1647,46 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
     _check_origin(card, notes, report)
     _check_time_stamps(card, bundle, notes, report)
     _say_what_stays_open(bundle, walk, card, report)
+
+
+def _check_earlier_log_keys(walk: Walk) -> None:
+    """10 Log key: a checkpoint kept for its cosignatures was signed by the log key of its own time."""
+    for size, earlier in sorted(walk.earlier.items()):
+        if walk.checker.registry.log_key_of(earlier) is None:
+            raise Wrong(10, f"the earlier checkpoint of {size} entries is not signed by the log key that was in force "
+                            "at this size")
+
+
+def _check_second_hash(bundle: Bundle, walk: Walk, report: Report) -> None:
+    """9 Tree: a pass of its own, taken only where an entry states a second hash."""
+    stated = walk.checker.rehashes
+    if not stated:
+        return
+    if walk.scope.kind != "whole":
+        report.not_checked.append(f"the second hash that entries {_list([one.seq for one in stated])} state: it covers "
+                                  "entries that are not part of this bundle")
+        return
+    check_rehashes(stated, bundle.lines("entries.jsonl", 3))
+    report.remarks.append(f"the entries were recomputed under {SECOND_HASH} as entries "
+                          f"{_list([one.seq for one in stated])} state it; the newest covers "
+                          f"{max(one.size for one in stated)} entries")
+
+
+def _check_ml_dsa_lines(notes: list[Note], checker: Checker, report: Report) -> None:
+    """10 Log key: lines of ML-DSA-44 on checkpoints that were time-stamped."""
+    for note in notes:
+        checked = checker.registry.check_ml_dsa_line(note)
+        if checked:
+            checker.signatures.count += 1
+            report.remarks.append(f"the checkpoint over {note.size} entries also carries a good ML-DSA-44 signature of "
+                                  "the log")
+        elif checked is False:
+            checker.ml_dsa_skipped += 1
+    if checker.ml_dsa_skipped:
+        why = ("this installation of `cryptography` has no ML-DSA-44" if not has_ml_dsa() else
+               "their root is out of reach")
+        report.not_checked.append(f"{checker.ml_dsa_skipped} signatures of ML-DSA-44: {why}; the Ed25519 signatures "
+                                  "beside them were checked")
 
 
 def _check_objects(bundle: Bundle, report: Report) -> None:
@@ -1447,9 +1728,10 @@ def _check_time_stamps(card: Card | None, bundle: Bundle, notes: list[Note], rep
             why = "no trust card names a time-stamp root" if note else "its checkpoint is not among those compared"
             report.not_checked.append(f"the time stamp {name}: {why}")
             continue
-        first_line = f"— {note.lines[0][0]} {base64.b64encode(note.lines[0][1]).decode()}\n"
+        # What is stamped are the log's own lines; witnesses add theirs later.
+        own = "".join(f"— {who} {base64.b64encode(blob).decode()}\n" for who, blob in note.lines if who == note.origin)
         try:
-            at = time_stamped(bundle.small(name, 13, MAX_TOKEN_BYTES), f"{note.text}\n{first_line}".encode(),
+            at = time_stamped(bundle.small(name, 13, MAX_TOKEN_BYTES), f"{note.text}\n{own}".encode(),
                               list(card.timestamp_roots))
         except (ValueError, IndexError, StopIteration, x509.DuplicateExtension) as problem:
             raise Wrong(13, f"{name} {problem or 'is no time-stamp token'}") from problem
@@ -1484,29 +1766,52 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
     if registry.enrolled_by_root_alone:
         tell(f"personal keys enrolled without two other persons' proofs: entries "
              f"{_list(registry.enrolled_by_root_alone)}")
-    suspects = {key.kid: key for key in registry.keys.values() if key.suspect_from is not None or key.recovered}
+    if registry.rotated_without_two:
+        tell(f"keys of the house replaced without the signatures of two persons: entries "
+             f"{_list(registry.rotated_without_two)}")
+    suspects = {key.kid: key for key in registry.keys.values()
+                if key.suspect_from is not None or key.recovered is not None}
     if suspects:
         _list_suspects(bundle, suspects, report)
 
 
 def _list_suspects(bundle: Bundle, suspects: dict[str, Key], report: Report) -> None:
     """A second pass, as a revocation marks entries that were read before it; and every entry of a recovered key."""
-    marked: dict[str, list[int]] = {kid: [] for kid in suspects}
+    marked: dict[str, Counted] = {kid: Counted() for kid in suspects}
+    doubted: dict[str, Counted] = {kid: Counted() for kid in suspects}
     for raw in bundle.lines("entries.jsonl", 3):
         entry = json.loads(raw)
-        key = suspects.get(entry["kid"])
-        if key and (key.recovered or (key.suspect_from is not None and entry["seq"] >= key.suspect_from)):
-            marked[key.kid].append(entry["seq"])
-    for kid, seqs in marked.items():
-        if suspects[kid].recovered:
-            report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was enrolled by others after an "
-                                  f"earlier one was lost (entry {suspects[kid].enrolled}); it signed entries "
-                                  f"{_list(seqs)}")
-        if suspects[kid].suspect_from is None:
-            continue
-        seqs = [seq for seq in seqs if seq >= (suspects[kid].suspect_from or 0)]
-        report.remarks.append(f"the key {kid[:16]}… of {suspects[kid].holder} was revoked as suspect from entry "
-                              f"{suspects[kid].suspect_from} on; it signed entries {_list(seqs)}")
+        # A proof counts as a signature: an enrolment may rest on it.
+        for kid in {entry["kid"], *(proof["kid"] for proof in entry["body"].get("proofs", ()))} & suspects.keys():
+            key, seq = suspects[kid], entry["seq"]
+            if key.recovered is not None and seq != key.enrolled:
+                marked[kid].take(seq)
+            if key.suspect_from is not None and seq >= key.suspect_from:
+                doubted[kid].take(seq)
+    for kid, key in suspects.items():
+        if key.recovered is not None:
+            report.remarks.append(f"the key {kid[:16]}… of {key.holder} was enrolled by others after an earlier one "
+                                  f"was lost (entry {key.recovered}); it signed entries {marked[kid].in_words()}")
+        if key.suspect_from is not None:
+            report.remarks.append(f"the key {kid[:16]}… of {key.holder} was revoked as suspect from entry "
+                                  f"{key.suspect_from} on; it signed entries {doubted[kid].in_words()}; they are not "
+                                  "invalid by this, what rests on them is to be looked at")
+
+
+@dataclass
+class Counted:
+    """How many entries, and the first of them; memory does not grow with a key's diligence."""
+
+    number: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def take(self, seq: int) -> None:
+        self.number += 1
+        if len(self.first) < 20:
+            self.first.append(seq)
+
+    def in_words(self) -> str:
+        return f"{_list(self.first)} ({self.number} in all)" if self.first else "none"
 
 
 def _list(numbers: list[int]) -> str:

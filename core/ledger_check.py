@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from audit.verifier import Checker, Wrong, node_hash, parse_note
-from core.ledger_queries import Reader
+from audit.verifier import Checker, Wrong, check_rehashes, node_hash, parse_note
+from core.ledger_queries import Reader, exact_bytes
 
 PAGE = 500
 TILE = 256
@@ -98,6 +98,7 @@ class _Pass:
         try:
             self._entries()
             self.checker.finish()
+            check_rehashes(self.checker.rehashes, exact_bytes(self.reader) if self.checker.rehashes else iter(()))
         except Wrong as wrong:
             self.fault(wrong.seq, "data", wrong.reason)
             self.checker.signatures.finish()

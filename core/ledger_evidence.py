@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from audit import proofs
 from audit.verifier import (
     ENTRY_TYPE,
+    ML_DSA_44,
     PROOF_TYPE,
     canonical,
     check_members,
     decode_b64,
+    good_ml_dsa_signature,
     good_signature,
     leaf_hash,
     note_signed_by,
@@ -23,6 +25,7 @@ from audit.verifier import (
 )
 from core.errors import NotFound
 from core.ledger_queries import Line, Note, Reader, ReadNodes, newest_note, proof_of
+from core.ledger_suspects import Suspicion, suspicion_of, suspicions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class KeyOnRecord:
     printed_name: str | None
     enrolled: int
     ended: int | None
+    algorithm: str = "ed25519"
+
+    def signs_size(self, size: int) -> bool:
+        """Whether a log key is in force for the checkpoint of this size; a rotation's own is the new key's first."""
+        return self.enrolled < size and (self.ended is None or size <= self.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Evidence:
     path: tuple[bytes, ...]
     steps: tuple[Step, ...]
     key: KeyOnRecord | None
+    suspicion: Suspicion | None = None
 
     @property
     def good(self) -> bool:
@@ -75,8 +84,7 @@ def keys_on_record(reader: Reader) -> dict[str, KeyOnRecord]:
 
     def end(kid: str, seq: int) -> None:
         if kid in found and found[kid].ended is None:
-            old = found[kid]
-            found[kid] = KeyOnRecord(old.kid, old.klass, old.holder, old.public, old.printed_name, old.enrolled, seq)
+            found[kid] = replace(found[kid], ended=seq)
 
     for seq, data in reader.rows(sql):
         entry = json.loads(bytes(data))
@@ -84,11 +92,12 @@ def keys_on_record(reader: Reader) -> dict[str, KeyOnRecord]:
         if entry["body"]["action"] == "key.revoked":
             end(fields["kid"], seq)
             continue
-        public = decode_b64(fields["public_key"], 32)
+        public = decode_b64(fields["public_key"])
         kid = _kid(public)
         if entry["body"]["action"] == "key.rotated":
-            end(entry["kid"], seq)
-        found[kid] = KeyOnRecord(kid, fields["class"], fields["holder"], public, fields.get("printed_name"), seq, None)
+            end(fields["kid"], seq)
+        found[kid] = KeyOnRecord(kid, fields["class"], fields["holder"], public, fields.get("printed_name"), seq, None,
+                                 fields.get("algorithm", "ed25519"))
     return found
 
 
@@ -125,7 +134,7 @@ def examine(reader: Reader, line: Line) -> Evidence:
     step("Root", f"Root of {note.size} entries, recomputed from leaf and path", root.hex(), root == note.root)
     _checkpoint(note, keys, step)
     _head(reader, line, step)
-    return Evidence(line, note, tuple(path), tuple(steps), key)
+    return Evidence(line, note, tuple(path), tuple(steps), key, suspicion_of(line, suspicions(reader)))
 
 
 def _form(line: Line, step: Any) -> dict[str, Any] | None:
@@ -142,7 +151,7 @@ def _form(line: Line, step: Any) -> dict[str, Any] | None:
 def _signatures(entry: dict[str, Any], keys: dict[str, KeyOnRecord], step: Any) -> None:
     body, kid, seq = entry["body"], entry["kid"], entry["seq"]
     key = keys.get(kid)
-    own = key is not None and (key.klass != "person" or key.holder == body["actor"])
+    own = key is not None and key.holder == body["actor"]
     in_force = key is not None and key.enrolled <= seq and (key.ended is None or seq <= key.ended)
     step("Key", f"Enrolled by entry {key.enrolled} for {key.holder} ({key.klass}), in force, and the actor's own"
          if key else "The key was never enrolled", kid, own and in_force)
@@ -151,8 +160,8 @@ def _signatures(entry: dict[str, Any], keys: dict[str, KeyOnRecord], step: Any) 
     bare = {name: value for name, value in body.items() if name not in ("proofs", "assertion")}
     for proof in body.get("proofs", ()):
         other = keys.get(proof["kid"])
-        good = other is not None and good_signature(other.public, decode_b64(proof["sig"]),
-                                                    pae(PROOF_TYPE, canonical(bare)))
+        fits = good_ml_dsa_signature if other is not None and other.algorithm == ML_DSA_44 else good_signature
+        good = other is not None and fits(other.public, decode_b64(proof["sig"]), pae(PROOF_TYPE, canonical(bare)))
         step("Proof", f"Further signature by {other.holder if other else 'an unknown key'}", proof["kid"], good)
 
 
@@ -162,7 +171,8 @@ def _checkpoint(note: Note, keys: dict[str, KeyOnRecord], step: Any) -> None:
     except ValueError as problem:
         step("Checkpoint", f"The note {problem}", "", False)
         return
-    logs = [key for key in keys.values() if key.klass == "log" and key.ended is None]
+    logs = [key for key in keys.values()
+            if key.klass == "log" and key.algorithm == "ed25519" and key.signs_size(parsed.size)]
     signed = any(note_signed_by(parsed, parsed.origin, key.public) for key in logs)
     step("Checkpoint", f"Ed25519 signature of the root by the log key of {parsed.origin}", f"size {parsed.size}",
          signed and (parsed.size, parsed.root) == (note.size, note.root))

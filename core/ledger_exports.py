@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +97,22 @@ def _seen_outside(reader: Reader, size: int) -> list[tuple[str, bytes]]:
         if newest is None:
             continue
         earlier = newest_note(reader, newest)
-        found[f"{newest}.note"] = (earlier.note + "".join(_cosignatures(reader, newest))).encode()
+        own = earlier.note + _own_second_line(reader, newest, earlier.note.partition("\n")[0])
+        found[f"{newest}.note"] = (own + "".join(_cosignatures(reader, newest))).encode()
         sql = "SELECT token FROM anchor WHERE size = :size ORDER BY authority"
         for number, row in enumerate(reader.rows(sql, size=newest)):
             found[f"{newest}-{number}.tsr"] = bytes(row[0])
     return sorted(found.items())
+
+
+def _own_second_line(reader: Reader, size: int, origin: str) -> str:
+    """The log's ML-DSA-44 line under an anchored note, as the entry of the anchor holds it; empty where none is."""
+    sql = "SELECT data FROM entry WHERE action = 'ledger.anchored' AND seq >= :size ORDER BY seq"
+    for row in reader.rows(sql, size=size):
+        fields = json.loads(bytes(row[0]))["body"]["fields"]
+        if fields["size"] == size and "log_signature" in fields:
+            return f"— {origin} {fields['log_signature']}\n"
+    return ""
 
 
 def _stream_ends(reader: Reader) -> dict[str, int]:

@@ -232,6 +232,19 @@ def line_at(reader: Reader, seq: int) -> Line:
     return Line.of(row)
 
 
+def exact_bytes(reader: Reader, size: int | None = None) -> Iterator[bytes]:
+    """The stored bytes of the first `size` entries in order, or of all, a page at a time."""
+    low = 0
+    while size is None or low < size:
+        many = LARGEST_PAGE if size is None else min(LARGEST_PAGE, size - low)
+        rows = [bytes(row[0]) for row in reader.rows(
+            "SELECT data FROM entry WHERE seq >= :low ORDER BY seq LIMIT :many", low=low, many=many)]
+        yield from rows
+        low += len(rows)
+        if len(rows) < many:
+            return
+
+
 def line_of_leaf(reader: Reader, low: bytes, high: bytes) -> Line:
     """The first entry whose leaf hash lies in this range, as an evidence code names it. Raises NotFound."""
     sql = f"SELECT {_ROW} FROM entry WHERE leaf >= :low AND leaf <= :high ORDER BY seq LIMIT 1"  # noqa: S608

@@ -7,6 +7,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -23,6 +24,7 @@ from core import outbox, projection
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
 from core.errors import ClockUntrusted, NotAuthenticated, RecordDamaged, Refused, Stale
 from core.ids import uuid7
+from core.keyring import Keyring
 from core.objects import VIEW, ObjectStore
 from core.persons import active_kids, person_named
 from core.policy.state import Actor, Decision
@@ -121,9 +123,15 @@ class Work:
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
-        caused_by: str | None = None, on_behalf_of: str | None = None,
+        caused_by: str | None = None, on_behalf_of: str | None = None, key: str | None = None,
+        proofs_by: tuple[Prover, ...] = (),
     ) -> Entry:
-        """Append the service's own entry now, inside this transaction; folds have seen it when this returns."""
+        """Append the service's own entry now, inside this transaction; folds have seen it when this returns.
+
+        Args:
+            key: the key of the house that signs, where it is not named as the actor is (`log`).
+            proofs_by: further keys that sign the same words.
+        """
         if not under.allowed:
             raise Refused(under.because, rule=under.rule)
         body = self.desk.body(
@@ -131,13 +139,18 @@ class Work:
             occasion=self.desk.occasion(), trial=trial, reason=reason, caused_by=caused_by,
             on_behalf_of=on_behalf_of or self.on_behalf_of,
         )
-        signature = self.desk.signer.attest(self.actor.user, body_to_sign(body))
+        if proofs_by:
+            _prove(body, proofs_by)
+        signature = self.desk.signer.attest(key or self.actor.user, body_to_sign(body))
         return self.append([SignedBody(body, signature.kid, base64_text(signature.sig))])[0]
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
         if not self.entries and not self.clock_confirmed:
             self.desk.check_clock(self.session)
+        keyring = Keyring(self.session)
+        for one in signed:
+            keyring.check(one)
         given, made = ledger.append(self.session, signed, now=self.desk.clock.now)
         self.entries.extend(given)
         for entry in made:
@@ -147,7 +160,9 @@ class Work:
 
     def finish(self) -> None:
         """One checkpoint over all of it, then the receipts."""
-        ledger.close(self.session, self.desk.signer.sign_checkpoint)
+        rotation = next((entry.raw for entry in self.entries if _rotates_the_log_key(entry)), None)
+        ledger.close(
+            self.session, lambda size, leaves: self.desk.signer.sign_checkpoint(size, leaves, rotation))
         self.receipts = [ledger.receipt_for(self.session, entry) for entry in self.entries]
 
 
@@ -380,9 +395,7 @@ class Desk:
             trial=draft.trial, reason=draft.reason, caused_by=draft.caused_by, manifest=manifest,
         )
         if draft.proofs_by:
-            message = body_to_prove(body)
-            given = [(kid, prove(message)) for kid, prove in draft.proofs_by]
-            body["proofs"] = [{"kid": kid, "sig": base64_text(signature.sig)} for kid, signature in given]
+            _prove(body, tuple(prove for _, prove in draft.proofs_by))
         return body
 
     def record_as_root(
@@ -399,14 +412,25 @@ class Desk:
                     trial=trial,
                 )
                 if provers:
-                    message = body_to_prove(body)
-                    given = [self.signer.attest(one, message) if isinstance(one, str) else one(message)
-                             for one in provers]
-                    body["proofs"] = [{"kid": one.kid, "sig": base64_text(one.sig)} for one in given]
+                    _prove(body, tuple(partial(self.signer.attest, one) if isinstance(one, str) else one
+                                       for one in provers))
                 signature = self.signer.attest("root", body_to_sign(body))
                 work.append([SignedBody(body, signature.kid, base64_text(signature.sig))])
             work.finish()
         return work.receipts
+
+
+def _prove(body: dict[str, Any], provers: Sequence[Prover]) -> None:
+    """Let further keys sign the same words, in the order given."""
+    message = body_to_prove(body)
+    given = [prove(message) for prove in provers]
+    body["proofs"] = [{"kid": one.kid, "sig": base64_text(one.sig)} for one in given]
+
+
+def _rotates_the_log_key(entry: Entry) -> bool:
+    """Whether the checkpoint over this entry is the first by the new log key (RECORD 3)."""
+    fields = entry.body["fields"]
+    return (entry.body["action"], fields.get("class"), fields.get("algorithm")) == ("key.rotated", "log", None)
 
 
 def _as_tuple(drafts: Draft | Sequence[Draft]) -> tuple[Draft, ...]:

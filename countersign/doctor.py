@@ -12,11 +12,18 @@ from typing import Any
 from sqlalchemy import func, select
 
 from audit import proofs, store
+from audit.entry import kid_of
+from audit.signatures import LOG_BESIDE
 from core import outbox
+from core.access.queries import everybody
 from core.clock import in_words
-from core.errors import CountersignError
+from core.errors import CountersignError, NotFound
+from core.ledger_queries import SessionReader
+from core.ledger_rehash import rehash_is_due
+from core.persons import ED25519, ML_DSA_44, keys_in_force
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
+from countersign.signer.local import SERVICES
 from countersign.signer.remote import RemoteSigner
 
 LOW_DISK_BYTES = 2 * 1024**3
@@ -40,8 +47,8 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
 
     return [
-        *_record(house), *_protections(house), *_keys(house), *_seals(house), *_work(house), *_disk(house),
-        *people_findings(house),
+        *_record(house), *_second_hash(house), *_protections(house), *_keys(house), *_key_pairs(house), *_seals(house),
+        *_work(house), *_disk(house), *people_findings(house),
     ]
 
 
@@ -81,6 +88,16 @@ def _record(house: House) -> Iterator[Finding]:
         difference.in_words(), fine=difference.none, damaged=not difference.none,
         remedy="Run `countersign ledger rebuild`; the record itself is not touched by it.",
     )
+
+
+def _second_hash(house: House) -> Iterator[Finding]:
+    with house.desk.reading() as session:
+        due = rehash_is_due(SessionReader(session), house.desk.clock.now())
+    if due is not None:
+        yield Finding(
+            due, fine=False, remedy="Run `countersign ledger rehash`, then anchor or cosign the record: should SHA-256 "
+            "weaken one day, the second hash still holds what is there now.",
+        )
 
 
 def _protections(house: House) -> Iterator[Finding]:
@@ -146,6 +163,37 @@ def _seals(house: House) -> Iterator[Finding]:
     )
     if not house.settings.seal_backup:
         yield Finding("Copies of seal secrets lie on the same disk as the signer; `seal_backup` may name another one")
+
+
+def _key_pairs(house: House) -> Iterator[Finding]:
+    """A signer that is older or younger than the record (half a restore) signs what nobody can verify."""
+    apart = []
+    with house.desk.reading() as session:
+        wanted = [("root", "installation", ED25519, "root"), ("log", "installation", ED25519, "log"),
+                  ("log", "installation", ML_DSA_44, LOG_BESIDE), *(("service", one, ED25519, one) for one in SERVICES)]
+        for klass, holder, algorithm, name in wanted:
+            known = {key.kid for key in keys_in_force(session, klass, holder, algorithm)}
+            held = {kid_of(house.signer.public_key(name))} if house.signer.has_house_key(name) else set()
+            if known != held:
+                apart.append(name)
+        for person in everybody(session):
+            known = {key.kid for key in keys_in_force(session, "person", person.user)}
+            if known and not known & _held(house, person.user):
+                apart.append(person.user)
+    yield Finding(
+        "The signer holds the keys that the record has in force" if not apart
+        else f"The signer's key is not the one that the record has in force: {', '.join(apart)}.",
+        fine=not apart, damaged=bool(apart),
+        remedy="Signer and record are of different times. Restore both from one backup, or recover what is lost: "
+        "`countersign user recover` for a person.",
+    )
+
+
+def _held(house: House, user: str) -> set[str]:
+    try:
+        return {house.signer.kid_of_person(user)}
+    except NotFound:
+        return set()
 
 
 def _work(house: House) -> Iterator[Finding]:

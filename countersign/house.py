@@ -11,11 +11,13 @@ from sqlalchemy import Engine
 import countersign.words  # noqa: F401  every word, fold and effect is declared by importing them
 from audit import store
 from audit.entry import base64_text
+from audit.signatures import LOG_BESIDE
 from audit.vocabulary import registry
 from audit.vocabulary.ledger import DeclaredWord, KeyEnrolled, LedgerFounded, PolicyAdopted, VocabularyAdopted
 from core import projection
 from core.clock import Clock, SystemClock
 from core.errors import AlreadyDone, RecordDamaged
+from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
@@ -118,6 +120,10 @@ def _founding_entries(signer: HouseSigner) -> list[tuple[object, tuple[str, ...]
     for service in SERVICES:
         enrolled = KeyEnrolled(klass="service", holder=service, public_key=public(service), at_init=True)
         entries.append((enrolled, (service,)))
+    if signer.has_house_key(LOG_BESIDE):
+        beside = KeyEnrolled(
+            klass="log", holder="installation", public_key=public(LOG_BESIDE), at_init=True, algorithm=ML_DSA_44)
+        entries.append((beside, (LOG_BESIDE,)))
     return entries
 
 

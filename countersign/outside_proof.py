@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from audit import proofs, store
+from audit.entry import base64_text, from_base64
 from audit.vocabulary.ledger import LedgerAnchored
-from core.errors import OutsideUnavailable, RecordDamaged, UnusableInput
+from core.errors import OutsideUnavailable, RecordDamaged, Stale, UnusableInput
+from core.persons import ML_DSA_44, keys, keys_in_force
 from core.policy.state import Actor, Decision
 from countersign.house import House
 from countersign.witness import written_request
@@ -94,6 +96,7 @@ def _check_line(line: str, name: str, public_key: bytes, note: str) -> None:
 def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
     """Have the newest checkpoint's note time-stamped (RFC 3161) and record the token. Returns one sentence.
 
+    Where the signer holds a key of ML-DSA-44, its line stands under the note that is stamped and in the entry.
     A checkpoint whose only news are anchors is left alone. Raises OutsideUnavailable where no valid token came.
     """
     from rfc3161_client import TimestampRequestBuilder, VerificationError, VerifierBuilder, decode_timestamp_response
@@ -109,7 +112,8 @@ def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
         ]
     if newest is None or (last is not None and set(since) <= {"ledger.anchored"}):
         return "Nothing new to anchor."
-    message = newest.note.encode()
+    beside = house.signer.sign_anchored(newest.size)
+    message = (proofs.with_line(newest.note, newest.origin, beside) if beside else newest.note).encode()
     request = TimestampRequestBuilder().data(message).nonce(nonce=True).build()
     status, answer = _post(url, request.as_bytes(), "application/timestamp-query")
     if status != 200:
@@ -124,12 +128,25 @@ def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
         raise OutsideUnavailable("The authority's token does not verify; it was not kept.") from error
     token = house.desk.objects.put(answer, TOKEN_MEDIA)
     with house.desk.open(Actor.of_service("house")) as work:
+        if beside is not None:
+            _check_in_force(work.session, beside, newest)
         work.session.execute(insert(store.anchors).values(size=newest.size, authority=url, token=answer))
         work.record(
-            LedgerAnchored(size=newest.size, authority=url, token=token),
+            LedgerAnchored(
+                size=newest.size, authority=url, token=token, log_signature=base64_text(beside) if beside else None),
             under=Decision(True, "P-03", "A service of the house anchors the record.", "service"),
         )
     return f"{newest.size} entries anchored by {url}."
+
+
+def _check_in_force(session: Connection, line: bytes, note: proofs.Checkpoint) -> None:
+    """The log's second key may have been replaced while the authority was asked. Raises Stale."""
+    for key in keys_in_force(session, "log", "installation", ML_DSA_44):
+        public = from_base64(session.execute(select(keys.c.public_key).where(keys.c.kid == key.kid)).scalar_one())
+        if key.entry < note.size and line[:4] == proofs.ml_dsa_line(note.origin, public, b"")[:4]:
+            return
+    raise Stale("The log's keys were replaced while the time stamp was taken.",
+                next_step="Nothing was recorded; run `countersign ledger anchor` again.")
 
 
 def lag(house: House) -> str:

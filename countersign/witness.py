@@ -45,8 +45,9 @@ class OtherSize(CountersignError):
 class Witness:
     """Remembers the last checkpoint of one log, durably, before it cosigns it."""
 
-    def __init__(self, folder: Path, origin: str, log_key: bytes) -> None:
-        self._folder, self._origin, self._log_key = folder, origin, log_key
+    def __init__(self, folder: Path, origin: str, *log_keys: bytes) -> None:
+        """`log_keys` of the log in the order in which one replaced the other, the newest last."""
+        self._folder, self._origin, self._log_keys = folder, origin, log_keys
         self._guard = Lock()
         key_file = folder / "witness.key"
         if not key_file.exists():
@@ -93,13 +94,24 @@ class Witness:
     def _signed_by_log(self, note: str) -> proofs.Checkpoint:
         try:
             checkpoint = proofs.Checkpoint.parse(note)
-            signature = proofs.note_signature(note, self._origin, self._log_key)
-            if checkpoint.origin != self._origin or signature is None:
+            position = self._key_of(note)
+            if checkpoint.origin != self._origin or position is None:
                 raise UnusableInput("The note is not of the log this witness watches.")
-            Ed25519PublicKey.from_public_bytes(self._log_key).verify(signature, proofs.signed_text(note).encode())
+            key = self._log_keys[position]
+            signature = proofs.note_signature(note, self._origin, key)
+            Ed25519PublicKey.from_public_bytes(key).verify(signature or b"", proofs.signed_text(note).encode())
         except (ValueError, InvalidSignature) as error:
             raise UnusableInput("The note is damaged or not signed by the log.") from error
+        # Once the log signs with its new key the old one counts for nothing, whoever still holds it.
+        if position < (self._key_of(self.known()["note"]) or 0):
+            raise UnusableInput("The note is signed by a log key that another has replaced before.")
         return checkpoint
+
+    def _key_of(self, note: str) -> int | None:
+        """Which of the log's keys a note names; None where it names none of them. Raises ValueError."""
+        named = [place for place, key in enumerate(self._log_keys)
+                 if proofs.note_signature(note, self._origin, key) is not None]
+        return named[-1] if named else None
 
     def _keep_both(self, seen: str, shown: str) -> None:
         kept = json.dumps({"seen": seen, "shown": shown, "at": time.time()})

@@ -1,6 +1,7 @@
 """Importing this module declares every word, fold and effect of all floors."""
 
 import audit.vocabulary
+import core.access.effects
 import core.access.projections
 import core.arrival.projections
 import core.cohort.projections

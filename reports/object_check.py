@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.dicom.reading import read_object
 from core.dicom.signature import PURPOSES, covers_all, signatures_of
+from core.persons import key_of_certificate
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,9 @@ class SignatureSaid:
     sound: bool
     whole: bool
     certificate_sha256: str
+    certificate_user: str
+    vouched: str | None = None
+    trusted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +42,14 @@ class ObjectCheck:
 
     @property
     def ok(self) -> bool:
-        """At least one signature, all of them sound, and one over the whole object."""
-        return bool(self.signatures) and all(s.sound for s in self.signatures) and any(s.whole for s in self.signatures)
+        """At least one signature, all of them sound, none by a foreign certificate, and one over the whole object."""
+        sound = all(s.sound and s.trusted is not False for s in self.signatures)
+        return bool(self.signatures) and sound and any(s.whole for s in self.signatures)
+
+    def against(self, session: Connection) -> ObjectCheck:
+        """The same, with what the record says of each certificate: whose key it was enrolled with, or that it is
+        foreign. A certificate counts for the person it was enrolled for, whatever name it bears itself."""
+        return replace(self, signatures=tuple(_vouched(session, one) for one in self.signatures))
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -54,10 +67,13 @@ class ObjectCheck:
             cover = "the whole object" if one.whole else "a part of the object only"
             lines.append(f"  {one.purpose} by {one.signer}, {one.signed_at}: {state}; covers {cover}; "
                          f"certificate sha256:{one.certificate_sha256}")
+            if one.vouched is not None:
+                lines.append(f"  {one.vouched}")
         if not self.signatures:
             lines.append("  It carries no digital signature; only an entry that names its digest can vouch for it.")
-        lines.append("SOUND. Whether the certificate is who it says is told by its enrolment entry." if self.ok
-                     else "NOT SOUND.")
+        told = "" if any(one.vouched for one in self.signatures) else (
+            " Whether the certificate is who it says is told by its enrolment entry: --home asks the record.")
+        lines.append(f"SOUND.{told}" if self.ok else "NOT SOUND.")
         return "\n".join(lines)
 
 
@@ -71,12 +87,33 @@ def check_object(path: Path) -> ObjectCheck:
         SignatureSaid(
             found.certificate.subject.rfc4514_string(), PURPOSES.get(found.purpose, f"purpose {found.purpose}"),
             found.signed_at, found.sound, covers_all(dataset, found),
-            hashlib.sha256(_der(found.certificate)).hexdigest(),
+            hashlib.sha256(_der(found.certificate)).hexdigest(), _user(found.certificate),
         )
         for found in signatures_of(dataset)
     )
     return ObjectCheck(path.name, dataset.SOPClassUID.name, str(dataset.SOPInstanceUID),
                        hashlib.sha256(path.read_bytes()).hexdigest(), said)
+
+
+def _vouched(session: Connection, one: SignatureSaid) -> SignatureSaid:
+    key = key_of_certificate(session, one.certificate_sha256)
+    if key is None:
+        return replace(one, trusted=False, vouched="FOREIGN CERTIFICATE: no key of this record was enrolled with it")
+    if one.certificate_user != key.holder:
+        return replace(one, trusted=False, vouched=f"THE CERTIFICATE NAMES {one.certificate_user or 'nobody'}; entry "
+                                                   f"{key.entry} enrolled it for {key.holder}")
+    ended = f"; the key was ended by entry {key.revoked_by}" if key.revoked_by is not None else ""
+    doubt = f", and its signatures are suspect from entry {key.suspect_from} on" if key.suspect_from is not None else ""
+    whose = f"certificate of {key.holder}, enrolled by entry {key.entry}{ended}{doubt}"
+    return replace(one, trusted=True, vouched=whose)
+
+
+def _user(certificate: Any) -> str:
+    """The user id that the certificate of this installation's authority bears."""
+    from cryptography.x509.oid import NameOID
+
+    named = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
+    return str(named[0].value) if named else ""
 
 
 def _der(certificate: Any) -> bytes:

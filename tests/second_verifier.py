@@ -17,6 +17,7 @@ from typing import Any
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from tests.bundles import in_words, leaf_of, pae, tree_root
 
@@ -32,10 +33,30 @@ def unbase(text: str) -> bytes:
 
 def signed(public: bytes, signature: bytes, message: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        kind = Ed25519PublicKey if len(public) == 32 else MLDSA44PublicKey
+        kind.from_public_bytes(public).verify(signature, message)
     except InvalidSignature:
         return False
     return True
+
+
+def second_root(entries: list[bytes]) -> bytes:
+    """MTH of RFC 6962, 2.1, over entries with SHA3-512."""
+    if len(entries) <= 1:
+        return hashlib.sha3_512(b"\x00" + entries[0] if entries else b"").digest()
+    k = 1 << (len(entries) - 1).bit_length() - 1
+    return hashlib.sha3_512(b"\x01" + second_root(entries[:k]) + second_root(entries[k:])).digest()
+
+
+def line_is_good(origin: str, size: int, root: bytes, blob: bytes, keys: dict[str, dict[str, Any]]) -> bool:
+    """An ML-DSA-44 line of the log over this root (C2SP tlog-cosignature), by a key in force at this size."""
+    name = bytes([len(origin.encode())]) + origin.encode()
+    message = (b"subtree/v1\n\0" + name + blob[4:12] + name + bytes(8) + size.to_bytes(8, "big") + root)
+    return any(
+        hashlib.sha256(origin.encode() + b"\n\x06" + key["public"]).digest()[:4] == blob[:4]
+        and key["born"] < size and (key["end"] is None or size <= key["end"])
+        and signed(key["public"], blob[12:], message)
+        for key in keys.values() if len(key["public"]) == 1312)
 
 
 def in_profile(value: Any) -> bool:
@@ -110,9 +131,12 @@ def _judge(members: dict[str, bytes]) -> list[str]:
         born_kid = ""
         if body["action"] in ("ledger.founded", "key.enrolled", "key.rotated"):
             public = unbase(body["fields"]["public_key"])
-            born = {"public": public, "class": body["fields"]["class"], "holder": body["fields"]["holder"], "end": None}
+            born = {"public": public, "class": body["fields"]["class"], "holder": body["fields"]["holder"], "end": None,
+                    "born": seq}
             born_kid = hashlib.sha256(public).hexdigest()
-            ok &= born_kid not in keys and len(public) == 32
+            algorithm = body["fields"].get("algorithm", "ed25519")
+            ok &= born_kid not in keys and (algorithm, len(public)) in (("ed25519", 32), ("ml-dsa-44", 1312))
+            ok &= len(public) == 32 or born["class"] == "log"
         if seq == 0:
             ok &= born.get("class") == "root" and body["action"] == "ledger.founded"
             keys[born_kid] = born
@@ -121,7 +145,7 @@ def _judge(members: dict[str, bytes]) -> list[str]:
         allowed = words.get((body["action"], body["version"]), []) if words else (
             ["root"] if body["action"] in ("ledger.founded", "key.enrolled", "vocabulary.adopted", "policy.adopted")
             else [])
-        ok &= key["class"] in allowed and (key["class"] != "person" or key["holder"] == body["actor"])
+        ok &= key["class"] in allowed and key["holder"] == body["actor"] and len(key["public"]) == 32
         ok &= signed(key["public"], unbase(entry["sig"]),
                      pae("application/vnd.countersign.entry.v1+json", rfc8785.dumps(body)))
         bare = rfc8785.dumps({k: v for k, v in body.items() if k not in ("proofs", "assertion")})
@@ -139,14 +163,35 @@ def _judge(members: dict[str, bytes]) -> list[str]:
         ok &= near or body.get("reason") == "late"
         if body["action"] == "key.enrolled":
             ok &= born_kid in provers and body["fields"]["class"] != "root"
+            speakers = provers | {entry["kid"]}
+            twins = {kid for kid, one in keys.items() if one["end"] is None and
+                     (one["class"], one["holder"], len(one["public"])) ==
+                     (born["class"], born["holder"], len(born["public"]))}
+            ok &= not twins or bool(twins & speakers)
+            ok &= all((one["class"] == "person") == (born["class"] == "person")
+                      for one in keys.values() if one["holder"] == born["holder"])
+            others = {keys[kid]["holder"] for kid in speakers & keys.keys() if keys[kid]["class"] == "person"}
+            ok &= born["class"] != "person" or key["class"] == "root" or len(others - {born["holder"]}) >= 2
             keys[born_kid] = born
         elif body["action"] == "key.rotated":
-            ok &= born_kid in provers and body["fields"]["kid"] == entry["kid"]
-            ok &= (born["class"], born["holder"]) == (key["class"], key["holder"])
-            key["end"] = seq
+            old = keys[body["fields"]["kid"]]
+            ok &= born_kid in provers and (old is key or len(old["public"]) == 1312) and old["end"] is None
+            ok &= (born["class"], born["holder"]) == (key["class"], key["holder"]) == (old["class"], old["holder"])
+            ok &= len(born["public"]) == len(old["public"])
+            old["end"] = seq
             keys[born_kid] = born
         elif body["action"] == "key.revoked":
-            keys[body["fields"]["kid"]]["end"] = seq
+            target = keys[body["fields"]["kid"]]
+            target["end"] = seq if target["end"] is None else target["end"]
+            ok &= 0 <= body["fields"].get("suspect_from", 0) <= seq
+        elif body["action"] == "ledger.rehashed":
+            said = body["fields"]
+            ok &= said["algorithm"] == "sha3-512" and 0 < said["size"] <= seq
+            ok &= unbase(said["root"]) == second_root(lines[:said["size"]])
+        elif body["action"] == "ledger.anchored" and "log_signature" in body["fields"]:
+            size, anchored = body["fields"]["size"], unbase(body["fields"]["log_signature"])
+            ok &= 0 < size <= seq and len(anchored) == 2432
+            ok &= line_is_good(origin, size, tree_root(leaves[:size]), anchored, keys)
         elif body["action"] == "vocabulary.adopted":
             words = {(one["name"], one["version"]): one["signed_by"] for one in body["fields"]["words"]}
         if not ok:
@@ -159,7 +204,11 @@ def _judge(members: dict[str, bytes]) -> list[str]:
         dash, name, blob = mark.split(" ")
         raw = unbase(blob)
         for key in keys.values():
-            if dash == "—" and key["class"] == "log" and key["end"] is None and name == origin and raw[:4] == \
+            if dash == "—" and key["class"] == "log" and len(key["public"]) == 1312 and name == origin and raw[:4] == \
+                    hashlib.sha256(name.encode() + b"\n\x06" + key["public"]).digest()[:4]:
+                if not line_is_good(origin, int(size_text), unbase(root_text), raw, keys):
+                    bad.append("line of ML-DSA-44")
+            elif dash == "—" and key["class"] == "log" and key["end"] is None and name == origin and raw[:4] == \
                     hashlib.sha256(name.encode() + b"\n\x01" + key["public"]).digest()[:4]:
                 good_lines += signed(key["public"], raw[4:], (text + "\n").encode())
     return bad if good_lines else [*bad, "log signature"]

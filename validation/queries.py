@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
+from audit import store
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
@@ -134,6 +135,19 @@ def counting_runs(session: Connection, lock: str) -> list[str]:
     """Every concluded run of a lock that is not suspect, in order."""
     wanted = select(runs.c.run).where(runs.c.lock == lock, runs.c.state == "concluded").order_by(runs.c.entry)
     return list(session.execute(wanted).scalars())
+
+
+def runs_resting_on(session: Connection, kid: str, since: int) -> list[str]:
+    """Concluded runs whose protocol, conclusion or review was signed by this key at entry `since` or later."""
+    found = []
+    for run in session.execute(select(runs).where(runs.c.state == "concluded").order_by(runs.c.entry)).mappings():
+        approvals = session.execute(select(signatures.c.entry).where(
+            signatures.c.protocol == run["protocol"], signatures.c.version == run["version"])).scalars()
+        seqs = {*approvals, run["concluded_seq"], run["reviewed_seq"]} - {None}
+        entries = (store.entry_at(session, seq) for seq in sorted(seqs) if seq >= since)
+        if any(entry is not None and entry.kid == kid for entry in entries):
+            found.append(str(run["run"]))
+    return found
 
 
 def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:

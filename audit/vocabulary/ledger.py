@@ -23,7 +23,8 @@ class LedgerFounded:
 )
 class KeyEnrolled:
     """A public key and whose it is. `identity` names how the person's identity was checked; `recovered`: the holder
-    had another key that was lost, and two others stand in for its proof."""
+    had another key that was lost, and two others stand in for its proof. `algorithm` is Ed25519 where it is not named.
+    """
 
     klass: str
     holder: str
@@ -34,19 +35,42 @@ class KeyEnrolled:
     identity: str | None = None
     at_init: bool | None = None
     recovered: bool | None = None
+    algorithm: str | None = None
 
 
 @event(
-    "key.rotated", signed_by=("person", "service", "root"), clause="RECORD 4",
-    sentence="{holder} replaced the {class} key {kid} by {public_key}",
+    "key.rotated", signed_by=("person", "service", "log", "root"), clause="RECORD 4; 21 CFR 11.300(b)",
+    sentence="The {class} key {kid} of {holder} was replaced by {public_key}",
 )
 class KeyRotated:
-    """Signed by the old key; the new one gives its proof."""
+    """Signed by the old key, which signs nothing after it; the new one gives its proof.
+
+    A log key of ML-DSA-44 signs no entries: the log key beside it signs for it. A key of the house is replaced after
+    two `key.rotation_signed`; `caused_by` is the second.
+    """
 
     kid: str
     klass: str
     holder: str
     public_key: str
+    printed_name: str | None = None
+    local_offset: str | None = None
+    certificate_sha256: str | None = None
+    algorithm: str | None = None
+
+
+@event(
+    "key.rotation_signed", signed_by="person", clause="RECORD 4; 21 CFR 11.300",
+    sentence="{actor} signed that the {class} key {kid} of {holder} is to be replaced: {because}",
+)
+class KeyRotationSigned:
+    """Owner and QA, each once; `first` is the id of the other's entry, and the key is replaced with it."""
+
+    klass: str
+    holder: str
+    kid: str
+    because: str
+    first: str | None = None
 
 
 @event(
@@ -54,7 +78,7 @@ class KeyRotated:
     sentence="{actor} revoked key {kid}: {because}",
 )
 class KeyRevoked:
-    """Counts from its own sequence number; `suspect_from` marks earlier entries."""
+    """Counts from its own sequence number; `suspect_from` marks earlier entries, and never makes them invalid."""
 
     kid: str
     because: str
@@ -142,11 +166,30 @@ class ClockStepped:
     sentence="The checkpoint over {size} entries was time-stamped by {authority}, token {token}",
 )
 class LedgerAnchored:
-    """A time stamp of a public authority over a signed note; what was stamped cannot be younger than it says."""
+    """A time stamp of a public authority over a signed note; what was stamped cannot be younger than it says.
+
+    `log_signature` is the log's ML-DSA-44 line under that note, base64 (C2SP tlog-cosignature), stamped with it.
+    """
 
     size: int
     authority: str
     token: ObjectRef
+    log_signature: str | None = None
+
+
+@event(
+    "ledger.rehashed", signed_by="service", clause="RECORD 3; 21 CFR 11.10(c)",
+    sentence="The first {size} entries have the root {root} under {algorithm}",
+)
+class LedgerRehashed:
+    """The tree of RFC 6962 over the exact bytes of the first entries, with another hash function than SHA-256.
+
+    Written once a year: should SHA-256 weaken, later anchors still hold what was there before. `root` is base64.
+    """
+
+    size: int
+    algorithm: str
+    root: str
 
 
 @event(

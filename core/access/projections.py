@@ -21,7 +21,7 @@ from audit.vocabulary.access import (
     RoleGranted,
     RoleRevoked,
 )
-from audit.vocabulary.ledger import KeyEnrolled
+from audit.vocabulary.ledger import KeyEnrolled, KeyRotationSigned
 from audit.vocabulary.sops import (
     SopApproved,
     SopDrafted,
@@ -99,6 +99,16 @@ trainings = Table(
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, nullable=False),
 )
+rotation_orders = Table(
+    "key_rotation_order", metadata,
+    Column("kid", String(64), nullable=False, index=True),
+    Column("by", String(120), nullable=False),
+    Column("role", String(60), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("first", String(36)),
+    Column("entry_id", String(36), nullable=False),
+    Column("entry", Integer, primary_key=True, autoincrement=False),
+)
 
 
 @projects(PersonRegistered)
@@ -127,6 +137,14 @@ def remember_enrolment(session: Connection, entry: Recorded, event: KeyEnrolled)
     if event.klass == "person":
         _step(session, event.holder, "key.enrolled", key_at_init=bool(event.at_init), code_sha256=None, code_until=None,
               code_not_before=None, password_since=entry.at)
+
+
+@projects(KeyRotationSigned)
+def remember_rotation_order(session: Connection, entry: Recorded, event: KeyRotationSigned) -> None:
+    keep(
+        session, rotation_orders, kid=event.kid, by=entry.actor, role=entry.role, because=event.because,
+        first=event.first, entry_id=entry.id, entry=entry.seq,
+    )
 
 
 @projects(RecoveryBegun)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, or_, select
 
 from audit import store
-from core.access.projections import delegations, documents, grants, installations, people, trainings
+from core.access.projections import delegations, documents, grants, installations, people, rotation_orders, trainings
 from core.access.roles import Grant, is_untrained, needs_delegation
 from core.access.rules import Account, Founder, Gap, Installation, opening_gaps, password_is_old
 from core.access.training import NEVER_GOVERNED, Binding, governs, missing_training
@@ -66,6 +66,27 @@ def roles_of(session: Connection, user: str, trial: str | None) -> frozenset[str
     """Roles a person holds for the whole house and, where given, for the trial."""
     wanted = or_(grants.c.trial.is_(None), grants.c.trial == trial) if trial else grants.c.trial.is_(None)
     return frozenset(row.role for row in session.execute(select(grants.c.role).where(grants.c.user == user, wanted)))
+
+
+@dataclass(frozen=True, slots=True)
+class RotationOrder:
+    """The first signature for the rotation of a key of the house."""
+
+    by: str
+    role: str
+    because: str
+    entry_id: str
+    entry: int
+
+
+def rotation_waiting(session: Connection, kid: str) -> RotationOrder | None:
+    """The newest first signature for a key that is still in force; the second makes it history."""
+    table = rotation_orders
+    row = session.execute(
+        select(table.c.by, table.c.role, table.c.because, table.c.entry_id, table.c.entry)
+        .where(table.c.kid == kid, table.c.first.is_(None)).order_by(table.c.entry.desc()).limit(1)
+    ).first()
+    return RotationOrder(**row._mapping) if row else None
 
 
 def people_with(session: Connection, role: str, trial: str | None = None) -> tuple[str, ...]:

@@ -53,7 +53,11 @@ STATEMENT = (
 IDENTITY_CHECKS = ("passport", "identity_card", "staff_badge", "in_person", "video_call", "employer_record")
 
 USER_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-RESERVED = frozenset({"root", "log", "service", "system", "witness", "nobody", "countersign"})
+# Names of the system and of its services: a service signs as its holder, and no person is to be taken for one.
+RESERVED = frozenset({
+    "root", "log", "service", "system", "witness", "nobody", "countersign", "installation", "console",
+    "house", "intake", "inference", "gates", "reads", "validation", "reports",
+})
 
 
 def user_id_refusal(user: str) -> str | None:

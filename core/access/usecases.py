@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from audit import store
 from audit.vocabulary.access import (
     AccessReviewed,
     DelegationEnded,
@@ -21,7 +22,7 @@ from core.access.drafts import check_step, draft, self_relation
 from core.access.roles import ROLES, Grant, exclusion, grant_refusals, may_delegate, may_grant, meet, scope_refusal
 from core.access.rules import Account
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
-from core.persons import active_kids, person_named
+from core.persons import KeyRow, active_kids, key_named, key_row, person_named
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Decision
 from core.work import Desk, Draft, Occasion, Proposal
@@ -230,17 +231,47 @@ def close_account(desk: Desk, actor: Actor, user: str, because: str) -> Proposal
     return desk.prepare(actor, propose, asked="person.close")
 
 
-def revoke_key(desk: Desk, actor: Actor, user: str, because: str, *, suspect_from: int | None = None) -> Proposal:
-    """Revoke a person's key at once, as after the loss of a token (21 CFR 11.300(c)); one's own, or somebody's."""
+def revoke_key(desk: Desk, actor: Actor, named: str, because: str, *, suspect_from: int | None = None) -> Proposal:
+    """Revoke a person's key at once, as after the loss of a token (21 CFR 11.300(c)); one's own, or somebody's.
+
+    A key that was replaced or revoked before can still be named: then only the suspicion is new.
+
+    Args:
+        named: a user id, or the beginning of a key id.
+        suspect_from: entries of this key from this number on are suspect; what rests on them is suspended.
+    """
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
-        person = queries.registered(session, user)
-        kid = person_named(session, user).kid
-        decision = permit(actor, "key.revoke", queries.standing(
-            session, actor, None, "key.revoke", relations=self_relation(actor, user)))
-        what = f"key {kid}" + (f"; entries from {suspect_from} on are suspect" if suspect_from is not None else "")
-        view = views.ending("Revoke a key", "key-revoked", user, person.printed_name, what, because)
-        event = KeyRevoked(kid=kid, because=because, suspect_from=suspect_from)
+        person = queries.person_row(session, named)
+        key = key_row(session, person_named(session, named).kid) if person else key_named(session, named)
+        assert key is not None
+        own = self_relation(actor, key.holder) if key.klass == "person" else set()
+        decision = permit(actor, "key.revoke", queries.standing(session, actor, None, "key.revoke", relations=own))
+        _check_revocation(session, key, suspect_from)
+        if key.klass == "person":
+            person = queries.registered(session, key.holder)
+        what = f"key {key.kid}" + (f"; entries from {suspect_from} on are suspect" if suspect_from is not None else "")
+        printed = person.printed_name if person else f"{key.klass} key"
+        view = views.ending("Revoke a key", "key-revoked", key.holder, printed, what, because)
+        event = KeyRevoked(kid=key.kid, because=because, suspect_from=suspect_from)
         return draft(session, actor, event, decision, "approval", view, "key.revoke")
 
     return desk.prepare(actor, propose, asked="key.revoke")
+
+
+def _check_revocation(session: Connection, key: KeyRow, suspect_from: int | None) -> None:
+    if key.klass != "person" and key.revoked_by is None:
+        raise UnusableInput(
+            f"The {key.klass} key of {key.holder} is in force; without it the house could not go on.",
+            next_step="Replace it first: `countersign key rotate-service`, `countersign key rotate-log`.")
+    if suspect_from is None:
+        if key.revoked_by is not None:
+            raise AlreadyDone(f"The key {key.kid[:16]}… was ended by entry {key.revoked_by}.",
+                              next_step="Name the first suspect entry with --suspect-from if it is not to be trusted.")
+        return
+    size, _ = store.head(session)
+    if not 0 <= suspect_from < size:
+        raise UnusableInput(f"There is no entry {suspect_from}; the newest is {size - 1}.",
+                            next_step="Nothing was signed. `countersign ledger query actor:USER` shows the entries.")
+    if key.suspect_from is not None and key.suspect_from <= suspect_from:
+        raise AlreadyDone(f"Its entries are suspect from entry {key.suspect_from} on already.")

@@ -35,6 +35,22 @@ def enrolment(user: str, printed_name: str, identity_how: str, kid: str, witness
     ))
 
 
+def rotation(user: str, printed_name: str, old: str, new: str, *, new_factor: bool) -> View:
+    return View("Replace your own key", "key-rotated", (
+        ("Person", f"{printed_name} ({user})"), ("Key that signs this and nothing after it", old), ("New key", new),
+        ("Second factor", "a new one is made" if new_factor else "stays as it is"),
+        ("What you signed before", "stays yours and stays valid"),
+    ))
+
+
+def house_rotation(klass: str, holder: str, kid: str, because: str, first: str | None) -> View:
+    return View("Replace a key of the house", "key-rotation-signed", (
+        ("Key", f"{klass} key of {holder}"), ("Key id", kid), ("Why", because),
+        ("First signature", first or "this one; owner and QA both sign"),
+        ("When the key is replaced", "with this signature" if first else "with the second signature"),
+    ))
+
+
 def recovery(user: str, printed_name: str, how: str, because: str, not_before: str, kids: list[str]) -> View:
     return View("Recover an account", "recovery-begun", (
         ("Person", f"{printed_name} ({user})"), ("Identity checked by", how.replace("_", " ")), ("Why", because),

@@ -42,6 +42,9 @@ class Criterion:
     cause: str | None = None
 
 
+SUSPECT = "suspect_signature"
+
+
 @dataclass(frozen=True)
 class Judged:
     """A criterion with its state: met, open or waived."""
@@ -61,19 +64,36 @@ class Judged:
 def judge(facts: GateFacts) -> tuple[Judged, ...]:
     """Every criterion of the use asked for, in order."""
     waivers = {one.criterion: one for one in facts.waivers if one.ends_on >= facts.today}
+    trusted = facts.trusted() if facts.suspect else facts
     judged = []
     for row in CRITERIA:
         if facts.use not in row.uses:
             continue
-        finding = row.check(facts)
+        finding, doubted = _without_suspect(row, facts, trusted)
         waiver = waivers.get(row.id) if row.waivable and not finding.met else None
+        if waiver is not None and waiver.entry in facts.suspect:
+            doubted, waiver = [*doubted, waiver.entry], None
         state = "met" if finding.met else "waived" if waiver else "open"
         entries = (*finding.entries, waiver.entry) if waiver else finding.entries
         judged.append(Judged(
             row.id, row.title, row.owner, row.waivable, state, finding.found, finding.limit,
-            tuple(sorted(set(entries))), waiver.waiver if waiver else None, row.cause,
+            tuple(sorted(set(entries))), waiver.waiver if waiver else None,
+            SUSPECT if doubted and waiver is None else row.cause,
         ))
     return tuple(judged)
+
+
+def _without_suspect(row: Criterion, facts: GateFacts, trusted: GateFacts) -> tuple[Finding, list[int]]:
+    """What a criterion finds on trusted evidence, and the suspect entries for which it is not met (RECORD 4)."""
+    finding = row.check(trusted)
+    if not facts.suspect:
+        return finding, []
+    whole = finding if finding.met else row.check(facts)
+    doubted = sorted(set(whole.entries) & facts.suspect)
+    if not whole.met or not doubted:
+        return finding, []
+    said = f"{whole.found}; rests on suspect entries {', '.join(map(str, doubted))}"
+    return Finding(False, said, whole.limit, whole.entries), doubted
 
 
 def open_ones(judged: tuple[Judged, ...]) -> tuple[Judged, ...]:

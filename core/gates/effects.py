@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from audit.vocabulary.ledger import KeyRevoked
 from audit.vocabulary.models import ModelRefused, ModelRetired
 from audit.vocabulary.reads import ReadCompared
 from audit.vocabulary.validation import DeviationOpened, ValidationSuspect
 from core.gates.looks import evaluate_looks
-from core.gates.usecases import suspend_for
+from core.gates.usecases import enforce, suspend_for
 from core.outbox import follows
 from core.projection import Recorded
 from core.trials.projections import CLOSING_REFUSALS
@@ -39,6 +40,13 @@ def suspend_after_deviation(desk: Desk, entry: Recorded, event: DeviationOpened)
     if event.klass_name == "critical" and (entry.trial or event.lock):
         lock = None if entry.trial else event.lock
         suspend_for(desk, "critical_deviation", trial=entry.trial, lock=lock, caused_by=entry.id)
+
+
+@follows(KeyRevoked, "suspend-gates")
+def suspend_after_suspicion_of_a_key(desk: Desk, entry: Recorded, event: KeyRevoked) -> None:
+    """Signatures are suspect: gates that rest on them, or on evidence so signed, close until people look."""
+    if event.suspect_from is not None:
+        enforce(desk)
 
 
 @follows(ReadCompared, "evaluate-halt-rules")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from core.gates.rules import GateState
@@ -125,12 +125,28 @@ class GateFacts:
     open_adjudications: int = 0
     unblindings: tuple[int, ...] = ()
     waivers: tuple[WaiverFact, ...] = ()
+    # Entries, among those that criteria rest on, whose key was revoked as suspect from before them on.
+    suspect: frozenset[int] = frozenset()
 
     def limit(self, name: str) -> Decimal | None:
         """A number of the signed charter."""
         if self.charter is None or name not in self.charter.limits:
             return None
         return self.charter.limits[name].value
+
+    def trusted(self) -> GateFacts:
+        """The same without what rests on suspect entries, where other evidence may stand in for it."""
+        bad = self.suspect
+        kept = [(pair, entry) for pair, entry in zip(self.pairs, self.pair_entries, strict=True) if entry not in bad]
+        able = {role: tuple(one for one in entries if one not in bad) for role, entries in self.able_entries.items()}
+        return replace(
+            self, filed=tuple(one for one in self.filed if one.entry not in bad),
+            releases=tuple(one for one in self.releases if one.entry not in bad),
+            validations=tuple(one for one in self.validations if one.entry not in bad),
+            run_in=tuple(one for one in self.run_in if not bad & set(one.entries)),
+            pairs=tuple(pair for pair, _ in kept), pair_entries=tuple(entry for _, entry in kept),
+            able={role: len(entries) for role, entries in able.items()}, able_entries=able,
+        )
 
     def counts(self, evidence_class: str) -> bool:
         """Evidence of class demonstration is refused by every other trial (TRIAL 2)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
+from audit import store
 from core.access.projections import grants
 from core.access.queries import bindings_now, people_with, standing
 from core.access.training import governs
@@ -25,6 +26,7 @@ from core.gates.facts import (
 )
 from core.gates.rules import GateState, Signed, still_to_sign
 from core.gates.statistics import Pair
+from core.persons import suspect_keys
 from core.policy.state import Actor
 from core.reads.agreement import ai_pairs
 from core.reads.queries import awaiting_adjudication
@@ -84,7 +86,7 @@ def facts_of(
     pairs, entries = _pairs(session, trial, charter, endpoint, lock) if use == 4 else ((), ())
     able = {role: _able(session, trial, role, action) for role, action in MAIN_ACTS.items()}
     sops_lacking, sop_entries = _procedures(session, use)
-    return GateFacts(
+    facts = GateFacts(
         trial=trial, use=use, endpoint=endpoint, scope=scope, lock_id=lock, today=today, release=release(),
         stage=str(row.stage), demonstration=row.demonstration, charter=charter,
         charter_entry=signed.approved_entry if signed else None, lock=_lock(session, lock),
@@ -97,6 +99,24 @@ def facts_of(
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
         unblindings=_unblindings(session, trial), waivers=_waivers(session, trial, use),
     )
+    return replace(facts, suspect=_suspect(session, facts))
+
+
+def _suspect(session: Connection, facts: GateFacts) -> frozenset[int]:
+    """Of the entries that the criteria and their waivers rest on, those that a suspect key signed or proved."""
+    marks = {kid: key.suspect_from or 0 for kid, key in suspect_keys(session).items()}
+    if not marks:
+        return frozenset()
+    used = {entry for one in judge(facts) for entry in one.entries} | {one.entry for one in facts.waivers}
+    found = set()
+    for seq in sorted(seq for seq in used if seq >= min(marks.values())):
+        entry = store.entry_at(session, seq)
+        if entry is not None and any(
+            seq >= marks[kid] for kid in (entry.kid, *(proof["kid"] for proof in entry.body.get("proofs", ())))
+            if kid in marks
+        ):
+            found.add(seq)
+    return frozenset(found)
 
 
 def _lock(session: Connection, lock: str) -> LockFact | None:

@@ -36,6 +36,7 @@ signatures = Table(
     Column("purpose", String(8), nullable=False),
     Column("signed_as", String(32), nullable=False),
     Column("person", String(120), nullable=False),
+    Column("kid", String(64), nullable=False),
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
 )
@@ -204,7 +205,7 @@ def remember_request(session: Connection, entry: Recorded, event: words.GateRequ
 def remember_signature(session: Connection, entry: Recorded, event: words.GateSigned) -> None:
     keep(
         session, signatures, gate=event.gate, round=event.requested, purpose=event.purpose, signed_as=event.signed_as,
-        person=entry.actor, entry_id=entry.id, entry=entry.seq,
+        person=entry.actor, kid=entry.kid, entry_id=entry.id, entry=entry.seq,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from core.errors import NotFound
 from core.gates import projections as tables
 from core.gates.rules import USES, Signed
+from core.persons import suspect_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +103,25 @@ def gate_named(session: Connection, gate: str) -> GateRow:
 
 
 def signed_of(session: Connection, gate: GateRow) -> tuple[Signed, ...]:
-    """The signatures of the round that is open."""
-    table = tables.signatures
-    rows = session.execute(
-        select(table).where(table.c.gate == gate.gate, table.c.round == gate.round).order_by(table.c.entry))
-    return tuple(Signed(row.signed_as, row.person, row.entry) for row in rows)
+    """The signatures of the round that is open. A suspect one does not count: its role can sign again."""
+    return tuple(Signed(row.signed_as, row.person, row.entry) for row in _round(session, gate, suspect=False))
 
 
 def signature_ids(session: Connection, gate: GateRow) -> tuple[str, ...]:
     """Entry ids of the signatures of the round that is open."""
-    table = tables.signatures
+    return tuple(row.entry_id for row in _round(session, gate, suspect=False))
+
+
+def suspect_signatures(session: Connection, gate: GateRow) -> tuple[int, ...]:
+    """Entries of the signatures that opened or resumed this gate and are suspect now."""
+    return tuple(row.entry for row in _round(session, gate, suspect=True))
+
+
+def _round(session: Connection, gate: GateRow, *, suspect: bool) -> list[Any]:
+    table, marks = tables.signatures, suspect_keys(session)
     rows = session.execute(
-        select(table.c.entry_id).where(table.c.gate == gate.gate, table.c.round == gate.round).order_by(table.c.entry))
-    return tuple(rows.scalars())
+        select(table).where(table.c.gate == gate.gate, table.c.round == gate.round).order_by(table.c.entry))
+    return [row for row in rows if (row.kid in marks and row.entry >= (marks[row.kid].suspect_from or 0)) is suspect]
 
 
 def signatures_of(session: Connection, gate: str) -> tuple[tuple[str, Signed], ...]:

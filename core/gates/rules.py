@@ -189,6 +189,7 @@ SUSPENSION_CAUSES: Mapping[str, SuspensionCause] = {
         SuspensionCause("environment_mismatch", _ALL, "The environment differs from the locked one."),
         SuspensionCause("lock_revoked", _ALL, "The model's lock was revoked or recalled."),
         SuspensionCause("validation_suspect", _ALL, "The validation that supports this use is suspect."),
+        SuspensionCause("suspect_signature", _ALL, "A signature that this gate rests on is suspect."),
         SuspensionCause("unreleased_software", _ALL, "The software that runs is not the released one."),
         SuspensionCause("drift_level_2", _ALL, "Drift reached level 2."),
         SuspensionCause("critical_deviation", _ALL, "A critical deviation is open."),

@@ -11,7 +11,7 @@ from audit.vocabulary import gates as words
 from core.access.queries import basis
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.gates import gathering, queries, views
-from core.gates.criteria import Judged, judge, open_ones
+from core.gates.criteria import SUSPECT, Judged, judge, open_ones
 from core.gates.facts import GateFacts
 from core.gates.rules import (
     LAST,
@@ -229,7 +229,8 @@ def _suspend(work: Work, row: queries.GateRow, cause: str, under: Decision, caus
 
 
 def enforce(desk: Desk) -> int:
-    """Suspend every open gate one of whose lasting criteria is open now (expired waiver, lost release, …).
+    """Suspend every open gate one of whose lasting criteria is open now (expired waiver, lost release, …), or that
+    rests on a suspect signature.
 
     Run by the worker after each day's change and by `doctor`; returns how many gates it suspended.
     """
@@ -238,7 +239,8 @@ def enforce(desk: Desk) -> int:
         causes = {}
         for row in queries.open_gates(session):
             facts = gathering.facts_of(session, row.trial, row.use, row.endpoint, row.scope, row.lock, today)
-            cause = lost_precondition(facts, queries.waived_when_opened(session, row.gate))
+            cause = SUSPECT if queries.suspect_signatures(session, row) else lost_precondition(
+                facts, queries.waived_when_opened(session, row.gate))
             if cause is not None:
                 causes[row.gate] = cause
     if not causes:

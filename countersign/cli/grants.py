@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
-from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, sign
+from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, show_token, sign
 
 role_app = typer.Typer(no_args_is_help=True, help="Roles: grant, revoke, delegate, review, list.")
-key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, renew a password, revoke.")
+key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, renew a password, rotate, revoke.")
 
 TrialOption = Annotated[str | None, typer.Option("--trial", help="The trial; left out for the whole installation.")]
 SiteOption = Annotated[str | None, typer.Option("--site", help="One site of the trial.")]
@@ -154,7 +154,9 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
         rows = [dict(row) for row in session.execute(select(keys).order_by(keys.c.entry)).mappings()]
     lines = [
         f"{row['kid'][:16]}…  {row['klass']:<8} {row['holder']:<20} since entry {row['entry']}"
+        + (f", {row['algorithm']}" if row["algorithm"] != "ed25519" else "")
         + (f", ended by entry {row['revoked_by']}" if row["revoked_by"] is not None else "")
+        + (f", suspect from entry {row['suspect_from']} on" if row["suspect_from"] is not None else "")
         for row in rows
     ]
     answer(rows, as_json=as_json, words="\n".join(lines))
@@ -172,16 +174,70 @@ def password(acting: AsOption, home: HomeOption = None) -> None:
     typer.echo(f"Renewed. Entry {receipt.seq}, {receipt.action}.")
 
 
+@key_app.command("rotate")
+@told
+def rotate(
+    acting: AsOption,
+    one_time: Annotated[
+        str | None, typer.Option("--new-second-factor", help="Make a new one too: `time` or `counter`.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Replace your own key: the old one signs it, a new one takes its place under the password you choose now."""
+    from core.access.rotation import RotateKey, rotate_key
+    from core.policy.state import Actor
+
+    opened = house(home)
+    rotation = rotate_key(opened.desk, Actor(acting), RotateKey(new_password(acting), one_time))
+    sign(opened.desk, rotation.proposal)
+    opened.desk.signer.discard_replaced("person", acting)
+    if rotation.key.one_time_secret:
+        show_token(acting, rotation.key.one_time_secret, rotation.key.one_time_kind, opened.settings.origin)
+    typer.echo(f"The new key signs from now on: {rotation.key.kid}")
+
+
+@key_app.command("rotate-service")
+@told
+def rotate_service(
+    holder: Annotated[str, typer.Argument(help="The service, as `key list` names it.")],
+    acting: AsOption, because: BecauseOption, home: HomeOption = None,
+) -> None:
+    """Replace the key of a service: owner and QA sign, each with this command; the second signature does it."""
+    _rotate_house_key(holder, acting, because, home)
+
+
+@key_app.command("rotate-log")
+@told
+def rotate_log(acting: AsOption, because: BecauseOption, home: HomeOption = None) -> None:
+    """Replace the log key, which signs the checkpoints: owner and QA sign, each with this command."""
+    _rotate_house_key("log", acting, because, home)
+    typer.echo("A witness needs the new public key as a further --log-key: countersign key list --json")
+
+
+def _rotate_house_key(holder: str, acting: str, because: str, home: str | None) -> None:
+    from core.access.rotation import rotate_house_key
+    from core.policy.state import Actor
+
+    opened = house(home)
+    proposal = rotate_house_key(opened.desk, Actor(acting), holder, because)
+    sign(opened.desk, proposal)
+    if proposal.then is None:
+        typer.echo("Nothing is replaced yet. The other of owner and QA gives the second signature with this command.")
+        return
+    opened.desk.signer.discard_replaced("log" if holder == "log" else "service", holder)
+    typer.echo(f"The key of {holder} is replaced; the old one signs nothing more.")
+
+
 @key_app.command("revoke")
 @told
 def revoke_key_of(
-    user: str, acting: AsOption, because: BecauseOption,
+    named: Annotated[str, typer.Argument(metavar="USER|KID", help="A person, or the beginning of a key id.")],
+    acting: AsOption, because: BecauseOption,
     suspect_from: Annotated[int | None, typer.Option(help="Entries from this number on are suspect.")] = None,
     home: HomeOption = None,
 ) -> None:
-    """Revoke a person's key at once: your own, or as owner or QA somebody's."""
+    """Revoke a key at once: your own, or as owner or QA somebody's. A replaced key can be named as suspect."""
     from core.access.usecases import revoke_key
     from core.policy.state import Actor
 
     opened = house(home)
-    sign(opened.desk, revoke_key(opened.desk, Actor(acting), user, because, suspect_from=suspect_from))
+    sign(opened.desk, revoke_key(opened.desk, Actor(acting), named, because, suspect_from=suspect_from))

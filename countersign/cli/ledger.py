@@ -19,6 +19,7 @@ from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 
 if TYPE_CHECKING:
     from core.ledger_queries import Line, Reader
+    from core.ledger_suspects import Suspicion
     from countersign.settings import Settings
 
 NAME = "ledger"
@@ -27,7 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 APPS = {"ledger": app}
 outside.register(app)
 COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
-           "sentence", "evidence", "leaf")
+           "sentence", "evidence", "leaf", "suspect")
 # The console belongs to whoever holds the machine; the record says so instead of naming a person unproven.
 CONSOLE = "console"
 QUERY_HELP = """Ask the record, newest entry first.
@@ -74,6 +75,7 @@ def query(
 ) -> None:
     from audit.query import QueryError, parse
     from core import ledger_queries as record
+    from core.ledger_suspects import suspicions
 
     try:
         asked = parse(question)
@@ -81,13 +83,13 @@ def query(
         typer.echo(f"{error}\n{question}\n{' ' * (error.position - 1)}^", err=True)
         raise typer.Exit(1) from error
     with _reader(home) as (reader, _):
-        said = record.sentences(reader)
+        said, marks = record.sentences(reader), suspicions(reader)
         if everything:
-            rows = (row_of(line, said) for line in record.every(reader, asked))
+            rows = (row_of(line, said, marks) for line in record.every(reader, asked))
             following = None
         else:
             found = record.page(reader, asked, before=before, limit=limit)
-            rows, following = (row_of(line, said) for line in found.lines), found.next_before
+            rows, following = (row_of(line, said, marks) for line in found.lines), found.next_before
         if as_csv:
             _as_csv(rows)
         elif as_json:
@@ -96,16 +98,19 @@ def query(
             _as_words(rows, record.count(reader, asked).in_words(), following)
 
 
-def row_of(line: Line, said: dict[tuple[str, int], str]) -> dict[str, Any]:
-    """One entry with the columns that every form of the answer has."""
+def row_of(line: Line, said: dict[tuple[str, int], str], marks: dict[str, Suspicion]) -> dict[str, Any]:
+    """One entry with the columns that every form of the answer has; `suspect` names the entry that says so."""
+    from core.ledger_suspects import suspicion_of
     from core.ledger_words import evidence_code, sentence_of, utc
 
     body = line.body
+    suspicion = suspicion_of(line, marks)
     return {
         "seq": line.seq, "recorded_at": utc(line.ts), "signed_at": body["at"], "actor": body["actor"],
         "on_behalf_of": body.get("on_behalf_of"), "role": body["role"], "action": body["action"],
         "trial": body.get("trial"), "reason": body.get("reason"), "rule": body["rule"],
         "sentence": sentence_of(body, said), "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(),
+        "suspect": suspicion.by if suspicion else None,
     }
 
 
@@ -132,6 +137,8 @@ def _as_words(rows: Iterator[dict[str, Any]], number: str, following: int | None
         who = row["actor"] + (f" for {row['on_behalf_of']}" if row["on_behalf_of"] else "")
         typer.echo(f"{row['seq']:>8}  {row['recorded_at']}  {row['evidence']}  {who}  {row['action']}")
         typer.echo(f"          {row['sentence']}" + (f"  [{row['reason']}]" if row["reason"] else ""))
+        if row["suspect"] is not None:
+            typer.echo(f"          SUSPECT by entry {row['suspect']}: its key was revoked from before this entry on")
     typer.echo(f"{number} entries fit, newest first; no default range was applied.")
     if following is not None:
         typer.echo(f"More: --before {following}")
@@ -254,6 +261,21 @@ def rebuild(
            words=difference.in_words())
     if not difference.none:
         raise typer.Exit(2)
+
+
+@app.command()
+@told
+def rehash(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """State the root of all entries under a second hash (SHA3-512), once a year; the verifier recomputes it."""
+    from core.ledger_rehash import rehash as state_second_hash
+    from core.policy.decide import permit
+    from core.policy.state import Actor, Facts
+
+    opened = house(home)
+    decision = permit(Actor.of_service("house"), "ledger.rehash", Facts())
+    receipt, size = state_second_hash(opened.desk, under=decision, on_behalf_of=CONSOLE)
+    answer({"seq": receipt.seq, "size": size}, as_json=as_json,
+           words=f"Entry {receipt.seq} states the second hash of {size} entries. Anchor it: countersign ledger anchor")
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 def witness(
     folder: Annotated[Path, typer.Option(help="The witness's own folder, on another machine than the house.")],
     origin: Annotated[str, typer.Option(help="Origin of the watched log, as on its trust card.")],
-    log_key: Annotated[str, typer.Option(help="Public key of the log, base64, as `key list` shows it.")],
+    log_key: Annotated[list[str], typer.Option(
+        help="Public key of the log, base64, as `key list --json` shows it; after a rotation also the new one, last.")],
     port: Annotated[int, typer.Option(help="Port on loopback.")] = 8472,
 ) -> None:
     """Watch one log from outside: cosign what extends what was seen, refuse a fork or a rollback and end with 2."""
@@ -29,10 +30,10 @@ def witness(
     from countersign.witness import Witness, serve
 
     try:
-        key = from_base64(log_key)
+        log_keys = [from_base64(one) for one in log_key]
     except MalformedEntry as error:
         raise UnusableInput("The public key of the log is not base64.") from error
-    watching = Witness(folder, origin, key)
+    watching = Witness(folder, origin, *log_keys)
     typer.echo(f"Witness {watching.name}, public key {base64_text(watching.public_key)}")
     typer.echo(f"Listening on http://127.0.0.1:{port}; it knows {watching.known()['size']} entries.")
     server = serve(watching, port)

@@ -117,6 +117,8 @@ def verify(
     file: FileArgument, trust: TrustOption = None, as_json: JsonOption = False,
     require_trust: Annotated[bool, typer.Option(help="Without a trust card that fits, end with 2.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes that check signatures.")] = 1,
+    home: Annotated[str | None, typer.Option(
+        "--home", help="For a DICOM object: whether its certificates are of people of this record.")] = None,
 ) -> None:
     """Check a bundle, paper or signed DICOM object without the system that made it; ends with 2 where it differs."""
     from core.errors import UnusableInput
@@ -135,6 +137,9 @@ def verify(
         from reports.object_check import check_object
 
         made = check_object(file)
+        if home is not None:
+            with house(home).desk.reading() as session:
+                made = made.against(session)
         answer(made.as_json(), as_json=as_json, words=made.in_words())
         raise typer.Exit(0 if made.ok else 2)
     if not start.startswith(b"PK"):

@@ -40,7 +40,8 @@ class Guard:
         with self._engine.connect() as session, session.begin():
             self._check_head(session, body)
             if holder in ("root", "log") and _opened(session):
-                if body["action"] not in PROVED_LATER or (holder == "root" and kind != PROOF_TYPE):
+                own_rotation = holder == "log" and body["action"] == "key.rotated"
+                if body["action"] not in PROVED_LATER or (kind != PROOF_TYPE and not own_rotation):
                     _refuse(f"The {holder} key signs no {body['action']} once the installation is open.")
                 return
         if kind == PROOF_TYPE:
@@ -67,6 +68,13 @@ class Guard:
         fields = body.get("fields", {})
         if kind != PROOF_TYPE or body["action"] != "key.enrolled" or fields.get("holder") != user:
             _refuse(f"Without the second factor the key of {user} proves its own enrolment only.")
+
+    def successor(self, holder: str, kid: str, message: bytes) -> None:
+        """A key that is to replace another proves that rotation, and nothing else."""
+        kind, body = self._read(message)
+        public = body.get("fields", {}).get("public_key", "")
+        if kind != PROOF_TYPE or body["action"] not in ("key.rotated", "key.enrolled") or _kid_of(public) != kid:
+            _refuse(f"The next key of {holder} proves its own rotation only.")
 
     def unenrolled(self, user: str, kid: str | None) -> None:
         """That this key counts nowhere yet, so that it may be thrown away."""
@@ -112,6 +120,13 @@ class Guard:
         row = session.execute(select(table.c.root).where(table.c.size == size)).first()
         if row is None or base64_text(bytes(row.root)) != root:
             _refuse(f"What is to be signed builds on {size} entries that are not the committed ones.")
+
+
+def _kid_of(public_key: str) -> str:
+    try:
+        return kid_of(from_base64(public_key))
+    except MalformedEntry:
+        return ""
 
 
 def _opened(session: Connection) -> bool:

@@ -6,32 +6,47 @@ import os
 import secrets
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyotp
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from sqlalchemy import Engine
 
 from audit import proofs, store
-from audit.entry import base64_text, from_base64, kid_of
-from audit.signatures import NewKey, Proof, Signature
+from audit.entry import Entry, base64_text, from_base64, kid_of
+from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
+from core.persons import ED25519, ML_DSA_44
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.memory import HeadMemory
+from countersign.signer.nextkeys import KEPT_FACTOR, NextKeys
 from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
 
+HouseKey = Ed25519PrivateKey | MLDSA44PrivateKey
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
 STEP_SECONDS = 30
 LOOK_AHEAD = 10
+
+
+def ml_dsa_is_there() -> bool:
+    """Whether the library beneath can make keys of ML-DSA-44 (FIPS 204)."""
+    try:
+        MLDSA44PrivateKey.from_seed_bytes(bytes(32))
+    except UnsupportedAlgorithm:
+        return False
+    return True
 
 
 class LocalSigner:
@@ -52,8 +67,9 @@ class LocalSigner:
         copies = SealBackup(seal_backup, self._keys)
         self._seals = SealBox(self._keys, engine, copies)
         self._recovery = SealRecovery(self._keys, engine, self._seals, copies, clock)
+        self._next = NextKeys(self._keys, engine)
         self._frontier: proofs.Frontier | None = None
-        self._private: dict[str, Ed25519PrivateKey] = {}
+        self._private: dict[str, tuple[tuple[int, int], HouseKey]] = {}
         self._guard = threading.RLock()
 
     # Keys of the house -----------------------------------------------------------------------------------
@@ -62,33 +78,62 @@ class LocalSigner:
         """Make root, log and service keys. Raises AlreadyDone where they exist."""
         if self._keys.path("house", "root").exists():
             raise AlreadyDone("This signer already holds the keys of an installation.")
-        for holder in ("root", "log", *SERVICES):
-            self._new_house_key(holder)
+        for holder in ("root", "log", *((LOG_BESIDE,) if ml_dsa_is_there() else ()), *SERVICES):
+            self._keys.write("house", holder, self._new_house_key(holder))
         self._authority.found(self.origin)
 
-    def _new_house_key(self, holder: str) -> None:
-        private = Ed25519PrivateKey.generate()
-        public = private.public_key().public_bytes_raw()
-        sealed = self._keys.seal(f"house/{holder}", private.private_bytes_raw())
-        self._keys.write("house", holder, {"public_key": base64_text(public), "private": sealed})
+    def _new_house_key(self, holder: str) -> dict[str, Any]:
+        beside = holder == LOG_BESIDE
+        private: HouseKey = MLDSA44PrivateKey.generate() if beside else Ed25519PrivateKey.generate()
+        return {
+            "public_key": base64_text(private.public_key().public_bytes_raw()),
+            "private": self._keys.seal(f"house/{holder}", private.private_bytes_raw()),
+            "algorithm": ML_DSA_44 if beside else ED25519,
+        }
 
-    def _house_key(self, holder: str) -> Ed25519PrivateKey:
-        if holder not in self._private:
-            record = self._keys.read("house", holder)
-            raw = self._keys.unseal(f"house/{holder}", record["private"])
-            self._private[holder] = Ed25519PrivateKey.from_private_bytes(raw)
-        return self._private[holder]
+    def _opened(self, holder: str, record: dict[str, Any]) -> HouseKey:
+        raw = self._keys.unseal(f"house/{holder}", record["private"])
+        if record["algorithm"] == ML_DSA_44:
+            return MLDSA44PrivateKey.from_seed_bytes(raw)
+        return Ed25519PrivateKey.from_private_bytes(raw)
+
+    def _house_key(self, holder: str) -> HouseKey:
+        self._next.settle("house", holder)
+        try:
+            status = self._keys.path("house", holder).stat()
+        except FileNotFoundError as error:
+            raise NotFound(f"The signer holds no house key of {holder!r}.", next_step="Enrol it first.") from error
+        # Another process may have replaced the key: its file tells.
+        stamp = (status.st_mtime_ns, status.st_ino)
+        kept = self._private.get(holder)
+        if kept is None or kept[0] != stamp:
+            kept = self._private[holder] = (stamp, self._opened(holder, self._keys.read("house", holder)))
+        return kept[1]
 
     def public_key(self, holder: str) -> bytes:
+        self._next.settle("house", holder)
         return from_base64(self._keys.read("house", holder)["public_key"])
+
+    def has_house_key(self, holder: str) -> bool:
+        return self._keys.path("house", holder).exists()
 
     def attest(self, holder: str, message: bytes) -> Signature:
         key = self._house_key(holder)
         return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
 
+    def next_house_key(self, holder: str) -> bytes:
+        with self._guard:
+            self._keys.read("house", holder)
+            record = self._new_house_key(holder)
+            self._next.stage("house", holder, record)
+            return from_base64(record["public_key"])
+
+    def attest_next(self, holder: str, kid: str, message: bytes) -> Signature:
+        return Signature(kid, self._opened(holder, self._next.staged("house", holder, kid)).sign(message))
+
     # The tree --------------------------------------------------------------------------------------------
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes]) -> str:
+    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
         with self._guard:
             frontier = self._committed_frontier()
             if frontier.size != old_size:
@@ -99,8 +144,30 @@ class LocalSigner:
             for leaf in leaves:
                 grown.add(leaf)
             text = proofs.note_text(self.origin, grown.size, grown.root())
-            key = self._house_key("log")
+            key = self._house_key("log") if rotation is None else self._log_key_after(rotation, leaves)
             return proofs.signed_note(text, self.origin, key.public_key().public_bytes_raw(), key.sign(text.encode()))
+
+    def _log_key_after(self, rotation: bytes, leaves: Sequence[bytes]) -> HouseKey:
+        """The new log key, for the very checkpoint that covers the entry by which the old one names it."""
+        entry = Entry.parse(rotation)
+        fields, current = entry.body["fields"], kid_of(self.public_key("log"))
+        said = (entry.body["action"], fields.get("class"), fields.get("kid"), entry.kid)
+        if entry.leaf not in leaves or said != ("key.rotated", "log", current, current):
+            raise RecordDamaged("A checkpoint by a new log key was asked for without the entry that rotates it.")
+        kid = kid_of(from_base64(fields["public_key"]))
+        return self._opened("log", self._next.staged("house", "log", kid))
+
+    def sign_anchored(self, size: int) -> bytes | None:
+        if not self.has_house_key(LOG_BESIDE):
+            return None
+        with self._engine.connect() as session, session.begin():
+            note = store.checkpoint_of(session, size)
+            root = proofs.root_at(store.StoredNodes(session), size)
+        if note is None or note.root != root:
+            raise RecordDamaged(f"The committed leaves do not lead to the root of the checkpoint of {size} entries.")
+        key = self._house_key(LOG_BESIDE)
+        public = key.public_key().public_bytes_raw()
+        return proofs.ml_dsa_line(self.origin, public, key.sign(proofs.ml_dsa_message(self.origin, size, root)))
 
     def _committed_frontier(self) -> proofs.Frontier:
         """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker."""
@@ -169,6 +236,32 @@ class LocalSigner:
         if self._keys.path("person", user).exists():
             step = "Rotate it, or recover it by two persons."
             raise AlreadyDone(f"{user} already has a personal key.", next_step=step)
+        key, record = self._new_personal_key(user, printed_name, password, one_time_kind)
+        self._keys.write("person", user, record)
+        return key
+
+    def next_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str | None = None) -> NewKey:
+        with self._guard:
+            kept = self.factors_of(user)[1]
+            key, record = self._new_personal_key(user, printed_name, password, one_time_kind or "time")
+            if one_time_kind is None:
+                record = {name: value for name, value in record.items() if name not in KEPT_FACTOR}
+                key = replace(key, one_time_secret="", one_time_kind="time" if kept == "totp" else "counter")
+            self._next.stage("person", user, record)
+            return key
+
+    def prove_next_person(self, user: str, kid: str, password: str, message: bytes) -> Signature:
+        key, _ = self._unlock(user, self._next.staged("person", user, kid), password)
+        return Signature(kid, key.sign(message))
+
+    def discard_replaced(self, klass: str, holder: str) -> None:
+        for kind, name in (("person", holder),) if klass == "person" else (
+                ("house", "log"), ("house", LOG_BESIDE)) if klass == "log" else (("house", holder),):
+            self._next.settle(kind, name)
+
+    def _new_personal_key(
+        self, user: str, printed_name: str, password: str, one_time_kind: str
+    ) -> tuple[NewKey, dict[str, Any]]:
         if len(password) < SHORTEST_PASSWORD:
             raise UnusableInput(f"A signing password has at least {SHORTEST_PASSWORD} characters.")
         if one_time_kind not in ("time", "counter"):
@@ -179,16 +272,16 @@ class LocalSigner:
         stretched = self._keys.stretch(password, salt, cost)
         one_time = pyotp.random_base32()
         certificate, certificate_key = self._authority.issue(user, printed_name)
-        self._keys.write("person", user, {
+        record = {
             "public_key": base64_text(public), "salt": base64_text(salt), "cost": cost,
             "private": self._keys.seal(f"person/{user}", private.private_bytes_raw(), stretched),
             "certificate": certificate,
             "certificate_key": self._keys.seal(f"certificate/{user}", certificate_key, stretched),
             "one_time": self._keys.seal(f"one-time/{user}", one_time.encode()), "one_time_kind": one_time_kind,
             "next_counter": 0, "failures": 0, "locked_until": 0, "enrolled_at": in_words(self._clock.now()),
-        })
+        }
         digest = self._authority.digest(certificate)
-        return NewKey(user, public, kid_of(public), digest, one_time, one_time_kind)
+        return NewKey(user, public, kid_of(public), digest, one_time, one_time_kind), record
 
     def renew_password(self, user: str, proof: Proof, new_password: str) -> None:
         with self._guard:
@@ -199,7 +292,7 @@ class LocalSigner:
             salt, cost = os.urandom(16), self._keys.new_cost()
             stretched = self._keys.stretch(new_password, salt, cost)
             # One file, replaced at once: after a crash either the old or the new password opens the key.
-            self._keys.write("person", user, self._keys.read("person", user) | {
+            self._keys.write("person", user, self._person(user) | {
                 "salt": base64_text(salt), "cost": cost,
                 "private": self._keys.seal(f"person/{user}", key.private_bytes_raw(), stretched),
                 "certificate_key": self._keys.seal(f"certificate/{user}", certificate_key, stretched),
@@ -208,9 +301,10 @@ class LocalSigner:
     def forget_unenrolled(self, user: str) -> None:
         """Remove a key that never was enrolled, so that the enrolment can be tried again."""
         self._keys.path("person", user).unlink(missing_ok=True)
+        self._next.forget("person", user)
 
     def prove_new_person(self, user: str, password: str, message: bytes) -> Signature:
-        record = self._keys.read("person", user)
+        record = self._person(user)
         key, _ = self._unlock(user, record, password)
         return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
 
@@ -224,15 +318,20 @@ class LocalSigner:
             self.prove_person(user, proof)
 
     def kid_of_person(self, user: str) -> str:
-        return kid_of(from_base64(self._keys.read("person", user)["public_key"]))
+        return kid_of(from_base64(self._person(user)["public_key"]))
+
+    def _person(self, user: str) -> dict[str, Any]:
+        """The record of the key in use, once a committed rotation has taken its place."""
+        self._next.settle("person", user)
+        return self._keys.read("person", user)
 
     def factors_of(self, user: str) -> tuple[str, ...]:
-        kind = self._keys.read("person", user)["one_time_kind"]
+        kind = self._person(user)["one_time_kind"]
         return ("password", "totp" if kind == "time" else "hotp")
 
     def certificate_of(self, user: str) -> str:
         """The person's certificate, PEM."""
-        return str(self._keys.read("person", user)["certificate"])
+        return str(self._person(user)["certificate"])
 
     def certificate_of_authority(self) -> str:
         """The installation's own authority, PEM."""
@@ -247,7 +346,7 @@ class LocalSigner:
     def prove_person(self, user: str, proof: Proof) -> tuple[Ed25519PrivateKey, dict[str, Any]]:
         """Check password and one-time code together; count failures; a code works once."""
         try:
-            record = self._keys.read("person", user)
+            record = self._person(user)
         except NotFound as error:
             raise NotAuthenticated("Unknown person or wrong password.") from error
         now = self._clock.now()

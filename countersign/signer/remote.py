@@ -18,7 +18,7 @@ from countersign.signer.wire import packed, raise_error, receive, send, unpacked
 TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
-    "public_key", "attest", "sign_checkpoint", "kid_of_person", "factors_of", "certificate_of",
+    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of", "certificate_of",
     "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
@@ -92,8 +92,33 @@ class RemoteSigner:
         signature: Signature = self._call("attest", holder, message)
         return signature
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes]) -> str:
-        return str(self._call("sign_checkpoint", old_size, list(leaves)))
+    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+        return str(self._call("sign_checkpoint", old_size, list(leaves), rotation))
+
+    def sign_anchored(self, size: int) -> bytes | None:
+        line: bytes | None = self._call("sign_anchored", size)
+        return line
+
+    def has_house_key(self, holder: str) -> bool:
+        return bool(self._call("has_house_key", holder))
+
+    def next_house_key(self, holder: str) -> bytes:
+        return bytes(self._call("next_house_key", holder))
+
+    def attest_next(self, holder: str, kid: str, message: bytes) -> Signature:
+        signature: Signature = self._call("attest_next", holder, kid, message)
+        return signature
+
+    def discard_replaced(self, klass: str, holder: str) -> None:
+        self._call("discard_replaced", klass, holder)
+
+    def next_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str | None = None) -> NewKey:
+        key: NewKey = self._call("next_person", user, printed_name, password, one_time_kind=one_time_kind)
+        return key
+
+    def prove_next_person(self, user: str, kid: str, password: str, message: bytes) -> Signature:
+        signature: Signature = self._call("prove_next_person", user, kid, password, message)
+        return signature
 
     def new_person(self, user: str, printed_name: str, password: str, *, one_time_kind: str = "time") -> NewKey:
         key: NewKey = self._call("new_person", user, printed_name, password, one_time_kind=one_time_kind)

@@ -23,7 +23,8 @@ from countersign.signer.wire import error_as_data, packed, receive, send, unpack
 log = logging.getLogger("countersign.signer")
 #: What may be asked for; a method that is not named here cannot be reached from outside.
 OPEN_TO_THE_HOUSE = frozenset({
-    "found", "public_key", "sign_checkpoint", "new_person", "renew_password",
+    "found", "public_key", "has_house_key", "sign_checkpoint", "sign_anchored", "next_house_key", "discard_replaced",
+    "next_person", "new_person", "renew_password",
     "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority",
     "seal", "enclose", "release", "new_recovery_key", "second_share", "put_in_force", "offer_share", "check_shares",
     "recover", "state_of_seals",
@@ -37,7 +38,8 @@ class Office:
         self._signer, self._guard, self._journal = signer, guard, journal
         self._own: dict[str, Callable[..., Any]] = {
             "attest": self._attest, "sign_page": self._sign_page, "prove": self._prove, "who": self._who,
-            "prove_new_person": self._prove_new_person, "forget_unenrolled": self._forget_unenrolled,
+            "prove_new_person": self._prove_new_person, "attest_next": self._attest_next,
+            "prove_next_person": self._prove_next_person, "forget_unenrolled": self._forget_unenrolled,
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +77,14 @@ class Office:
         """No second factor exists yet at an enrolment, so this key proves its enrolment and nothing else."""
         self._guard.newcomer(user, message)
         return self._signer.prove_new_person(user, password, message)
+
+    def _attest_next(self, holder: str, kid: str, message: bytes) -> Signature:
+        self._guard.successor(holder, kid, message)
+        return self._signer.attest_next(holder, kid, message)
+
+    def _prove_next_person(self, user: str, kid: str, password: str, message: bytes) -> Signature:
+        self._guard.successor(user, kid, message)
+        return self._signer.prove_next_person(user, kid, password, message)
 
     def _forget_unenrolled(self, user: str) -> None:
         self._guard.unenrolled(user, self._signer.kid_or_none(user))

@@ -17,6 +17,7 @@ from core import ledger_queries as record
 from core.errors import UnusableInput
 from core.ledger_queries import Line, SessionReader
 from core.ledger_scope import scope_of
+from core.ledger_suspects import Suspicion, suspicion_of, suspicions
 from core.ledger_words import evidence_code, sentence_of, utc
 from core.policy.state import Actor
 from core.work import release
@@ -29,11 +30,11 @@ TheSite = Annotated[Site, Depends(the_site)]
 ThePerson = Annotated[Session, Depends(the_person)]
 Question = Annotated[str, Query(max_length=2000, description="actor:reader-1 action:read.* since:2026-11-01 …")]
 COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
-           "sentence", "evidence", "leaf")
+           "sentence", "evidence", "leaf", "suspect")
 
 
 class EntryRow(BaseModel):
-    """One entry as lists show it."""
+    """One entry as lists show it; `suspect` is the entry that revoked its key from before it on."""
 
     seq: int
     recorded_at: str
@@ -48,6 +49,7 @@ class EntryRow(BaseModel):
     sentence: str
     evidence: str
     leaf: str
+    suspect: int | None
 
 
 class EntryPage(BaseModel):
@@ -88,13 +90,14 @@ class Checkpoint(BaseModel):
     note: str
 
 
-def row_of(line: Line, said: dict[tuple[str, int], str]) -> EntryRow:
+def row_of(line: Line, said: dict[tuple[str, int], str], suspicion: Suspicion | None) -> EntryRow:
     body = line.body
     return EntryRow(
         seq=line.seq, recorded_at=utc(line.ts), signed_at=body["at"], actor=body["actor"],
         on_behalf_of=body.get("on_behalf_of"), role=body["role"], action=body["action"], trial=body.get("trial"),
         reason=body.get("reason"), rule=body["rule"], sentence=sentence_of(body, said),
-        evidence=evidence_code(line.leaf), leaf=line.leaf.hex())
+        evidence=evidence_code(line.leaf), leaf=line.leaf.hex(),
+        suspect=suspicion.by if suspicion else None)
 
 
 def readable(session: Connection, person: Session) -> frozenset[str | None] | None:
@@ -136,10 +139,11 @@ def entries(
         trials = readable(session, person)
         reader = SessionReader(session)
         page = record.page(reader, query, before=before, limit=limit, trials=trials)
-        said = record.sentences(reader)
+        said, marks = record.sentences(reader), suspicions(reader)
         return EntryPage(
-            entries=[row_of(line, said) for line in page.lines], next_before=page.next_before,
-            count=record.count(reader, query, trials).in_words(), size=record.newest_note(reader).size)
+            entries=[row_of(line, said, suspicion_of(line, marks)) for line in page.lines],
+            next_before=page.next_before, count=record.count(reader, query, trials).in_words(),
+            size=record.newest_note(reader).size)
 
 
 @router.get("/api/v1/entries.csv", name="api-csv", response_class=StreamingResponse)
@@ -152,10 +156,10 @@ def entries_csv(site: TheSite, person: ThePerson, q: Question = "") -> Streaming
     def lines() -> Iterator[str]:
         with site.house.desk.reading() as session:
             reader = SessionReader(session)
-            said = record.sentences(reader)
+            said, marks = record.sentences(reader), suspicions(reader)
             yield _csv_line(COLUMNS)
             for line in record.every(reader, query, trials):
-                row = row_of(line, said).model_dump()
+                row = row_of(line, said, suspicion_of(line, marks)).model_dump()
                 yield _csv_line([_cell(row[name]) for name in COLUMNS])
 
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers={
@@ -177,7 +181,7 @@ def _cell(value: Any) -> Any:
 def one_entry(site: TheSite, person: ThePerson, named: str) -> EntryEvidence:
     """One entry by number or evidence code, examined."""
     evidence, _, sentence = evidence_for(site, person, named)
-    row = row_of(evidence.line, {}).model_copy(update={"sentence": sentence})
+    row = row_of(evidence.line, {}, evidence.suspicion).model_copy(update={"sentence": sentence})
     steps = [CheckStep(name=step.name, what=step.what, value=step.value, good=step.good) for step in evidence.steps]
     return EntryEvidence(entry=row, body=dict(evidence.line.body), kid=evidence.line.kid, good=evidence.good,
                          steps=steps, proof=evidence.proof_file)

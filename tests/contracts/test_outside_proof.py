@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from audit import proofs, store
+from audit.entry import from_base64
 from core.errors import OutsideUnavailable, RecordDamaged
 from core.policy.state import Actor, Decision
 from countersign import outside_proof
@@ -152,7 +153,8 @@ def test_a_checkpoint_is_anchored_and_openssl_agrees(
     assert house.words()[-1] == "ledger.anchored"
     assert "Nothing new" in outside_proof.anchor(house.house, authority[0], [authority[1]])
 
-    (tmp_path / "note").write_text(newest.note)
+    beside = from_base64(house.entries()[-1].body["fields"]["log_signature"])
+    (tmp_path / "note").write_text(proofs.with_line(newest.note, newest.origin, beside))
     (tmp_path / "root.pem").write_bytes(authority[1])
     with house.desk.reading() as session:
         (tmp_path / "token").write_bytes(session.execute(text("SELECT token FROM anchor")).scalar_one())

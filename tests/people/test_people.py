@@ -120,7 +120,7 @@ def test_a_replayed_enrolment_code_is_refused(opened: HouseUnderTest) -> None:
     opened.clock.advance(hours=73)
     with pytest.raises(NotAuthenticated, match="too old"):
         attempt("ben", other)
-    assert opened.words().count("key.enrolled") == 8 + 2 + 1 + 1
+    assert opened.words().count("key.enrolled") == 9 + 2 + 1 + 1
 
 
 @req("SIG-05", "SIG-11")

@@ -1,0 +1,42 @@
+"""Which entries are suspect: signed or proved by a key that was revoked as suspect from before them on (RECORD 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.ledger_queries import Line, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A key's entries are suspect from entry `since` on; entry `by` said so."""
+
+    since: int
+    by: int
+
+    def in_words(self) -> str:
+        return (f"Entry {self.by} revoked a key that signed or proved this as suspect from entry {self.since} on. The "
+                "entry is not invalid by it; what rests on it is to be looked at.")
+
+
+def suspicions(reader: Reader) -> dict[str, Suspicion]:
+    """By key id. A later revocation can widen a suspicion and never takes it back."""
+    found: dict[str, Suspicion] = {}
+    for seq, data in reader.rows("SELECT seq, data FROM entry WHERE action = 'key.revoked' ORDER BY seq"):
+        fields = json.loads(bytes(data))["body"]["fields"]
+        since = fields.get("suspect_from")
+        known = found.get(fields["kid"])
+        if since is not None and (known is None or since < known.since):
+            found[fields["kid"]] = Suspicion(since, seq)
+    return found
+
+
+def suspicion_of(line: Line, marks: Mapping[str, Suspicion]) -> Suspicion | None:
+    """The suspicion that touches an entry, None where none does."""
+    for kid in (line.kid, *(proof["kid"] for proof in line.body.get("proofs", ()))):
+        mark = marks.get(kid)
+        if mark is not None and line.seq >= mark.since:
+            return mark
+    return None

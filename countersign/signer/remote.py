@@ -18,8 +18,8 @@ from countersign.signer.wire import packed, raise_error, receive, send, unpacked
 TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
-    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of", "certificate_of",
-    "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
+    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of",
+    "certificate_of", "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -16,14 +17,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     func,
     insert,
+    literal,
     select,
     text,
 )
 
 from audit import proofs
-from audit.entry import Entry, leaf_hash
+from audit.entry import Entry
 
 metadata = MetaData()
 
@@ -143,6 +146,39 @@ def lock(session: Connection) -> None:
         session.exec_driver_sql("SELECT pg_advisory_xact_lock(7246573)")
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an append needs to know of the record: its size and last `ts`, the size that the newest note covers, the
+    next number in a stream, and whether an id is recorded."""
+
+    size: int
+    last_ts: int
+    covered: int
+    next_in_stream: int
+    known: bool
+
+
+# Built once: composing a statement anew costs as much as running it.
+_NEWEST = entries.alias("newest")
+_STANDING = select(
+    select(_NEWEST.c.seq).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label("seq"),
+    select(_NEWEST.c.ts).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label("ts"),
+    select(func.max(checkpoints.c.size)).scalar_subquery().label("covered"),
+    select(func.max(entries.c.stream_seq)).where(entries.c.stream == bindparam("of_stream")).scalar_subquery()
+    .label("in_stream"),
+    select(literal(1)).where(entries.c.eid == bindparam("of_id")).exists().label("known"),
+)
+_ADD_ENTRY, _ADD_CHECKPOINT = insert(entries), insert(checkpoints)
+
+
+def standing(session: Connection, stream: str, eid: str) -> Standing:
+    """One question for everything that an append asks first."""
+    row = session.execute(_STANDING, {"of_stream": stream, "of_id": eid}).one()
+    size = 0 if row.seq is None else row.seq + 1
+    in_stream = 0 if row.in_stream is None else row.in_stream + 1
+    return Standing(size, row.ts or 0, row.covered or 0, in_stream, bool(row.known))
+
+
 def head(session: Connection) -> tuple[int, int]:
     """Number of entries and the last `ts` (0 for none)."""
     row = session.execute(select(entries.c.seq, entries.c.ts).order_by(entries.c.seq.desc()).limit(1)).first()
@@ -207,7 +243,7 @@ def add_entries(session: Connection, made: Sequence[Entry]) -> None:
     """Store entries in order with the columns by which people search."""
     rows = [
         {
-            "seq": entry.seq, "data": entry.raw, "leaf": leaf_hash(entry.raw), "ts": entry.ts, "eid": entry.body["id"],
+            "seq": entry.seq, "data": entry.raw, "leaf": entry.leaf, "ts": entry.ts, "eid": entry.body["id"],
             "stream": entry.stream, "stream_seq": entry.stream_seq, "actor": entry.body["actor"],
             "on_behalf_of": entry.body.get("on_behalf_of"), "action": entry.body["action"],
             "trial": entry.body.get("trial"), "reason": entry.body.get("reason"),
@@ -216,7 +252,7 @@ def add_entries(session: Connection, made: Sequence[Entry]) -> None:
         for entry in made
     ]
     if rows:
-        session.execute(insert(entries), rows)
+        session.execute(_ADD_ENTRY, rows)
 
 
 def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
@@ -230,7 +266,7 @@ def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
 
 def add_checkpoint(session: Connection, checkpoint: proofs.Checkpoint) -> None:
     session.execute(
-        insert(checkpoints).values(size=checkpoint.size, root=checkpoint.root, note=checkpoint.note)
+        _ADD_CHECKPOINT, {"size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note}
     )
 
 
@@ -244,6 +280,18 @@ def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
                 insert(tiles).values(level=level, idx=index, data=b"".join(hashes), root=proofs.subtree_root(hashes))
             )
         level, old, new = level + 1, old // proofs.TILE, new // proofs.TILE
+
+
+_NEWS = (
+    select(entries.c.seq, entries.c.leaf, checkpoints.c.root)
+    .outerjoin(checkpoints, checkpoints.c.size == entries.c.seq + 1)
+    .where(entries.c.seq >= bindparam("low")).order_by(entries.c.seq)
+)
+
+
+def news(session: Connection, low: int) -> list[tuple[int, bytes, bytes | None]]:
+    """(number, leaf, root of the note that ends with it) of every committed entry from `low` on."""
+    return [(row.seq, bytes(row.leaf), row.root and bytes(row.root)) for row in session.execute(_NEWS, {"low": low})]
 
 
 def tile_row(session: Connection, level: int, start: int, count: int) -> list[bytes]:

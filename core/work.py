@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from audit import ledger, store
-from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical
+from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical, payload_to_sign
 from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
 from audit.signatures import MEANINGS, Proof, Signature, Signer
@@ -120,6 +120,7 @@ class Work:
     entries: list[Entry] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     clock_confirmed: bool = False
+    made: list[Entry] = field(default_factory=list)
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
@@ -141,8 +142,9 @@ class Work:
         )
         if proofs_by:
             _prove(body, proofs_by)
-        signature = self.desk.signer.attest(key or self.actor.user, body_to_sign(body))
-        return self.append([SignedBody(body, signature.kid, base64_text(signature.sig))])[0]
+        payload = canonical(body, "body")
+        signature = self.desk.signer.attest(key or self.actor.user, payload_to_sign(payload))
+        return self.append([SignedBody(body, signature.kid, base64_text(signature.sig), payload)])[0]
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
@@ -153,6 +155,7 @@ class Work:
             keyring.check(one)
         given, made = ledger.append(self.session, signed, now=self.desk.clock.now)
         self.entries.extend(given)
+        self.made.extend(made)
         for entry in made:
             event = projection.apply(self.session, entry)
             outbox.enqueue(self.session, entry.seq, event, entry.ts)
@@ -161,9 +164,14 @@ class Work:
     def finish(self) -> None:
         """One checkpoint over all of it, then the receipts."""
         rotation = next((entry.raw for entry in self.entries if _rotates_the_log_key(entry)), None)
-        ledger.close(
-            self.session, lambda size, leaves: self.desk.signer.sign_checkpoint(size, leaves, rotation))
-        self.receipts = [ledger.receipt_for(self.session, entry) for entry in self.entries]
+        note = ledger.close(
+            self.session, lambda size, leaves: self.desk.signer.sign_checkpoint(size, leaves, rotation), self.made)
+        fresh = {entry.seq for entry in self.made}
+        self.receipts = [
+            ledger.receipt_of(entry, note) if note is not None and entry.seq in fresh
+            else ledger.receipt_for(self.session, entry)
+            for entry in self.entries
+        ]
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CAP = 10_000
-SAMPLE = 2_000
 MOST_WAYS = 40
 LARGEST_PAGE = 500
+# Facets that have an index of their own, beginning with their column.
+INDEXED = ("actor", "action", "trial")
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
 
@@ -104,13 +104,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many entries fit, counted up to the cap."""
+    """How many entries fit, counted up to the cap; `capped`: there may be more."""
 
     number: int
     capped: bool
 
     def in_words(self) -> str:
-        return f"> {CAP:,}".replace(",", " ") if self.capped else f"{self.number:,}".replace(",", " ")
+        """"1 234", "> 10 000" beyond the cap, "≥ 1 234" where only the newest entries were looked at."""
+        said = f"{self.number:,}".replace(",", " ")
+        return said if not self.capped else f"> {said}" if self.number >= CAP else f"≥ {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,35 +151,72 @@ def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts over the newest entries that fit: by value of each facet, and by day since 1970.
+    """What a question finds, counted: in all, by value of each facet, and by day since 1970.
 
-    `part` says that more entries fit than were looked at.
+    `part` says that more entries fit than were looked at (the newest, up to the cap). A facet's count is then what at
+    least fits, unless it could be counted by an index of its own.
     """
 
     looked_at: int
     part: bool
-    facets: Mapping[str, tuple[tuple[str, int], ...]]
+    facets: Mapping[str, tuple[tuple[str, Count], ...]]
     days: tuple[tuple[int, int], ...]
+
+    @property
+    def count(self) -> Count:
+        return Count(self.looked_at, self.part)
 
 
 def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 8) -> Summary:
-    """One look at the newest entries that fit, at most 2,000, so that a page stays quick in a long record."""
+    """One look at the newest entries that fit, up to the cap, grouped by the database: a long record stays quick."""
+    clauses = Clauses(reader.dialect)
     columns = "seq, ts, " + ", ".join(FACETS)
-    counted: dict[str, Counter[str]] = {key: Counter() for key in FACETS}
-    by_day: Counter[int] = Counter()
-    number = 0
-    for row in _newest(reader, query, columns, SAMPLE + 1, trials):
-        number += 1
-        if number > SAMPLE:
-            break
-        by_day[int(row[1]) // 86_400_000_000] += 1
-        for key, value in zip(FACETS, row[2:], strict=True):
-            if value is not None:
-                counted[key][str(value)] += 1
-    facets = {
-        key: tuple(sorted(values.items(), key=lambda one: (-one[1], one[0]))[:most]) for key, values in counted.items()
-    }
-    return Summary(min(number, SAMPLE), number > SAMPLE, facets, tuple(sorted(by_day.items())))
+    looked = _newest_sql(reader, query, columns, CAP + 1, trials, clauses)
+    kept = f"SELECT * FROM looked ORDER BY seq DESC LIMIT {CAP}"
+    day = "ts / 86400000000"
+    groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM kept GROUP BY {day}",  # noqa: S608
+              "SELECT 'all', NULL, count(*) FROM looked"]
+    groups += [f"SELECT '{key}', {key}, count(*) FROM kept WHERE {key} IS NOT NULL GROUP BY {key}" for key in FACETS]  # noqa: S608
+    sql = f"WITH looked AS MATERIALIZED ({looked}), kept AS MATERIALIZED ({kept}) {' UNION ALL '.join(groups)}"
+    counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all")}
+    for key, value, number in reader.rows(sql, **clauses.given):
+        counted[key].append((str(value), int(number)))
+    number = counted.pop("all")[0][1]
+    days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
+    part = number > CAP
+    facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
+              for key, values in counted.items()}
+    if part and trials is None and not query.terms:
+        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, query, key))}
+    return Summary(min(number, CAP), part, facets, days)
+
+
+def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
+    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
+
+
+def _by_index(reader: Reader, query: Query, key: str) -> list[tuple[str, Count]]:
+    """Each value of a facet counted along its own index, up to the cap; nothing where there are too many values.
+
+    Only for a question about times and numbers alone: with other terms an index does not hold what is asked.
+    """
+    values = _values(reader, key, MOST_WAYS + 1)
+    if len(values) > MOST_WAYS:
+        return []
+    clauses = Clauses(reader.dialect)
+    where = " AND ".join(["", *clauses.of(query, None)])
+    branches = []
+    for value in values:
+        name = clauses.bind(value)
+        branches.append(f"SELECT {name}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name}{where} "  # noqa: S608
+                        f"LIMIT {CAP + 1}) AS way{name[1:]}")
+    if not branches:
+        return []
+    if reader.dialect != "sqlite":
+        branches = [one.replace("SELECT :", "SELECT CAST(:", 1).replace(", count", " AS VARCHAR), count", 1)
+                    for one in branches]
+    return [(str(value), Count(min(int(number), CAP), number > CAP))
+            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
 
 
 def _newest(
@@ -187,18 +226,25 @@ def _newest(
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
     clauses = Clauses(reader.dialect)
+    sql = _newest_sql(reader, query, columns, many, trials, clauses, before=before)
+    yield from reader.rows(sql, **clauses.given)
+
+
+def _newest_sql(
+    reader: Reader, query: Query, columns: str, many: int, trials: Trials, clauses: Clauses, *,
+    before: int | None = None,
+) -> str:
+    """`_newest` as a statement; its parameters are bound in `clauses`."""
     top = clauses.bind(LARGEST_SEQ + 1 if before is None else before)
     limit = clauses.bind(many)
     key, ways = _ways(reader, query, clauses)
     where = " AND ".join([*clauses.of(query, trials, without=key), f"seq < {top}"])
     if not ways:
-        sql = f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    else:
-        branches = " UNION ".join(
-            f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-            f"AS way{number}" for number, way in enumerate(ways))
-        sql = f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    yield from reader.rows(sql, **clauses.given)
+        return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    branches = " UNION ".join(
+        f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
+        f"AS way{number}" for number, way in enumerate(ways))
+    return f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 
 def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, list[str]]:
@@ -208,7 +254,7 @@ def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, l
         terms = groups.get(key, [])
         literal = [term.literal for term in terms]
         if key == "action" and terms and None in literal:
-            literal = [name for name in _actions(reader) if any(term.fits(name) for term in terms)]
+            literal = [name for name in _values(reader, "action") if any(term.fits(name) for term in terms)]
         if not terms or None in literal or not 0 < len(literal) <= MOST_WAYS:
             continue
         ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns_of(key)]
@@ -216,12 +262,12 @@ def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, l
     return None, []
 
 
-def _actions(reader: Reader) -> list[str]:
-    """Every action on record, by one index probe each."""
-    sql = ("WITH RECURSIVE named(action) AS (SELECT min(action) FROM entry UNION ALL "
-           "SELECT (SELECT min(action) FROM entry WHERE action > named.action) FROM named "
-           "WHERE named.action IS NOT NULL) SELECT action FROM named WHERE action IS NOT NULL")
-    return [str(row[0]) for row in reader.rows(sql)]
+def _values(reader: Reader, column: str, most: int = 1_000) -> list[str]:
+    """The values of an indexed column, at most so many, by one index probe each."""
+    sql = (f"WITH RECURSIVE named(value) AS (SELECT min({column}) FROM entry UNION ALL "  # noqa: S608
+           f"SELECT (SELECT min({column}) FROM entry WHERE {column} > named.value) FROM named "
+           f"WHERE named.value IS NOT NULL) SELECT value FROM named WHERE value IS NOT NULL LIMIT :most")
+    return [str(row[0]) for row in reader.rows(sql, most=most)]
 
 
 def line_at(reader: Reader, seq: int) -> Line:

@@ -113,12 +113,12 @@ def ledger(
         said = record.sentences(reader)
         rows = [(line, sentence_of(line.body, said)) for line in page.lines]
         found = record.summary(reader, query, trials)
-        facets = [(title, [(value, number, f"{query.text} {key}:{quoted(value)}".strip()) for value, number in values])
+        facets = [(title, [(value, number.in_words(), f"{query.text} {key}:{quoted(value)}".strip()) for value, number in values])
                   for key, title in FACETS if (values := found.facets[key])]
         whole = record.summary(reader, parse(""), trials) if query.tokens else found
         return site.page(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
-            count=record.count(reader, query, trials), whole=record.count(reader, parse(""), trials), found=found,
+            count=found.count, whole=whole.count, found=found,
             note=note, scope=scope, before=before,
             plot=plots.days(list(whole.days), list(found.days)),
         )

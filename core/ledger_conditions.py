@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from audit.query import ANY, LARGEST_SEQ, Query, Range, Term
@@ -15,6 +16,9 @@ class Clauses:
 
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
+        # The index of trials is in the order of actions: SQLite would sort a whole trial by it instead of going back
+        # from the newest entry. Where it helps, `_ways` names trial and action together.
+        self._quiet = "+" if dialect == "sqlite" else ""
         self.given: dict[str, Any] = {}
 
     def bind(self, value: Any) -> str:
@@ -22,14 +26,14 @@ class Clauses:
         self.given[name] = value
         return f":{name}"
 
-    def of(self, query: Query, trials: Trials, *, without: str | None = None) -> list[str]:
-        """What the question and the right to read demand, but for the wanted values of one key."""
+    def of(self, query: Query, trials: Trials, *, without: Container[str] = ()) -> list[str]:
+        """What the question and the right to read demand, but for the wanted values of some keys."""
         bind = self.bind
         clauses: list[str] = []
         if trials is not None:
             named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
-            either_of = [f"trial IN ({', '.join(named)})"] if named else []
-            either_of += ["trial IS NULL"] if None in trials else []
+            either_of = [f"{self._quiet}trial IN ({', '.join(named)})"] if named else []
+            either_of += [f"{self._quiet}trial IS NULL"] if None in trials else []
             clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
         if query.since_us is not None:
             clauses.append(f"seq >= {self._from_time(query.since_us)}")
@@ -41,7 +45,7 @@ class Clauses:
             clauses.append(f"({' OR '.join(wanted)})")
         clauses += [f"NOT {self._inside(span)}" for span in query.ranges if span.negated]
         for key, group in query.groups():
-            if key != without:
+            if key not in without:
                 ways = [self._fits(term, column) for term in group for column in columns_of(key)]
                 clauses.append(f"({' OR '.join(ways)})")
         for term in query.terms:
@@ -59,6 +63,7 @@ class Clauses:
 
     def _fits(self, term: Term, column: str) -> str:
         """A comparison, with wildcards where the term has them, that tells capitals apart on both stores."""
+        column = self._quiet + column if column == "trial" else column
         if term.literal is not None:
             return f"{column} = {self.bind(term.literal)}"
         if self._dialect == "sqlite":

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
-from core.ledger_conditions import Clauses, Trials, columns_of
+from core.ledger_conditions import Clauses, Trials
+from core.ledger_ways import MOST_WAYS, values_of, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CAP = 10_000
-MOST_WAYS = 40
+SAMPLE = 2_000
 LARGEST_PAGE = 500
 # Facets that have an index of their own, beginning with their column.
 INDEXED = ("actor", "action", "trial")
@@ -112,7 +113,7 @@ class Count:
     def in_words(self) -> str:
         """"1 234", "> 10 000" beyond the cap, "≥ 1 234" where only the newest entries were looked at."""
         said = f"{self.number:,}".replace(",", " ")
-        return said if not self.capped else f"> {said}" if self.number >= CAP else f"≥ {said}"
+        return said if not self.capped else f"> {said}" if self.number == CAP else f"≥ {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,34 +146,38 @@ def every(reader: Reader, query: Query, trials: Trials = None) -> Iterator[Line]
 
 def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
-    number = sum(1 for _ in _newest(reader, query, "seq", CAP + 1, trials))
+    clauses = Clauses(reader.dialect)
+    ways = ways_to(reader, query, clauses, trials)
+    limit = clauses.bind(CAP + 1)
+    where = " AND ".join(["1 = 1", *clauses.of(query, trials, without=ways.keys)])
+    branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {way} AND {where}"  # noqa: S608
+                                      for way in ways.each or ("1 = 1",))
+    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {limit}) AS counted"  # noqa: S608
+    number = int(next(reader.rows(sql, **clauses.given))[0])
     return Count(min(number, CAP), number > CAP)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a question finds, counted: in all, by value of each facet, and by day since 1970.
+    """What a question finds, counted: in all up to the cap, by value of each facet, and by day since 1970.
 
-    `part` says that more entries fit than were looked at (the newest, up to the cap). A facet's count is then what at
-    least fits, unless it could be counted by an index of its own.
+    `part` says that more entries fit than facets and days look at (the newest 2,000). A facet's count is then what at
+    least fits, unless it could be counted along an index of its own.
     """
 
+    count: Count
     looked_at: int
     part: bool
     facets: Mapping[str, tuple[tuple[str, Count], ...]]
     days: tuple[tuple[int, int], ...]
 
-    @property
-    def count(self) -> Count:
-        return Count(self.looked_at, self.part)
-
 
 def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 8) -> Summary:
-    """One look at the newest entries that fit, up to the cap, grouped by the database: a long record stays quick."""
+    """One look at the newest entries that fit, grouped by the database: a page of a long record stays quick."""
     clauses = Clauses(reader.dialect)
     columns = "seq, ts, " + ", ".join(FACETS)
-    looked = _newest_sql(reader, query, columns, CAP + 1, trials, clauses)
-    kept = f"SELECT * FROM looked ORDER BY seq DESC LIMIT {CAP}"
+    looked = _newest_sql(reader, query, columns, SAMPLE + 1, trials, clauses)
+    kept = f"SELECT * FROM looked ORDER BY seq DESC LIMIT {SAMPLE}"  # noqa: S608
     day = "ts / 86400000000"
     groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM kept GROUP BY {day}",  # noqa: S608
               "SELECT 'all', NULL, count(*) FROM looked"]
@@ -183,12 +188,22 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
         counted[key].append((str(value), int(number)))
     number = counted.pop("all")[0][1]
     days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
-    part = number > CAP
+    part = number > SAMPLE
     facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
               for key, values in counted.items()}
     if part and trials is None and not query.terms:
         facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, query, key))}
-    return Summary(min(number, CAP), part, facets, days)
+    whole = count(reader, query, trials) if part else Count(number, False)
+    return Summary(whole, min(number, SAMPLE), part, facets, days)
+
+
+def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
+    """The background of a filtered page: all readable entries by day (the newest of them) and how many there are."""
+    number = Count(note.size, False) if trials is None else count(reader, Query(), trials)
+    by_day: dict[int, int] = {}
+    for row in _newest(reader, Query(), "ts", SAMPLE, trials):
+        by_day[int(row[0]) // 86_400_000_000] = by_day.get(int(row[0]) // 86_400_000_000, 0) + 1
+    return tuple(sorted(by_day.items())), number
 
 
 def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
@@ -200,7 +215,7 @@ def _by_index(reader: Reader, query: Query, key: str) -> list[tuple[str, Count]]
 
     Only for a question about times and numbers alone: with other terms an index does not hold what is asked.
     """
-    values = _values(reader, key, MOST_WAYS + 1)
+    values = values_of(reader, key, MOST_WAYS + 1)
     if len(values) > MOST_WAYS:
         return []
     clauses = Clauses(reader.dialect)
@@ -235,39 +250,16 @@ def _newest_sql(
     before: int | None = None,
 ) -> str:
     """`_newest` as a statement; its parameters are bound in `clauses`."""
-    top = clauses.bind(LARGEST_SEQ + 1 if before is None else before)
+    ways = ways_to(reader, query, clauses, trials)
+    top = f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"
     limit = clauses.bind(many)
-    key, ways = _ways(reader, query, clauses)
-    where = " AND ".join([*clauses.of(query, trials, without=key), f"seq < {top}"])
-    if not ways:
+    where = " AND ".join([*clauses.of(query, trials, without=ways.keys), top])
+    if not ways.each:
         return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    branches = " UNION ".join(
+    branches = f" {ways.merge} ".join(
         f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-        f"AS way{number}" for number, way in enumerate(ways))
+        f"AS way{number}" for number, way in enumerate(ways.each))
     return f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-
-
-def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, list[str]]:
-    """The key whose values are asked one by one, and a condition for each; none where one index serves all."""
-    groups = dict(query.groups())
-    for key in ("actor", "action"):
-        terms = groups.get(key, [])
-        literal = [term.literal for term in terms]
-        if key == "action" and terms and None in literal:
-            literal = [name for name in _values(reader, "action") if any(term.fits(name) for term in terms)]
-        if not terms or None in literal or not 0 < len(literal) <= MOST_WAYS:
-            continue
-        ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns_of(key)]
-        return key, ways
-    return None, []
-
-
-def _values(reader: Reader, column: str, most: int = 1_000) -> list[str]:
-    """The values of an indexed column, at most so many, by one index probe each."""
-    sql = (f"WITH RECURSIVE named(value) AS (SELECT min({column}) FROM entry UNION ALL "  # noqa: S608
-           f"SELECT (SELECT min({column}) FROM entry WHERE {column} > named.value) FROM named "
-           f"WHERE named.value IS NOT NULL) SELECT value FROM named WHERE value IS NOT NULL LIMIT :most")
-    return [str(row[0]) for row in reader.rows(sql, most=most)]
 
 
 def line_at(reader: Reader, seq: int) -> Line:
@@ -276,6 +268,33 @@ def line_at(reader: Reader, seq: int) -> Line:
     if row is None:
         raise NotFound(f"There is no entry {seq}.")
     return Line.of(row)
+
+
+def lines_of(
+    reader: Reader, actions: Sequence[str], trial: str | None, *, before: int, columns: Mapping[str, str],
+    holding: Sequence[bytes] = (), back: int | None = None,
+) -> Iterator[Line]:
+    """Entries of some actions in one trial (None: of the house) below `before`, newest first.
+
+    `columns` are further columns of the record with the value that each must have; they lead the search, by their own
+    index. `holding` are pieces that the stored bytes must contain: cheaper to look for than to parse. `back` ends the
+    search after so many.
+    """
+    clauses = Clauses(reader.dialect)
+    named = ", ".join(clauses.bind(action) for action in actions)
+    fitting = [f"action IN ({named})", "trial IS NULL" if trial is None else f"trial = {clauses.bind(trial)}"]
+    leading = [f"seq < {clauses.bind(before)}"]
+    leading += [f"{column} = {clauses.bind(value)}" for column, value in columns.items()]
+    if not columns:
+        leading, fitting = leading + fitting, ["1 = 1"]
+    end = "" if back is None else f" ORDER BY seq DESC LIMIT {back}"
+    sql = (f"WITH near AS MATERIALIZED (SELECT seq, action, trial FROM entry WHERE {' AND '.join(leading)}{end}) "  # noqa: S608
+           f"SELECT {_ROW} FROM entry WHERE seq IN (SELECT seq FROM near WHERE {' AND '.join(fitting)}) "
+           f"ORDER BY seq DESC")
+    for row in reader.rows(sql, **clauses.given):
+        raw = bytes(row[3])
+        if all(piece in raw for piece in holding):
+            yield Line.of(row)
 
 
 def line_of_leaf(reader: Reader, low: bytes, high: bytes) -> Line:

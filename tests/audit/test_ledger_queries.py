@@ -102,14 +102,15 @@ def test_counts_above_the_cap_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     reader = SqliteReader(tmp_path / "l.db")
     exact = record.summary(reader, parse("actor:*"))
     monkeypatch.setattr(record, "CAP", 20)
+    monkeypatch.setattr(record, "SAMPLE", 10)
     part = record.summary(reader, parse("actor:*"))
     whole = record.summary(reader, parse(""))
 
     assert (exact.looked_at, exact.part) == (60, False)
     assert sum(number.number for _, number in exact.facets["action"]) == 60
     assert record.count(reader, parse("")).in_words() == "> 20"
-    assert (part.looked_at, part.part) == (20, True)
-    assert sum(number.number for _, number in part.facets["action"]) == 20
+    assert (part.looked_at, part.part, part.count.in_words()) == (10, True, "> 20")
+    assert sum(number.number for _, number in part.facets["action"]) == 10
     assert {number.in_words()[0] for _, number in part.facets["action"]} == {"≥"}
     # Along an index of its own a facet is counted exactly, up to the cap, though more entries fit than are looked at.
     for key in ("actor", "action", "trial"):

@@ -234,5 +234,6 @@ def _example(paper: Paper) -> dict[str, Any] | None:
 @cache
 def environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", " ")
     environment.filters["unbroken"] = lambda text: max((len(word) for word in text.split()), default=0) > UNBROKEN_SIGNS
     return environment

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from countersign.cli import outside
+from countersign.cli import outside, state
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
                   help="The record: who did what to what, when and why, and the proof of it.")
 APPS = {"ledger": app}
 outside.register(app)
+state.register(app)
 # The console belongs to whoever holds the machine; the record says so instead of naming a person unproven.
 CONSOLE = "console"
 QUERY_HELP = """Ask the record, newest entry first.

@@ -82,15 +82,15 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, exports, pages
+    from countersign.web import api, exports, pages, past
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.include_router(exports.router)
-    app.include_router(pages.router)
+    for page in (exports, past, pages):
+        app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)
     app.add_exception_handler(LogInFirst, _to_login)

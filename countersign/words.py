@@ -9,6 +9,7 @@ import core.gates.projections
 import core.persons
 import core.reads.effects
 import core.reads.projections
+import core.reviews.projections
 import core.trials.projections
 import models_registry.effects
 import models_registry.projections

@@ -23,6 +23,7 @@ from core.policy.state import Actor
 from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
+from countersign.web.reviews import overdue
 
 router = APIRouter(include_in_schema=False)
 TheSite = Annotated[Site, Depends(the_site)]
@@ -125,7 +126,7 @@ def ledger(
         return site.page(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
             count=found.count, whole=whole, found=found,
-            note=note, scope=scope, before=before,
+            note=note, scope=scope, before=before, overdue=overdue(session, scope, site.house.desk.clock.now()),
             plot=plots.days(list(days), list(found.days)),
         )
 

@@ -28,13 +28,12 @@ class Clauses:
 
     def of(self, query: Query, trials: Trials, *, without: Container[str] = ()) -> list[str]:
         """What the question and the right to read demand, but for the wanted values of some keys."""
+        return [*self.bounds(query), *self.rest(query, trials, without=without)]
+
+    def bounds(self, query: Query) -> list[str]:
+        """What it demands of numbers and times: an index that ends in the number answers it without the entry."""
         bind = self.bind
         clauses: list[str] = []
-        if trials is not None:
-            named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
-            either_of = [f"{self._quiet}trial IN ({', '.join(named)})"] if named else []
-            either_of += [f"{self._quiet}trial IS NULL"] if None in trials else []
-            clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
         if query.since_us is not None:
             clauses.append(f"seq >= {self._from_time(query.since_us)}")
         clauses += [f"seq < {self._from_time(us)}" for us in (query.until_us, query.as_of_us) if us is not None]
@@ -44,6 +43,17 @@ class Clauses:
         if wanted:
             clauses.append(f"({' OR '.join(wanted)})")
         clauses += [f"NOT {self._inside(span)}" for span in query.ranges if span.negated]
+        return clauses
+
+    def rest(self, query: Query, trials: Trials, *, without: Container[str] = ()) -> list[str]:
+        """What it demands of texts, for which the entry must be looked at."""
+        bind = self.bind
+        clauses: list[str] = []
+        if trials is not None:
+            named = [bind(name) for name in sorted(trial for trial in trials if trial is not None)]
+            either_of = [f"{self._quiet}trial IN ({', '.join(named)})"] if named else []
+            either_of += [f"{self._quiet}trial IS NULL"] if None in trials else []
+            clauses.append(f"({' OR '.join(either_of)})" if either_of else "1 = 0")
         for key, group in query.groups():
             if key not in without:
                 ways = [self._fits(term, column) for term in group for column in columns_of(key)]

@@ -18,13 +18,15 @@ from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
-from core.ledger_ways import MOST_WAYS, values_of, ways_to
+from core.ledger_ways import MOST_WAYS, Ways, values_of, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CAP = 10_000
-SAMPLE = 2_000
+# Entries that are looked at for the counts beside a page.
+SAMPLE = 3_000
+KEPT_TILES = 64
 LARGEST_PAGE = 500
 # Facets that have an index of their own, beginning with their column.
 INDEXED = ("actor", "action", "trial")
@@ -149,8 +151,8 @@ def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
     limit = clauses.bind(CAP + 1)
-    where = " AND ".join(["1 = 1", *clauses.of(query, trials, without=ways.keys)])
-    branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {way} AND {where}"  # noqa: S608
+    conditions = [*clauses.bounds(query), *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)]
+    branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
                                       for way in ways.each or ("1 = 1",))
     sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {limit}) AS counted"  # noqa: S608
     number = int(next(reader.rows(sql, **clauses.given))[0])
@@ -161,8 +163,8 @@ def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
 class Summary:
     """What a question finds, counted: in all up to the cap, by value of each facet, and by day since 1970.
 
-    `part` says that more entries fit than facets and days look at (the newest 2,000). A facet's count is then what at
-    least fits, unless it could be counted along an index of its own.
+    `part` says that facets and days rest on the newest 3,000 entries that could fit, of which `looked_at` did. Then a
+    facet's count is what at least fits, unless it could be counted along an index of its own.
     """
 
     count: Count
@@ -173,28 +175,63 @@ class Summary:
 
 
 def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 8) -> Summary:
-    """One look at the newest entries that fit, grouped by the database: a page of a long record stays quick."""
+    """One look at the newest entries that could fit, grouped by the database: a page of a long record stays quick."""
     clauses = Clauses(reader.dialect)
-    columns = "seq, ts, " + ", ".join(FACETS)
-    looked = _newest_sql(reader, query, columns, SAMPLE + 1, trials, clauses)
-    kept = f"SELECT * FROM looked ORDER BY seq DESC LIMIT {SAMPLE}"  # noqa: S608
+    ways = ways_to(reader, query, clauses, trials)
+    rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
+    near = _merged(ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
+    columns = ", ".join(("ts", *FACETS))
+    fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
     day = "ts / 86400000000"
-    groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM kept GROUP BY {day}",  # noqa: S608
-              "SELECT 'all', NULL, count(*) FROM looked"]
-    groups += [f"SELECT '{key}', {key}, count(*) FROM kept WHERE {key} IS NOT NULL GROUP BY {key}" for key in FACETS]  # noqa: S608
-    sql = f"WITH looked AS MATERIALIZED ({looked}), kept AS MATERIALIZED ({kept}) {' UNION ALL '.join(groups)}"
-    counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all")}
+    groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM looked GROUP BY {day}",  # noqa: S608
+              "SELECT 'near', NULL, count(*) FROM near", "SELECT 'all', NULL, count(*) FROM looked"]
+    groups += [f"SELECT '{key}', {key}, count(*) FROM looked WHERE {key} IS NOT NULL GROUP BY {key}" for key in FACETS]  # noqa: S608
+    sql = (f"WITH near AS MATERIALIZED ({near}), looked AS MATERIALIZED (SELECT {columns} FROM entry WHERE {fitting}) "  # noqa: S608
+           + " UNION ALL ".join(groups))
+    counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all", "near")}
     for key, value, number in reader.rows(sql, **clauses.given):
         counted[key].append((str(value), int(number)))
+    part = counted.pop("near")[0][1] > SAMPLE
     number = counted.pop("all")[0][1]
     days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
-    part = number > SAMPLE
     facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
               for key, values in counted.items()}
-    if part and trials is None and not query.terms:
-        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, query, key))}
-    whole = count(reader, query, trials) if part else Count(number, False)
-    return Summary(whole, min(number, SAMPLE), part, facets, days)
+    if part and trials is None and query == Query(tokens=query.tokens):
+        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, key))}
+    whole = Count(number, part)
+    if part and (not rest or number * 4 > SAMPLE * 3):
+        whole = count(reader, query, trials)  # an index answers, or nearly everything fits
+    return Summary(whole, number, part, facets, days)
+
+
+def _merged(ways: Ways, bounds: Sequence[str], limit: str) -> str:
+    """The numbers of the newest entries along some ways, merged; an index gives them without the entries."""
+    branches = f" {ways.merge} ".join(
+        f"SELECT seq FROM (SELECT seq FROM entry WHERE {' AND '.join([way, *bounds])} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
+        f"AS way{number}" for number, way in enumerate(ways.each or ("1 = 1",)))
+    return f"SELECT seq FROM ({branches}) AS merged ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+
+
+def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
+    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
+
+
+def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
+    """Each value of a facet in the whole record, counted along its own index up to the cap; nothing where there are too
+    many values. A question narrows what an index does not hold, so only the whole record is counted like this.
+    """
+    clauses = Clauses(reader.dialect)
+    values = values_of(reader, key, MOST_WAYS + 1)
+    if not 0 < len(values) <= MOST_WAYS:
+        return []
+    branches = []
+    for value in values:
+        name = clauses.bind(value)
+        shown = name if reader.dialect == "sqlite" else f"CAST({name} AS VARCHAR)"
+        branches.append(f"SELECT {shown}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name} "  # noqa: S608
+                        f"LIMIT {CAP + 1}) AS way{name[1:]}")
+    return [(str(value), Count(min(int(number), CAP), number > CAP))
+            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
 
 
 def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
@@ -204,34 +241,6 @@ def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[in
     for row in _newest(reader, Query(), "ts", SAMPLE, trials):
         by_day[int(row[0]) // 86_400_000_000] = by_day.get(int(row[0]) // 86_400_000_000, 0) + 1
     return tuple(sorted(by_day.items())), number
-
-
-def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
-    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
-
-
-def _by_index(reader: Reader, query: Query, key: str) -> list[tuple[str, Count]]:
-    """Each value of a facet counted along its own index, up to the cap; nothing where there are too many values.
-
-    Only for a question about times and numbers alone: with other terms an index does not hold what is asked.
-    """
-    values = values_of(reader, key, MOST_WAYS + 1)
-    if len(values) > MOST_WAYS:
-        return []
-    clauses = Clauses(reader.dialect)
-    where = " AND ".join(["", *clauses.of(query, None)])
-    branches = []
-    for value in values:
-        name = clauses.bind(value)
-        branches.append(f"SELECT {name}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name}{where} "  # noqa: S608
-                        f"LIMIT {CAP + 1}) AS way{name[1:]}")
-    if not branches:
-        return []
-    if reader.dialect != "sqlite":
-        branches = [one.replace("SELECT :", "SELECT CAST(:", 1).replace(", count", " AS VARCHAR), count", 1)
-                    for one in branches]
-    return [(str(value), Count(min(int(number), CAP), number > CAP))
-            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
 
 
 def _newest(
@@ -253,7 +262,8 @@ def _newest_sql(
     ways = ways_to(reader, query, clauses, trials)
     top = f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"
     limit = clauses.bind(many)
-    where = " AND ".join([*clauses.of(query, trials, without=ways.keys), top])
+    where = " AND ".join([*clauses.bounds(query), top,
+                          *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)])
     if not ways.each:
         return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
     branches = f" {ways.merge} ".join(
@@ -316,24 +326,43 @@ def newest_note(reader: Reader, size: int | None = None) -> Note:
 
 
 class ReadNodes:
-    """Complete subtrees (proofs.Nodes) out of leaf column and tiles."""
+    """Complete subtrees (proofs.Nodes) out of leaf column and tiles; a path asks one tile for eight of its levels."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._rows: dict[tuple[int, int], list[bytes]] = {}
 
     def node(self, level: int, index: int) -> bytes:
         tile_level, within = divmod(level, 8)
         first, many = index << within, 1 << within
-        if tile_level == 0:
-            sql, key = "SELECT leaf FROM entry WHERE seq >= :first AND seq < :end ORDER BY seq", {}
-        else:
-            sql = "SELECT root FROM tile WHERE level = :level AND idx >= :first AND idx < :end ORDER BY idx"
-            key = {"level": tile_level - 1}
-        found = [bytes(row[0]) for row in self._reader.rows(sql, first=first, end=first + many, **key)]
+        row = self._row(tile_level, first // proofs.TILE)
+        found = row[first % proofs.TILE:][:many]
         if len(found) != many:
             raise NotFound(f"The tree lacks hashes from {first} on level {tile_level}.",
                            next_step="Run `countersign ledger verify`.")
         return proofs.subtree_root(found)
+
+    def _row(self, level: int, tile: int) -> list[bytes]:
+        """The hashes of a tile: as stored once it was full, else one by one."""
+        if (level, tile) not in self._rows:
+            if len(self._rows) >= KEPT_TILES:
+                self._rows.clear()
+            self._rows[level, tile] = self._read(level, tile)
+        return self._rows[level, tile]
+
+    def _read(self, level: int, tile: int) -> list[bytes]:
+        stored = next(self._reader.rows("SELECT data FROM tile WHERE level = :level AND idx = :idx",
+                                        level=level, idx=tile), None)
+        if stored is not None:
+            whole = bytes(stored[0])
+            return [whole[at:at + 32] for at in range(0, len(whole), 32)]
+        first = tile * proofs.TILE
+        if level == 0:
+            sql, key = "SELECT leaf FROM entry WHERE seq >= :first AND seq < :end ORDER BY seq", {}
+        else:
+            sql = "SELECT root FROM tile WHERE level = :level AND idx >= :first AND idx < :end ORDER BY idx"
+            key = {"level": level - 1}
+        return [bytes(row[0]) for row in self._reader.rows(sql, first=first, end=first + proofs.TILE, **key)]
 
 
 def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:

@@ -6,6 +6,7 @@ own deeds and those attested for them, a whole trial) is asked value by value, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Values that are asked one by one at most, and values that are listed to find them.
 MOST_WAYS, FEW, MANY = 120, 500, 2_000
+# Far enough to see which of two keys is the rarer one.
+ENOUGH = 50_000
 NOTHING = "1 = 0"
 
 
@@ -25,36 +28,51 @@ NOTHING = "1 = 0"
 class Ways:
     """A condition for each way (none: one pass serves all), and the keys of the question that they stand for.
 
-    `merge` joins them: ways over one column share no entry, a person's two columns may.
+    `merge` joins them: ways over one column share no entry, a person's two columns may. `scoped`: each way keeps within
+    the trials that may be read by itself.
     """
 
     each: tuple[str, ...] = ()
     keys: frozenset[str] = frozenset()
     merge: str = "UNION ALL"
+    scoped: bool = False
 
 
 def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> Ways:
-    """The ways to a question's entries, within the trials that may be read."""
+    """The ways to a question's entries, within the trials that may be read; of several keys the rarer one leads."""
     groups = dict(query.groups())
     wanted = _trials_wanted([term.literal for term in groups.get("trial", [])], trials)
-    for key in ("subject", "model", "action", "actor"):
+    found: list[Ways] = []
+    for key in ("subject", "model", "reason", "action", "actor"):
         terms = groups.get(key)
         values = _literal(reader, key, terms) if terms else None
-        if values is None or not len(values) <= MOST_WAYS:
+        if values is None or len(values) > MOST_WAYS:
             continue
         if key == "action" and wanted is not None and len(wanted) * len(values) <= MOST_WAYS:
             pairs = tuple(f"{_is(clauses, trial)} AND action = {clauses.bind(value)}"
                           for trial in wanted for value in values)
-            return Ways(pairs or (NOTHING,), frozenset({"action"} | ({"trial"} & groups.keys())))
+            keys = frozenset({"action"} | ({"trial"} & groups.keys()))
+            found.append(Ways(pairs or (NOTHING,), keys, scoped=True))
+            continue
         columns = columns_of(key)
         each = tuple(f"{column} = {clauses.bind(value)}" for value in values for column in columns)
-        return Ways(each or (NOTHING,), frozenset({key}), "UNION ALL" if len(columns) == 1 else "UNION")
+        found.append(Ways(each or (NOTHING,), frozenset({key}), "UNION ALL" if len(columns) == 1 else "UNION"))
+    if found:
+        return found[0] if len(found) == 1 else min(found, key=lambda one: _how_many(reader, clauses, one))
     if wanted is None or groups.keys() & {"subject", "model", "actor", "reason", "study"}:
         return Ways()
     each = tuple(f"{_is(clauses, trial)} AND action = {clauses.bind(name)}"
                  for trial in wanted for name in _actions_in(reader, trial))
     fewer = len(each) <= MOST_WAYS
-    return Ways(each or (NOTHING,), frozenset({"trial"} & groups.keys())) if fewer else Ways()
+    return Ways(each or (NOTHING,), frozenset({"trial"} & groups.keys()), scoped=True) if fewer else Ways()
+
+
+def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
+    """Entries along these ways, counted far enough to compare."""
+    branches = " UNION ALL ".join(f"SELECT seq FROM entry WHERE {way}" for way in ways.each)  # noqa: S608
+    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {ENOUGH}) AS counted"  # noqa: S608
+    given = {name: value for name, value in clauses.given.items() if re.search(rf":{name}\b", sql)}
+    return int(next(reader.rows(sql, **given))[0])
 
 
 def _trials_wanted(named: Sequence[str | None], trials: Trials) -> list[str | None] | None:
@@ -75,7 +93,7 @@ def _literal(reader: Reader, key: str, terms: Sequence[Term]) -> list[str] | Non
     values = [term.literal for term in terms]
     if None not in values:
         return sorted({value for value in values if value is not None})
-    if key == "actor":
+    if key in ("actor", "reason"):
         return None
     most = MANY if key == "action" else FEW
     found = values_of(reader, key, most, under=_common_start(terms))

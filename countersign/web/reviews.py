@@ -62,7 +62,7 @@ def _list(
         scope = scope_of(session, Actor(person.user))
         due: list[Due] = [one for one in queries.all_due(session) if scope.covers(one.trial)]
         rows = queries.reviews_of(session, scope.trials)
-        mine = [trial for trial in sorted(scope.trials, key=lambda name: name or "")
+        mine = [trial for trial in sorted(scope.trials, key=lambda name: (name is None, name or ""))
                 if _may_review(session, person, trial)]
         alarms = overdue(session, scope, now)
         note = record.newest_note(SessionReader(session))

@@ -315,3 +315,26 @@ def test_the_buttons_of_the_page_export_and_a_foreign_form_does_not(house: House
     assert client.post("/ledger/export", data=wish | {"token": "guessed"}).status_code == 403
     assert client.post("/api/v1/exports", json={"form": "json", "q": "who:me"}).status_code == 422
     assert len(house.words()) == before + 1
+
+
+@given(st.lists(_patterns, max_size=2, unique=True), st.integers(1, 8), st.integers(0, 9))
+@req("ATR-04")
+def test_a_count_that_stopped_early_says_so_and_never_too_much(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], sample: int, seed: int
+) -> None:
+    """Beside a page only the newest entries are looked at: the numbers are then true lower bounds, and marked."""
+    path = tmp_path_factory.mktemp("s") / "ledger.db"
+    rows = a_store(path, random.Random(seed), 24)
+    query, reader = parse(" ".join(parts)), SqliteReader(path)
+    meant = [row for row in rows if fits(query, int(str(row["seq"])), int(str(row["ts"])), row)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(record, "SAMPLE", sample)
+        found = record.summary(reader, query, most=99)
+
+    assert found.count.number <= len(meant)
+    assert found.count.capped or found.count.number == len(meant)
+    for key in ("actor", "action", "trial"):
+        for value, number in found.facets[key]:
+            true = sum(row[key] == value for row in meant)
+            assert number.number == true or (number.capped and number.number < true)
+    reader.close()

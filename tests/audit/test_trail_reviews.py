@@ -190,7 +190,8 @@ def test_a_filter_narrows_and_never_widens(live: HouseUnderTest) -> None:
     for wrong in ("trial:T2", "-trial:T2", "seq:0..9", "as-of:9", "nonsense"):
         with pytest.raises(UnusableInput):
             opened(live, filter=wrong)
-    wrong_options: tuple[dict[str, Any], ...] = ({"first": 9, "last": 3}, {"last": 10**9}, {"samples": 0}, {"samples": 501}, {"first": -1})
+    wrong_options: tuple[dict[str, Any], ...] = (
+        {"first": 9, "last": 3}, {"last": 10**9}, {"samples": 0}, {"samples": 501}, {"first": -1})
     for options in wrong_options:
         with pytest.raises(UnusableInput):
             opened(live, **options)

@@ -30,7 +30,7 @@ TheSite = Annotated[Site, Depends(the_site)]
 ThePerson = Annotated[Session, Depends(the_person)]
 ROWS = 50
 # A list looks back so far for what an entry changed; the entry's own page, exports and the API look back all the way.
-LOOK_BACK = 40
+LOOK_BACK = 20
 LOGIN_TOKEN = "countersign-login"  # noqa: S105  a cookie's name
 FACETS = (("actor", "Actor"), ("action", "Action"), ("trial", "Trial"), ("subject", "Subject"), ("reason", "Reason"))
 

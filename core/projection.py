@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +119,30 @@ def compare(session: Connection, stream: Iterable[Entry]) -> Difference:
         )
     fresh_engine.dispose()
     return Difference(tables, count)
+
+
+@contextmanager
+def folded(stream: Iterable[Entry]) -> Iterator[tuple[Connection, int]]:
+    """The read-models of the given entries alone, in a database of their own that goes when the block ends.
+
+    Gives its connection and how many entries were folded. The tables lie in a temporary file: a long ledger's state
+    need not fit into memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="countersign-state-") as folder:
+        engine = create_engine(f"sqlite:///{folder}/state.db")
+        try:
+            with engine.connect() as session:
+                # Nothing here outlives the block: waiting for the disk would protect nothing.
+                for pragma in ("synchronous = OFF", "journal_mode = OFF"):
+                    session.exec_driver_sql(f"PRAGMA {pragma}")
+                metadata.create_all(session)
+                count = 0
+                for entry in stream:
+                    apply(session, entry)
+                    count += 1
+                yield session, count
+        finally:
+            engine.dispose()
 
 
 def rebuild(session: Connection, stream: Iterable[Entry]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,7 @@ from core.access.roles import ROLES
 from core.access.rules import Account, Installation
 from core.clock import in_words
 from core.policy.table import TABLE
+from core.reviews.queries import all_due
 from countersign.doctor import Finding
 from countersign.house import House
 from sops.queries import due, overdue_reviews
@@ -21,7 +23,8 @@ def people_findings(house: House) -> list[Finding]:
     """What is missing, of which act, and who can supply it (TRIAL 1)."""
     day = in_words(house.desk.clock.now())[:10]
     with house.desk.reading() as session:
-        return [*_founding(session), *_gaps(session, day), *_unheld(session), *_documents(session, day)]
+        return [*_founding(session), *_gaps(session, day), *_unheld(session), *_documents(session, day),
+                *_reviews(session, day)]
 
 
 def _founding(session: Connection) -> Iterator[Finding]:
@@ -83,3 +86,11 @@ def _documents(session: Connection, day: str) -> Iterator[Finding]:
     for version in overdue_reviews(session, day):
         yield Finding(f"The periodic review of {version.name} was due by {version.review_by}.", fine=False,
                       remedy=f"Its owner, {version.owner}, reviews it: a new version, or retirement.")
+
+
+def _reviews(session: Connection, day: str) -> Iterator[Finding]:
+    today = date.fromisoformat(day)
+    for one in all_due(session):
+        yield Finding(
+            one.in_words(today), fine=not one.overdue_days(today),
+            remedy=f"QA of the trial: countersign review-trail open --trial {one.trial} --as USER, then sign it.")

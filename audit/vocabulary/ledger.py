@@ -200,3 +200,27 @@ class LedgerStopped:
     """A witness saw a fork or a rollback; recorded when appending goes on again."""
 
     because: str
+
+
+@event(
+    "query.exported", signed_by="service", clause="RECORD 7; 21 CFR 11.10(b); EU Annex 11:2011 8.1",
+    sentence="{on_behalf_of} exported {entries} entries that fit the query {query} as {form}; {withheld} of {size} "
+    "entries are outside what they may read; SHA-256 {sha256}",
+)
+class QueryExported:
+    """The answer to a question, taken away as a file of this digest, as the ledger of `size` entries stood.
+
+    `withheld` counts the entries outside the addressee's right to read, whatever the question: a count by question
+    would answer it. `through` says how the person was known: a session of the pages, or the console.
+    """
+
+    query: str
+    form: str
+    through: str
+    scope: str
+    size: int
+    root: str
+    entries: int
+    withheld: int
+    bytes: int
+    sha256: str

@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Validation of this installation and of model versions."),
     "report": ("report", "Issued papers: the CSR imaging appendix."),
     "ledger": ("ledger", "The record: query, verify, prove, export, rebuild."),
+    "review-trail": ("reviews", "Audit-trail review: draw samples, sign what was found, list what is due."),
     "verify": ("report", "Re-check a bundle or report offline; needs no home."),
 }
 

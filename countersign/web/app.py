@@ -6,9 +6,9 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from fastapi import FastAPI, Request, Response
@@ -24,6 +24,9 @@ from countersign.house import House
 from countersign.web import words
 from countersign.web.accounts import Passwords, Session, session_of
 from countersign.web.watch import Watch
+
+if TYPE_CHECKING:
+    from countersign.web.signing import Waiting
 
 HERE = Path(__file__).parent
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -49,6 +52,7 @@ class Site:
     templates: jinja2.Environment
     passwords: Passwords
     tls: bool
+    to_sign: dict[str, Waiting] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
@@ -82,14 +86,15 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, pages
+    from countersign.web import api, exports, pages, past, reviews, signing
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.include_router(pages.router)
+    for page in (exports, past, reviews, signing, pages):
+        app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)
     app.add_exception_handler(LogInFirst, _to_login)

@@ -99,8 +99,8 @@ class _Pass:
             self._entries()
             self.checker.finish()
         except Wrong as wrong:
-            self.fault(wrong.seq, "data", wrong.reason)
-            self.checker.signatures.finish()
+            first = self.checker.first_of(wrong)
+            self.fault(first.seq, "data", first.reason)
         else:
             self._end()
         self._protections()

@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from audit import proofs, store
 from core import outbox
 from core.clock import in_words
+from core.ledger_queries import SessionReader
+from core.ledger_schema import deviations, record_objects, schema_digest
 from countersign.house import House
-from countersign.schema import deviations, record_objects, schema_digest
 
 LOW_DISK_BYTES = 2 * 1024**3
 
@@ -81,8 +82,8 @@ def _record(house: House) -> Iterator[Finding]:
 
 def _protections(house: House) -> Iterator[Finding]:
     with house.desk.reading() as session:
-        wrong = deviations(session)
-        digest = schema_digest(record_objects(session))
+        reader = SessionReader(session)
+        wrong, digest = deviations(reader), schema_digest(record_objects(reader))
     yield Finding(
         f"The record's tables and protections are those of this release (schema digest {digest[:16]}…)" if not wrong
         else f"The record's protections differ from this release: {'; '.join(wrong)}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,11 +108,17 @@ def _sqlite_protection() -> list[str]:
         "CREATE TRIGGER entry_next BEFORE INSERT ON entry BEGIN "
         "SELECT RAISE(ABORT, 'seq is not the next number') "
         "WHERE NEW.seq IS NOT (SELECT coalesce(max(seq), -1) + 1 FROM entry); "
-        # REPLACE on the unique id would delete the old row past the triggers (research/ledger.md 3).
+        # REPLACE on a unique column would delete the old row past the triggers (research/ledger.md 3).
         "SELECT RAISE(ABORT, 'id is already recorded') WHERE EXISTS (SELECT 1 FROM entry WHERE eid = NEW.eid); "
+        "SELECT RAISE(ABORT, 'number is already recorded') WHERE EXISTS "
+        "(SELECT 1 FROM entry WHERE stream = NEW.stream AND stream_seq = NEW.stream_seq); "
         "SELECT RAISE(ABORT, 'data is not bytes') WHERE typeof(NEW.data) <> 'blob'; END"
     )
-    for table, key in (("checkpoint", "size = NEW.size"), ("tile", "level = NEW.level AND idx = NEW.idx")):
+    for table, key in (
+        ("checkpoint", "size = NEW.size"), ("tile", "level = NEW.level AND idx = NEW.idx"),
+        ("cosignature", "size = NEW.size AND witness = NEW.witness"),
+        ("anchor", "size = NEW.size AND authority = NEW.authority"),
+    ):
         out.append(
             f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{table} is "  # noqa: S608  constants
             f"append-only') WHERE EXISTS (SELECT 1 FROM {table} WHERE {key}); END"
@@ -137,7 +144,9 @@ def _postgres_protection() -> list[str]:
             f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION countersign_refuse()"
         )
-    return out
+    # ALWAYS: a session that calls itself a replica (session_replication_role) would skip ordinary triggers.
+    made = [found.groups() for found in (re.match(r"CREATE TRIGGER (\w+) .*? ON (\w+) ", one) for one in out) if found]
+    return out + [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for name, table in made]
 
 
 def lock(session: Connection) -> None:

@@ -284,7 +284,7 @@ def micros(at: object) -> int:
     return start + int(at[17:19]) * 1_000_000 + int(at[20:26])
 
 
-_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d\.\d{6}Z\Z", re.ASCII)
+_AT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:[0-5]\d\.\d{6}Z\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _minutes: dict[str, int] = {}
 
@@ -1045,12 +1045,15 @@ class Checker:
 
     Also used on a live ledger, row by row; it knows nothing of files. `tree` must hold the leaves before an entry
     when its head is judged: the caller appends each leaf, or `catch_up(seq)` does for entries that are not there.
-    `heads` is False when these leaves are not to be had, `gaps` True when entries were chosen one by one.
+    `heads` is False when these leaves are not to be had, `gaps` True when entries were chosen one by one. `streams` are
+    those of a bundle of streams; beside them only entry `export` may stand, without the rest of its own.
     """
 
     def __init__(self, origin: str, jobs: int = 1, *, heads: bool = True, gaps: bool = False,
-                 catch_up: Callable[[int], None] | None = None) -> None:
+                 catch_up: Callable[[int], None] | None = None, streams: frozenset[str] | None = None,
+                 export: int = -1) -> None:
         self.origin, self.heads, self.gaps, self.catch_up = origin, heads, gaps, catch_up
+        self.streams, self.export = streams, export
         self.tree = Tree()
         self.registry = Registry()
         self.signatures = Signatures(jobs)
@@ -1061,6 +1064,8 @@ class Checker:
         self.genesis_leaf = b""
         self.genesis_key: Key | None = None
         self._last_seq, self._last_ts = -1, -1
+        self._ended = False
+        self._repeat: tuple[int, int] | None = None
         self._last_root: tuple[object, bytes] = (None, b"")
         self._head_of: dict[str, int] = {}
 
@@ -1083,12 +1088,15 @@ class Checker:
         self._in_stream(seq, stream, stream_seq)
         self._last_seq = seq
 
-    def _in_stream(self, seq: int, stream: str, stream_seq: int, alone: bool = False) -> None:
+    def _in_stream(self, seq: int, stream: str, stream_seq: int) -> None:
         expected = self.next_of.get(stream, 0)
-        if self.gaps and stream != "keys":
+        if self.streams is not None and stream not in self.streams:
+            if seq != self.export:
+                raise Wrong(11, f"it is of the stream {stream}, which was not exported", seq)
+        elif self.gaps and stream != "keys":
             if stream_seq < expected:
                 raise Wrong(4, f"stream_seq {stream_seq} of {stream} follows {expected - 1}", seq)
-        elif stream_seq != expected and not (alone and expected == 0):
+        elif stream_seq != expected:
             raise Wrong(4, f"stream_seq of {stream} is {stream_seq} where {expected} is due: "
                            "an entry is missing, doubled or moved", seq)
         self.next_of[stream] = stream_seq + 1
@@ -1119,7 +1127,7 @@ class Checker:
         stream = stream_of(body)
         if entry["stream"] != stream:
             raise Wrong(4, f"it stands in the stream {entry['stream']!r}; its body belongs to {stream!r}", seq)
-        self._in_stream(seq, stream, entry["stream_seq"], alone=action == "export.made")
+        self._in_stream(seq, stream, entry["stream_seq"])
 
         # 6 Keys: who may speak
         fresh: Key | None = None
@@ -1223,14 +1231,29 @@ class Checker:
         self.signatures.count += checked
         self.ml_dsa_skipped += not checked
 
-    def finish(self) -> None:
-        """What is known only at the end: outstanding signatures, ids used twice."""
+    def outstanding(self) -> list[Wrong]:
+        """What is known only at the end: signatures checked on other cores, ids used twice."""
         self.signatures.finish()
-        if self.signatures.first:
-            raise Wrong(7, self.signatures.first[1], self.signatures.first[0])
-        repeat = self.ids.first_repeat()
-        if repeat:
-            raise Wrong(4, f"it repeats the id of entry {repeat[1]}", repeat[0])
+        if not self._ended:
+            self._ended, self._repeat = True, self.ids.first_repeat()
+        found = [Wrong(7, self.signatures.first[1], self.signatures.first[0])] if self.signatures.first else []
+        if self._repeat:
+            found.append(Wrong(4, f"it repeats the id of entry {self._repeat[1]}", self._repeat[0]))
+        return found
+
+    def first_of(self, wrong: Wrong) -> Wrong:
+        """The lowest entry of `wrong` and what was outstanding when it showed: the same one for any number of jobs."""
+        return min([wrong, *self.outstanding()], key=_place)
+
+    def finish(self) -> None:
+        """After the last entry."""
+        found = self.outstanding()
+        if found:
+            raise min(found, key=_place)
+
+
+def _place(wrong: Wrong) -> tuple[bool, int, int]:
+    return wrong.seq is None, wrong.seq or 0, wrong.step
 
 
 # ---------------------------------------------------------------- the second hash
@@ -1384,7 +1407,9 @@ def read_scope(bundle: Bundle) -> tuple[str, Scope]:
     for item in scope["streams"]:
         if not isinstance(item, dict) or item.keys() != {"stream", "next"} or type(item["next"]) is not int:
             raise Wrong(1, "a stream in bundle.json is not {stream, next}")
-        streams[str(item["stream"])] = item["next"]
+        if type(item["stream"]) is not str or item["stream"] in streams:
+            raise Wrong(1, "bundle.json names a stream twice, or one that is not text")
+        streams[item["stream"]] = item["next"]
     if "keys" not in streams:
         raise Wrong(1, "the bundle does not claim the stream keys; then no signature can be judged")
     return origin, Scope(scope["kind"], streams, *numbers)
@@ -1414,7 +1439,6 @@ class Walk:
         self.bundle, self.scope, self.note = bundle, scope, note
         self.leaves: IO[bytes] | None = None
         self.export: dict[str, Any] | None = None
-        self.export_stream = ""
         self.withheld = 0
         self.proven = 0
         self.earlier = read_earlier(bundle, note)
@@ -1423,13 +1447,22 @@ class Walk:
             self.leaves = io.BufferedReader(bundle.archive.open("leaves.bin"), 1 << 16)  # type: ignore[type-var]
         whole = scope.kind == "whole"
         self.checker = Checker(note.origin, jobs, heads=whole or has_leaves, gaps=scope.kind == "entries",
-                               catch_up=None if whole else self._catch_up)
+                               catch_up=None if whole else self._catch_up,
+                               streams=frozenset(scope.streams) if scope.kind == "streams" else None,
+                               export=scope.export)
         self._withheld_lines = bundle.lines("withheld.jsonl", 11) if "withheld.jsonl" in bundle.names else iter(())
         if whole and "withheld.jsonl" in bundle.names:
             raise Wrong(11, "a bundle of the whole ledger withholds nothing")
         self._next_withheld = self._read_withheld()
 
     def run(self) -> None:
+        try:
+            self._run()
+        except Wrong as wrong:
+            first = self.checker.first_of(wrong)
+            raise first from (None if first is wrong else wrong)
+
+    def _run(self) -> None:
         line_number = 0
         for line_number, raw in enumerate(self.bundle.lines("entries.jsonl", 3), 1):
             try:
@@ -1443,8 +1476,10 @@ class Walk:
             seq = entry["seq"]
             self._grow(seq, leaf)
             if entry["body"]["action"] == "export.made" and seq == self.scope.export:
-                self.export, self.export_stream = entry["body"]["fields"], entry["stream"]
+                self.export = entry["body"]["fields"]
         self._catch_up(self.note.size)
+        if self._next_withheld is not None:
+            raise Wrong(11, "withheld.jsonl goes on beyond the checkpoint, or not in the order of seq")
         self.checker.finish()
         if self.scope.kind == "whole" and self.checker.tree.size != self.note.size:
             raise Wrong(9, f"the checkpoint counts {self.note.size} entries, the bundle holds {self.checker.tree.size}")
@@ -1523,7 +1558,8 @@ class Walk:
         try:
             said = parse_canonical(raw)
             if said.keys() != {"seq", "stream", "stream_seq", "leaf", "rule"} or type(said["seq"]) is not int or type(
-                    said["stream_seq"]) is not int or not _HEX64.match(str(said["leaf"])):
+                    said["stream_seq"]) is not int or not _HEX64.match(str(said["leaf"])) or not all(
+                    type(said[name]) is str for name in ("stream", "leaf", "rule")):
                 raise ValueError("is not {seq, stream, stream_seq, leaf, rule}")
         except ValueError as problem:
             raise Wrong(11, f"a line of withheld.jsonl {problem}") from problem
@@ -1544,11 +1580,11 @@ class Walk:
             held = self.checker.next_of.get(stream, 0)
             if held < due and (self.scope.kind != "entries" or stream == "keys"):
                 raise Wrong(11, f"of stream {stream} {due} entries were exported, the bundle ends after {held}")
-        for stream in self.checker.next_of:
-            if self.scope.kind == "streams" and stream not in declared and stream != self.export_stream:
-                raise Wrong(11, f"the bundle holds entries of {stream}, which was not exported")
-        if (self.scope.kind == "whole" and self.scope.first != 0) or self.scope.last != self.scope.export:
+        if self.scope.first != 0 or self.scope.last != self.scope.export:
             raise Wrong(1, "bundle.json misstates the range of its entries")
+        # A file that nobody compared could be shown to people as evidence.
+        if sum(name.startswith("proofs/") for name in self.bundle.names) != self.proven:
+            raise Wrong(9, "a proof is of an entry that is not in the bundle")
 
 
 # ---------------------------------------------------------------- trust
@@ -1761,6 +1797,10 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
         skip("whether entries beside the chosen ones bear on them")
     if walk.checker.assertions:
         skip(f"passkey assertions of {walk.checker.assertions} entries; their Ed25519 signatures were checked")
+    for name in sorted(bundle.names):
+        if name.startswith("anchors/") and not name.endswith(".tsr") and not re.fullmatch(
+                r"anchors/[0-9]+\.note", name, re.ASCII):
+            skip(f"{name}, which no rule names")
     if "index.html" in bundle.names:
         skip("index.html, which is for reading only")
     if registry.enrolled_by_root_alone:

@@ -22,7 +22,7 @@ from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import fields_of, word_of
 from core import outbox, projection
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
-from core.errors import ClockUntrusted, NotAuthenticated, RecordDamaged, Refused, Stale
+from core.errors import AlreadyDone, ClockUntrusted, NotAuthenticated, RecordDamaged, Refused, Stale
 from core.ids import uuid7
 from core.keyring import Keyring
 from core.objects import VIEW, ObjectStore
@@ -260,9 +260,9 @@ class Desk:
         ]
         try:
             with self.writing() as session:
-                earlier = store.entry_by_id(session, proposal.bodies[0]["id"])
-                if earlier is not None:
-                    return ledger.receipt_for(session, earlier)
+                earlier = store.entries_by_id(session, [body["id"] for body in proposal.bodies])
+                if earlier:
+                    return self._first_receipt(session, proposal, earlier)
                 if not {one.kid for one in signed} <= active_kids(session, actor.user):
                     raise Refused("The key that signed is revoked or not enrolled.", rule="F-01")
                 self._still_fresh(session, proposal)
@@ -282,6 +282,14 @@ class Desk:
     ) -> Receipt:
         """Prepare and commit in one go, for callers that have already shown the view."""
         return self.commit(self.prepare(actor, propose, asked=asked, then=then), proof)
+
+    def _first_receipt(self, session: Connection, proposal: Proposal, earlier: dict[str, Entry]) -> Receipt:
+        """A retry gets what the first try got, if it is the same page to the last byte (RECORD 2)."""
+        recorded = [earlier.get(body["id"]) for body in proposal.bodies]
+        if any(entry is None or canonical(entry.body) != canonical(body)
+               for entry, body in zip(recorded, proposal.bodies, strict=True)):
+            raise AlreadyDone("A page with this id is recorded with other words.")
+        return ledger.receipt_for(session, earlier[proposal.bodies[0]["id"]])
 
     def _still_fresh(self, session: Connection, proposal: Proposal) -> None:
         """Under the lock: what the bodies say of time and of what was seen must still hold when they are recorded."""

@@ -20,9 +20,9 @@ from core.clock import in_words
 from core.errors import CountersignError, NotFound
 from core.ledger_queries import SessionReader
 from core.ledger_rehash import rehash_is_due
+from core.ledger_schema import deviations, record_objects, schema_digest
 from core.persons import ED25519, ML_DSA_44, keys_in_force
 from countersign.house import House
-from countersign.schema import deviations, record_objects, schema_digest
 from countersign.signer.local import SERVICES
 from countersign.signer.remote import RemoteSigner
 
@@ -102,8 +102,8 @@ def _second_hash(house: House) -> Iterator[Finding]:
 
 def _protections(house: House) -> Iterator[Finding]:
     with house.desk.reading() as session:
-        wrong = deviations(session)
-        digest = schema_digest(record_objects(session))
+        reader = SessionReader(session)
+        wrong, digest = deviations(reader), schema_digest(record_objects(reader))
     yield Finding(
         f"The record's tables and protections are those of this release (schema digest {digest[:16]}…)" if not wrong
         else f"The record's protections differ from this release: {'; '.join(wrong)}.",

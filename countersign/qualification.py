@@ -29,16 +29,17 @@ from sqlalchemy.exc import DBAPIError
 from audit import store, verifier
 from audit.entry import Entry
 from audit.vocabulary import registry
+from core import ledger_schema
 from core.access.queries import everybody
 from core.access.roles import CATALOGUE
 from core.clock import in_words
 from core.errors import CountersignError, RecordDamaged, Refused
 from core.ledger_exports import Wish, export
+from core.ledger_queries import SessionReader
 from core.policy import table
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Facts, Stage
 from core.work import release
-from countersign import schema
 from countersign.backup import make_backup, verified_size
 from countersign.house import House, open_house
 from validation.ports import Check, Found
@@ -160,8 +161,9 @@ def database_settings(house: House) -> Found:
 def database_protected(house: House) -> Found:
     """The schema of the record, triggers included, against that of a fresh one."""
     with house.desk.reading() as session:
-        problems = schema.deviations(session)
-        digest = schema.schema_digest(schema.record_objects(session))
+        reader = SessionReader(session)
+        problems = ledger_schema.deviations(reader)
+        digest = ledger_schema.schema_digest(ledger_schema.record_objects(reader))
     says = "; ".join(problems) or "Tables, indexes and triggers are those of a fresh record."
     return Found(not problems, says, {"differences": problems, "schema": digest})
 

@@ -418,7 +418,7 @@ class _Judge:
         if "proofs" in body:
             given = body["proofs"]
             must(isinstance(given, list) and given and all(one.keys() == {"kid", "sig"} for one in given), "proofs")
-            must(all(isinstance(one["kid"], str) and unbase(one["sig"], 64) for one in given), "proofs")
+            must(all(isinstance(one["kid"], str) and len(unbase(one["sig"])) in (64, 2420) for one in given), "proofs")
             must(len({one["kid"] for one in given}) == len(given), "two proofs of one key")
         return entry
 

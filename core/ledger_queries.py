@@ -250,6 +250,13 @@ def newest_note(reader: Reader, size: int | None = None) -> Note:
     return Note(row[0], bytes(row[1]), row[2])
 
 
+def former_origins(reader: Reader) -> tuple[tuple[str, int], ...]:
+    """Names that the record bore before it was continued, each with the number of entries up to which it counts."""
+    rows = reader.rows("SELECT data FROM entry WHERE action = 'ledger.continued' ORDER BY seq")
+    said = [json.loads(bytes(row[0]))["body"]["fields"] for row in rows]
+    return tuple((one["old_origin"], one["restored_size"]) for one in said if "first" in one)
+
+
 class ReadNodes:
     """Complete subtrees (proofs.Nodes) out of leaf column and tiles."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from core.work import Desk, release
 from countersign import database
 from countersign.adapters.files import FileObjects, SubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
-from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
+from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.local import SERVICES, LocalSigner
-
-STOPPED = "STOPPED"
+from countersign.standstill import Standstill, follow_origin
 
 
 @dataclass(slots=True)
@@ -44,9 +42,15 @@ class House:
     def close(self) -> None:
         self.engine.dispose()
 
-    def stop(self, because: str) -> None:
-        """Stop appending until QA removes the file `STOPPED`: a witness saw a fork or a rollback (RECORD 3)."""
-        write_durably(self.home / STOPPED, because.encode())
+    @property
+    def origin(self) -> str:
+        """The name that the record bears now; another process may have continued it since this one began."""
+        return self.signer.origin
+
+    @property
+    def standstill(self) -> Standstill:
+        """Why nothing is appended, where that is so."""
+        return Standstill(self.home)
 
     def compare(self) -> Difference:
         """Fold the whole ledger into fresh tables and compare them with the live ones."""
@@ -64,7 +68,10 @@ class House:
 
 def open_house(home: Path, *, clock: Clock | None = None) -> House:
     """Open an existing home. Raises UnusableInput where there is none."""
-    return _wire(read_settings(home), clock or SystemClock())
+    house = _wire(read_settings(home), clock or SystemClock())
+    if database.is_founded(house.engine):
+        follow_origin(house)
+    return house
 
 
 def _wire(settings: Settings, clock: Clock) -> House:
@@ -72,12 +79,9 @@ def _wire(settings: Settings, clock: Clock) -> House:
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
     signer = LocalSigner(settings.home / "signer", engine, settings.origin, clock, cost)
     objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
-    return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
-
-
-def _reader_of_stop(home: Path) -> Callable[[], str | None]:
-    path = home / STOPPED
-    return lambda: path.read_text() if path.exists() else None
+    return House(
+        settings, engine, signer, Desk(engine, signer, clock, objects, stopped=Standstill(settings.home).because)
+    )
 
 
 def found_house(settings: Settings, *, clock: Clock | None = None) -> House:

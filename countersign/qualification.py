@@ -78,7 +78,7 @@ def environment(house: House) -> dict[str, str]:
     return {
         "release": release(), "python": platform.python_version(), "system": platform.platform(),
         "machine": platform.machine(), "processors": str(os.cpu_count()), "database": house.engine.dialect.name,
-        "origin": house.settings.origin,
+        "origin": house.origin,
         **{f"package {name}": version for name, version in sorted(_installed().items())},
     }
 

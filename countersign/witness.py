@@ -31,6 +31,10 @@ class NotAnExtension(CountersignError):
     code, http_status = "fork", 422
     next_step = "Both notes are kept in the witness's folder. Stop the house and call QA."
 
+    def __init__(self, fact: str, known_note: str) -> None:
+        super().__init__(fact)
+        self.known_note = known_note
+
 
 class OtherSize(CountersignError):
     """The log started from another size than the witness knows."""
@@ -54,6 +58,25 @@ class Witness:
         self._key = Ed25519PrivateKey.from_private_bytes(key_file.read_bytes())
         self.name = f"{origin}/witness"
 
+    def follow(self, former: Path, restored: str) -> None:
+        """Begin the log of a new origin where a continued record was restored: its first checkpoint must be consistent
+        with this note under the old origin. What the former witness had seen is kept beside it.
+
+        Raises UnusableInput where this witness has begun already, or the note is not of the log that `former` watched.
+        """
+        if self.known()["size"]:
+            raise UnusableInput("This witness has begun already.", next_step="Give a new folder for the new origin.")
+        path = former / "seen.json"
+        seen: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"size": 0, "note": ""}
+        try:
+            old = proofs.Checkpoint.parse(seen["note"])
+            checkpoint = self._signed_by_log(restored, old.origin)
+        except ValueError as error:
+            raise UnusableInput(f"{former} is no folder of a witness that has seen a log.") from error
+        statement = {"old_origin": old.origin, "origin": self._origin, "known": seen["note"], "restored": restored}
+        write_durably(self._folder / "continues.json", json.dumps(statement).encode())
+        write_durably(self._folder / "seen.json", json.dumps({"size": checkpoint.size, "note": restored}).encode())
+
     @property
     def public_key(self) -> bytes:
         return self._key.public_key().public_bytes_raw()
@@ -72,7 +95,8 @@ class Witness:
             if checkpoint.size < known["size"]:
                 self._keep_both(known["note"], note)
                 raise NotAnExtension(
-                    f"The log shows {checkpoint.size} entries; this witness has cosigned {known['size']}: a rollback."
+                    f"The log shows {checkpoint.size} entries; this witness has cosigned {known['size']}: a rollback.",
+                    known["note"],
                 )
             if old != known["size"]:
                 raise OtherSize(known["size"])
@@ -82,7 +106,8 @@ class Witness:
                     proofs.check_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, path)
                 except ValueError as error:
                     self._keep_both(known["note"], note)
-                    raise NotAnExtension(f"The log shows another history than before: {error}") from error
+                    fact = f"The log shows another history than before: {error}"
+                    raise NotAnExtension(fact, known["note"]) from error
             write_durably(
                 self._folder / "seen.json", json.dumps({"size": checkpoint.size, "note": note}).encode()
             )
@@ -90,11 +115,12 @@ class Witness:
             signature = self._key.sign(proofs.cosigned_message(note, at_s))
             return proofs.cosignature_line(self.name, self.public_key, at_s, signature)
 
-    def _signed_by_log(self, note: str) -> proofs.Checkpoint:
+    def _signed_by_log(self, note: str, origin: str | None = None) -> proofs.Checkpoint:
+        origin = origin or self._origin
         try:
             checkpoint = proofs.Checkpoint.parse(note)
-            signature = proofs.note_signature(note, self._origin, self._log_key)
-            if checkpoint.origin != self._origin or signature is None:
+            signature = proofs.note_signature(note, origin, self._log_key)
+            if checkpoint.origin != origin or signature is None:
                 raise UnusableInput("The note is not of the log this witness watches.")
             Ed25519PublicKey.from_public_bytes(self._log_key).verify(signature, proofs.signed_text(note).encode())
         except (ValueError, InvalidSignature) as error:
@@ -139,7 +165,8 @@ def serve(witness: Witness, port: int) -> ThreadingHTTPServer:
             except OtherSize as error:
                 self._answer(409, f"{error.known}\n", "text/x.tlog.size")
             except NotAnExtension as error:
-                self._answer(422, error.fact + "\n")
+                # The house is shown what it must lead to: its own note, which it can check.
+                self._answer(422, f"{error.fact}\n\n{error.known_note}")
                 print(error.in_words(), file=sys.stderr, flush=True)  # noqa: T201
                 server.disagreed = True  # type: ignore[attr-defined]
                 # From this thread: shutdown() waits for the serving loop, which is another one.

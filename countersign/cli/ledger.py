@@ -185,13 +185,16 @@ def prove(
 
 @app.command()
 @told
-def checkpoint(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def checkpoint(
+    home: HomeOption = None, as_json: JsonOption = False,
+    size: Annotated[int | None, typer.Option(min=1, help="The oldest that covers so many entries.")] = None,
+) -> None:
     """Show the newest checkpoint: the signed note over all entries. Keep it elsewhere: it shows a later loss."""
     from core.ledger_queries import newest_note
 
-    with _reader(home) as (reader, settings):
-        note = newest_note(reader)
-    answer({"origin": settings.origin, "size": note.size, "root": note.root.hex(), "note": note.note},
+    with _reader(home) as (reader, _):
+        note = newest_note(reader, size)
+    answer({"origin": note.note.partition("\n")[0], "size": note.size, "root": note.root.hex(), "note": note.note},
            as_json=as_json, words=note.note.rstrip("\n"))
 
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
 from audit import proofs, store
-from audit.entry import base64_text, from_base64, kid_of
-from audit.signatures import NewKey, Proof, Signature
+from audit.continuation import continued_origin
+from audit.entry import MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
+from audit.signatures import NewKey, Proof, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
@@ -34,7 +35,7 @@ class LocalSigner:
     """Implements audit.signatures.Signer with key files in one folder."""
 
     def __init__(self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost) -> None:
-        self.origin = origin
+        self._origin = origin
         self._engine = engine
         self._clock = clock
         self._keys = KeyFolder(folder, cost)
@@ -52,7 +53,7 @@ class LocalSigner:
             raise AlreadyDone("This signer already holds the keys of an installation.")
         for holder in ("root", "log", *SERVICES):
             self._new_house_key(holder)
-        self._authority.found(self.origin)
+        self._authority.found(self._origin)
 
     def _new_house_key(self, holder: str) -> None:
         private = Ed25519PrivateKey.generate()
@@ -86,9 +87,43 @@ class LocalSigner:
             grown = frontier.copy()
             for leaf in leaves:
                 grown.add(leaf)
-            text = proofs.note_text(self.origin, grown.size, grown.root())
-            key = self._house_key("log")
-            return proofs.signed_note(text, self.origin, key.public_key().public_bytes_raw(), key.sign(text.encode()))
+            return self._note(self.origin, grown)
+
+    def _note(self, origin: str, tree: proofs.Frontier) -> str:
+        text = proofs.note_text(origin, tree.size, tree.root())
+        key = self._house_key("log")
+        return proofs.signed_note(text, origin, key.public_key().public_bytes_raw(), key.sign(text.encode()))
+
+    @property
+    def origin(self) -> str:
+        """The origin of the last committed note. Raises RecordDamaged where another one than the known was not signed
+        here: the database alone does not rename a record."""
+        with self._engine.connect() as session, session.begin():
+            last = store.last_checkpoint(session)
+        if last is not None and last.origin != self._origin:
+            public = self.public_key("log")
+            signature = proofs.note_signature(last.note, last.origin, public)
+            if signature is None or not signature_is_valid(public, proofs.signed_text(last.note).encode(), signature):
+                raise RecordDamaged(f"The last checkpoint is of {last.origin!r}, which this signer never continued.")
+            self._origin = last.origin
+        return self._origin
+
+    def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
+        with self._guard:
+            frontier = self._committed_frontier()
+            try:
+                origin = continued_origin(
+                    entries, origin=self.origin, size=frontier.size, root=frontier.root(),
+                    root_key=self.public_key("root"),
+                    person_key=lambda user: from_base64(self._keys.read("person", user)["public_key"]))
+            except MalformedEntry as error:
+                raise RecordDamaged(f"The signer does not rename the record: {error}") from error
+            if frontier.size != old_size:
+                raise RecordDamaged(f"{old_size} entries were to be continued, but {frontier.size} are committed.")
+            grown = frontier.copy()
+            for raw in entries:
+                grown.add(leaf_hash(raw))
+            return self._note(origin, grown)
 
     def _committed_frontier(self) -> proofs.Frontier:
         """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker."""

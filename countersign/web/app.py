@@ -73,7 +73,7 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         trim_blocks=True, lstrip_blocks=True)
     templates.filters.update(words.FILTERS)
     templates.globals["url_for_static"] = lambda name: f"/static/{name}"
-    site = Site(house, Watch(house.desk, settings.origin), templates, passwords, tls)
+    site = Site(house, Watch(house.desk), templates, passwords, tls)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

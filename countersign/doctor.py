@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy import func, select
 from audit import proofs, store
 from core import outbox
 from core.clock import in_words
+from core.errors import CountersignError, DiskFull, DiskReadOnly
+from countersign import disk
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
 
@@ -35,9 +37,11 @@ class Finding:
 def examine(house: House) -> list[Finding]:
     """Look at everything; nothing is changed."""
     from countersign.readiness import people_findings
+    from countersign.upkeep import standing_findings
 
     return [
-        *_record(house), *_protections(house), *_keys(house), *_work(house), *_disk(house), *people_findings(house),
+        *_record(house), *standing_findings(house), *_protections(house), *_keys(house), *_work(house), *_disk(house),
+        *people_findings(house),
     ]
 
 
@@ -58,20 +62,6 @@ def _record(house: House) -> Iterator[Finding]:
             )
         else:
             yield Finding(f"{size} entries, the newest of {in_words(ts)}, all covered by one checkpoint")
-        behind = time.time_ns() // 1000 - ts
-        if behind < -2_000_000:
-            yield Finding(
-                f"The newest entry lies {-behind / 1e6:.0f} s in the future of this clock.", fine=False,
-                remedy="Set the clock by NTP; appending goes on from the newest entry's time.",
-            )
-        anchored = session.execute(select(func.max(store.anchors.c.size))).scalar()
-        witnessed = session.execute(select(func.max(store.cosignatures.c.size))).scalar()
-    if anchored is None and witnessed is None:
-        yield Finding(
-            "No witness and no time stamp holds a checkpoint of this record.", fine=False,
-            remedy="Loss of the newest entries and rollback stay invisible until one does; keep checkpoints of "
-            "`countersign ledger checkpoint` outside this machine meanwhile.",
-        )
     difference = house.compare()
     yield Finding(
         difference.in_words(), fine=difference.none, damaged=not difference.none,
@@ -122,3 +112,22 @@ def _disk(house: House) -> Iterator[Finding]:
         f"{free / 1024**3:.1f} GiB free where the home lies", fine=free > LOW_DISK_BYTES,
         remedy="Make room before the next arrival; a full disk refuses new entries and harms none.",
     )
+    refusal = _cannot_write(house)
+    yield Finding(
+        "Home and database can be written" if refusal is None else refusal.fact, fine=refusal is None,
+        remedy=refusal.next_step if refusal else "",
+    )
+
+
+def _cannot_write(house: House) -> CountersignError | None:
+    """Try it, as permissions alone do not tell of a disk that is mounted read-only; nothing stays of the trial."""
+    try:
+        with disk.in_words(house.home), tempfile.TemporaryFile(dir=house.home):
+            pass
+        with house.desk.working_tables() as session:
+            # A lock alone does not touch the disk; a table that is made and taken back does.
+            session.exec_driver_sql("CREATE TABLE doctor_trial (a INTEGER)")
+            session.rollback()
+    except (DiskFull, DiskReadOnly) as refusal:
+        return refusal
+    return None

@@ -16,7 +16,7 @@ from audit import store
 from audit.ledger import Receipt
 from audit.vocabulary.ledger import LedgerStopped
 from core.access.queries import standing
-from core.errors import AppendingStopped, RecordDamaged, UnusableInput
+from core.errors import AppendingStopped, DiskFull, DiskReadOnly, RecordDamaged, UnusableInput
 from core.ledger_continuing import Comparison, Continuation, ContinueRecord, compare_with, continue_record
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
@@ -141,7 +141,7 @@ def follow_origin(house: House) -> None:
     try:
         house.standstill.lift()
         write_settings(house.settings)
-    except OSError:
+    except (OSError, DiskFull, DiskReadOnly):
         return
 
 

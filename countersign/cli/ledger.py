@@ -250,7 +250,7 @@ def rebuild(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only; leave the live tables alone.")] = False,
     home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Fold every entry anew, compare with the live tables, and replace them. Ends with 2 when they differed."""
+    """Fold every entry anew beside the live tables, compare, and swap in what differed. Ends with 2 when some did."""
     opened = house(home)
     difference = opened.rebuild(keep=not dry_run)
     answer({"entries": difference.entries, "different": list(difference.tables)}, as_json=as_json,

@@ -184,7 +184,7 @@ ATTACKS: dict[str, tuple[Change, str]] = {
 }
 
 
-@req("REC-04", "OPS-02", "REC-09")
+@req("REC-04", "OPS-02", "REC-08")
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_false_continuation_is_refused(attack: str, lost: Lost, tmp_path: Path) -> None:
     change, says = ATTACKS[attack]

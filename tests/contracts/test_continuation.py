@@ -139,7 +139,7 @@ def test_a_restored_house_stops_and_two_people_continue_it_under_a_new_origin(st
     story.twin.check()
 
 
-@req("OPS-02", "REC-09")
+@req("OPS-02", "REC-08")
 def test_bundles_of_a_continued_record_verify_by_the_old_card_and_by_the_new(story: Story, tmp_path: Path) -> None:
     """Whoever has the old card is told of the change; who has the new one is told what an old bundle is worth."""
     old_card = card_of(story.twin)
@@ -162,7 +162,7 @@ def test_bundles_of_a_continued_record_verify_by_the_old_card_and_by_the_new(sto
     assert verifier.verify_bundle(lost, old_card).verdict == verifier.VERIFIED  # without news of the loss
 
 
-@req("OPS-02", "REC-09")
+@req("OPS-02", "REC-08")
 def test_a_bundle_from_before_the_copy_stays_good_under_the_new_card(tmp_path: Path) -> None:
     """What both histories share is not lost."""
     with a_house(tmp_path / "a") as first:
@@ -182,7 +182,7 @@ def test_a_bundle_from_before_the_copy_stays_good_under_the_new_card(tmp_path: P
     assert "part of it" in report.in_words()
 
 
-@req("OPS-02", "SIG-06")
+@req("OPS-02")
 def test_one_person_a_wrong_order_or_a_wrong_role_continues_nothing(story: Story) -> None:
     """Owner and QA, in this order, two people; a refusal leaves no half of a continuation."""
     story.stop()
@@ -322,7 +322,7 @@ def test_a_crash_after_the_commit_is_made_good_at_the_next_opening(story: Story)
     again.close()
 
 
-@req("REC-05", "OPS-02")
+@req("REC-03", "OPS-02")
 def test_entries_of_both_names_are_proven_under_the_new_checkpoint(story: Story) -> None:
     """Every step of the evidence holds for the last entry of the old name and the first of the new."""
     story.go_on()
@@ -334,7 +334,7 @@ def test_entries_of_both_names_are_proven_under_the_new_checkpoint(story: Story)
             assert "Origin" in [step.name for step in evidence.steps]
 
 
-@req("OPS-02", "SIG-06")
+@req("OPS-02")
 def test_the_command_shows_both_pages_and_asks_both_people(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """Meaning, password and code of each, in one command; afterwards the record verifies by its new name."""
     story.stop()

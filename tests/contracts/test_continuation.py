@@ -353,6 +353,9 @@ def test_the_command_shows_both_pages_and_asks_both_people(story: Story, monkeyp
     verified = CliRunner().invoke(app, ["ledger", "verify", "--home", str(twin.home)])
     assert verified.exit_code == 0, verified.output
     assert NEW in verified.output
+    proven = CliRunner().invoke(app, ["ledger", "prove", str(story.restored_size - 1), "--home", str(twin.home)])
+    assert proven.exit_code == 0, proven.output
+    assert f"\n{NEW}\n" in proven.output  # an entry of the old name under the checkpoint of the new
 
 
 @req("OPS-02")

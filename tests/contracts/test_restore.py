@@ -370,10 +370,7 @@ def test_nothing_is_restored_over_a_home(lived: HouseUnderTest, plain: Path, tmp
 
 
 @req("OPS-01", "OPS-02")
-def test_the_commands_ask_for_the_passphrase_and_tell_what_was_done(
-    house: HouseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.clock.SystemClock", lambda *_: house.clock)
+def test_the_commands_ask_for_the_passphrase_and_tell_what_was_done(house: HouseUnderTest, tmp_path: Path) -> None:
     run = CliRunner()
     made = run.invoke(app, ["backup", str(tmp_path / "copy"), "--encrypt", "--home", str(house.home)],
                       input=f"{PASSPHRASE}\n")

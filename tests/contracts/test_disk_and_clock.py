@@ -216,7 +216,7 @@ def logging_in(browser: TestClient) -> int:
     if got.status_code >= 400:
         assert "Traceback" not in got.text
         assert "Nothing was recorded" in got.text, got.text
-    return got.status_code
+    return int(got.status_code)
 
 
 @req("OPS-09")

@@ -292,15 +292,15 @@ def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
 
 
 _NEWS = (
-    select(entries.c.seq, entries.c.leaf, checkpoints.c.root)
+    select(entries.c.seq, entries.c.leaf, checkpoints.c.note)
     .outerjoin(checkpoints, checkpoints.c.size == entries.c.seq + 1)
     .where(entries.c.seq >= bindparam("low")).order_by(entries.c.seq)
 )
 
 
-def news(session: Connection, low: int) -> list[tuple[int, bytes, bytes | None]]:
-    """(number, leaf, root of the note that ends with it) of every committed entry from `low` on."""
-    return [(row.seq, bytes(row.leaf), row.root and bytes(row.root)) for row in session.execute(_NEWS, {"low": low})]
+def news(session: Connection, low: int) -> list[tuple[int, bytes, str | None]]:
+    """(number, leaf, the note that ends with it) of every committed entry from `low` on."""
+    return [(row.seq, bytes(row.leaf), row.note) for row in session.execute(_NEWS, {"low": low})]
 
 
 def tile_row(session: Connection, level: int, start: int, count: int) -> list[bytes]:

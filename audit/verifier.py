@@ -9,7 +9,8 @@ record format (suite 1). Each step has its number at the line that does it.
      1  Container    a whole ZIP, known members only, each once; bundle.json says which entries it holds
      2  Checkpoint   the note is well formed, of this origin, and names a size and a root
      3  Form         each entry: size, parse, re-encoded byte for byte, profile, exact members, base64, text
-     4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice
+     4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice; signed for the
+                     origin in force, which only a pair of ledger.continued changes: two persons and the root key
      5  Words        each action is a word of the newest vocabulary adopted before it
      6  Keys         enrolled before use, in force, of a class the word allows, held by the actor; a further key of
                      one holder is proved by the one in force, or comes after its revocation
@@ -22,7 +23,7 @@ record format (suite 1). Each step has its number at the line that does it.
     12  Objects      every object has the digest it is named by
     13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses and time stamps under its
                      root, on this checkpoint or an earlier one (anchors/<size>.note, <size>-<n>.tsr), whose root must
-                     be one of this tree
+                     be one of this tree and its origin the one in force at its size; a card of an earlier origin counts
 
 Verdicts: VERIFIED (with a trust card), SELF-CONSISTENT, ORIGIN NOT VERIFIED (without), WRONG.
 Exit: 0 verified or self-consistent; 2 wrong, or no card under --require-trust; 1 wrong use.
@@ -978,6 +979,137 @@ def stream_of(body: dict[str, Any]) -> str:
     return f"trial/{body['trial']}" if "trial" in body else "house"
 
 
+# ---------------------------------------------------------------- origins: a ledger continued after a loss
+
+
+CONTINUED = "ledger.continued"
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The ledger bears another origin from entry `restored_size` on; what stood beyond it under the old one is lost.
+
+    `shown` is True when the note that shows the loss is signed by a log key of this ledger.
+    """
+
+    old_origin: str
+    origin: str
+    known_size: int
+    restored_size: int
+    persons: tuple[str, str]
+    shown: bool
+
+    def in_words(self) -> str:
+        first, second = self.persons
+        lost = (f"{self.known_size} entries were known outside and {self.restored_size} were left"
+                if self.known_size > self.restored_size else
+                f"another history of {self.known_size} entries was known outside, while {self.restored_size} were here")
+        proof = ("" if self.shown else "; the note that shows it is by no log key of this ledger: its key came later, "
+                 "or the note was made up")
+        return (f"the ledger {self.old_origin} goes on as {self.origin} from entry {self.restored_size}, by {first} "
+                f"and {second} with the root key: {lost}{proof}. Receipts of {self.old_origin} for sizes beyond "
+                f"{self.restored_size}, or of another history, are lost, not forged; a note of {self.old_origin} "
+                f"beyond {self.restored_size} is not of this ledger")
+
+
+class Origins:
+    """Which origin entries and notes must bear; it changes by a pair of ledger.continued and in no other way."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.past: list[Continuation] = []
+        self._half: dict[str, Any] | None = None
+
+    @property
+    def now(self) -> str:
+        return self.names[-1] if self.names else ""
+
+    def of_note(self, size: int) -> str | None:
+        """The origin of a note over `size` entries; None inside a pair, which one commit holds."""
+        for number, one in enumerate(self.past):
+            if size <= one.restored_size:
+                return self.names[number]
+            if size == one.restored_size + 1:
+                return None
+        return self.now
+
+    def check_log(self, seq: int, body: dict[str, Any]) -> None:
+        """4 Order: an entry is signed for the origin in force; only ledger.continued names the next one."""
+        log, fields = body["log"], body["fields"]
+        if seq == 0:
+            self.names = [log]
+        if body["action"] == CONTINUED:
+            if fields.get("old_origin") != self.now:
+                raise Wrong(4, f"it continues {fields.get('old_origin')!r}; this ledger is {self.now!r}", seq)
+            if log != fields.get("origin") or log in self.names:
+                raise Wrong(4, f"it was signed for {log!r}, which is not the fresh origin that it names", seq)
+        elif self._half is not None:
+            raise Wrong(4, f"entry {self._half['fields']['restored_size']} begins a continuation that lacks its second "
+                           "signature", seq)
+        elif log != self.now:
+            raise Wrong(4, f"it was signed for the ledger {log!r}, not for {self.now!r}", seq)
+
+    def apply(self, seq: int, body: dict[str, Any], key: Key, proofs: set[str], checker: Checker) -> None:
+        """6 Keys: two persons and the root key; what it says was restored and known must be so."""
+        if body["action"] != CONTINUED:
+            return
+        fields, registry, half = body["fields"], checker.registry, self._half
+        if key.klass != "person" or not any(registry.keys[kid].klass == "root" for kid in proofs
+                                            if kid in registry.keys):
+            raise Wrong(6, "a continuation is signed by a person and proven by the root key")
+        known = self._known_note(fields, checker)
+        if fields.get("restored_size") != seq - (half is not None):
+            raise Wrong(4, f"it says {fields.get('restored_size')} entries were restored; it stands as entry {seq}")
+        if checker.heads and fields.get("restored_root") != base64.b64encode(
+                checker.tree.root_at(fields["restored_size"])).decode():
+            raise Wrong(8, "restored_root is not the root of the entries before it")
+        if half is None:
+            if "first" in fields:
+                raise Wrong(4, "it names a first signature that does not stand before it")
+            self._half = body
+            return
+        if fields.get("first") != half["id"] or {**fields, "first": ""} != {**half["fields"], "first": ""}:
+            raise Wrong(4, "the second signature of a continuation names the first and says the same")
+        if body["actor"] == half["actor"]:
+            raise Wrong(6, "a continuation is signed by two persons")
+        shown = any(one.klass == "log" and note_signed_by(known, known.origin, one.public)
+                    for one in registry.keys.values())
+        self.past.append(Continuation(self.now, fields["origin"], known.size, fields["restored_size"],
+                                      (half["actor"], body["actor"]), shown))
+        self.names.append(fields["origin"])
+        self._half = None
+
+    def _known_note(self, fields: dict[str, Any], checker: Checker) -> Note:
+        """The note known outside: it must go beyond what was restored, or be of another history."""
+        try:
+            note = parse_note(str(fields.get("known_note")).encode())
+        except ValueError as problem:
+            raise Wrong(8, f"the note that it says was known outside {problem}") from problem
+        size, restored = fields.get("known_size"), fields.get("restored_size")
+        if type(size) is not int or type(restored) is not int or restored < 1 or (
+                note.origin, note.size, note.root) != (self.now, size, self._root(fields)):
+            raise Wrong(8, "its fields say something else than the note that was known outside")
+        within = checker.heads and 0 <= checker.tree.size - size <= MAX_LAG
+        if size <= restored and within and checker.tree.root_at(size) == note.root:
+            raise Wrong(8, "what was known outside is the beginning of this ledger; nothing was lost")
+        return note
+
+    @staticmethod
+    def _root(fields: dict[str, Any]) -> bytes:
+        try:
+            return decode_b64(fields.get("known_root"), 32)
+        except ValueError as problem:
+            raise Wrong(3, f"known_root {problem}") from problem
+
+    def finish(self, origin: str) -> None:
+        """At the end the ledger bears the origin that its checkpoint names."""
+        if self._half is not None:
+            raise Wrong(4, "a continuation lacks its second signature", self._half["fields"]["restored_size"])
+        if self.names and self.now != origin:
+            raise Wrong(4, f"it was signed for the ledger {self.names[0]!r}, not for {origin!r}" + (
+                f"; it goes on as {self.now!r}" if self.past else ""), 0)
+
+
 # ---------------------------------------------------------------- entries
 
 
@@ -1056,6 +1188,7 @@ class Checker:
         self.streams, self.export = streams, export
         self.tree = Tree()
         self.registry = Registry()
+        self.origins = Origins()
         self.signatures = Signatures(jobs)
         self.ids = Ids()
         self.count = self.assertions = self.ml_dsa_skipped = 0
@@ -1122,8 +1255,7 @@ class Checker:
             raise Wrong(4, f"the entry says seq {seq} where {self._last_seq + 1} is due")
         if ts <= self._last_ts:
             raise Wrong(4, "its time is not after the time of the entry before", seq)
-        if body["log"] != self.origin:
-            raise Wrong(4, f"it was signed for the ledger {body['log']!r}, not for {self.origin!r}", seq)
+        self.origins.check_log(seq, body)
         stream = stream_of(body)
         if entry["stream"] != stream:
             raise Wrong(4, f"it stands in the stream {entry['stream']!r}; its body belongs to {stream!r}", seq)
@@ -1164,6 +1296,7 @@ class Checker:
                 self.signatures.take((seq, "proof", other.holder, other.public, decode_b64(proof["sig"]),
                                       pae(PROOF_TYPE, bare)))
             self.registry.apply(body, kid, seq, fresh, proofs)
+            self.origins.apply(seq, body, key, proofs, self)
         except Wrong as wrong:
             wrong.seq = seq
             raise
@@ -1248,6 +1381,10 @@ class Checker:
     def finish(self) -> None:
         """After the last entry."""
         found = self.outstanding()
+        try:
+            self.origins.finish(self.origin)
+        except Wrong as wrong:
+            found.append(wrong)
         if found:
             raise min(found, key=_place)
 
@@ -1424,8 +1561,8 @@ def read_earlier(bundle: Bundle, note: Note) -> dict[int, Note]:
     for name in names:
         try:
             one = parse_note(bundle.small(name, 13, MAX_NOTE_BYTES))
-            if one.origin != note.origin or not 0 < one.size <= note.size or one.size in earlier:
-                raise ValueError("is of another log or size")
+            if not 0 < one.size <= note.size or one.size in earlier:
+                raise ValueError("is of another size")
         except ValueError as problem:
             raise Wrong(13, f"{name} {problem}") from problem
         earlier[one.size] = one
@@ -1599,6 +1736,7 @@ class Card:
     root_key: str
     witnesses: tuple[tuple[str, bytes], ...]
     timestamp_roots: tuple[x509.Certificate, ...]
+    former_origins: tuple[tuple[str, int], ...] = ()
 
 
 def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | None:
@@ -1615,7 +1753,8 @@ def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | 
             raise ValueError("names no origin or no first leaf")
         roots = tuple(x509.load_pem_x509_certificates(str(card["timestamp_root"]).encode())
                       ) if card.get("timestamp_root") else ()
-        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses, roots)
+        former = tuple((str(one["origin"]), int(one["size"])) for one in card.get("former_origins", []))
+        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses, roots, former)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise WrongUse(f"The trust card cannot be used: {problem}") from problem
 
@@ -1680,6 +1819,8 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
             report.root_key = base64.b64encode(checker.genesis_key.public).decode()
     _check_objects(bundle, report)
     notes = [note, *(walk.earlier.values() if checker.heads else ())]
+    _check_origin_of_notes(checker.origins, [note, *walk.earlier.values()])
+    _check_card_origin(card, checker.origins, report)
     _check_origin(card, notes, report)
     _check_time_stamps(card, bundle, notes, report)
     _say_what_stays_open(bundle, walk, card, report)
@@ -1737,12 +1878,38 @@ def _check_objects(bundle: Bundle, report: Report) -> None:
         report.objects += 1
 
 
+def _check_origin_of_notes(origins: Origins, notes: list[Note]) -> None:
+    """13 Origin: each note bears the origin in force at its size."""
+    for note in notes:
+        due = origins.of_note(note.size)
+        if note.origin != due:
+            raise Wrong(13, f"a checkpoint of {note.size} entries is of {note.origin!r}; a ledger of that size is "
+                            + (repr(due) if due else "in the middle of its continuation"))
+
+
+def _check_card_origin(card: Card | None, origins: Origins, report: Report) -> None:
+    """13 Origin: the card names this ledger by its origin or an earlier one, or a longer life of it by a former one."""
+    if card is None or card.origin == report.origin:
+        return
+    if card.origin in origins.names:
+        report.remarks.append(f"the trust card is of {card.origin}, which this ledger was called before it was "
+                              f"continued as {report.origin}; ask for a new card")
+        return
+    limit = dict(card.former_origins).get(report.origin)
+    if limit is None:
+        raise Wrong(13, f"the trust card is of {card.origin!r}, the bundle of {report.origin!r}")
+    if report.size > limit:
+        raise Wrong(13, f"the ledger {report.origin!r} was continued as {card.origin!r} after {limit} entries; this "
+                        f"bundle of {report.size} is of the part that was lost: not forged by that alone, but no "
+                        "longer part of the ledger")
+    report.remarks.append(f"since this bundle was made the ledger was continued as {card.origin}, after {limit} "
+                          "entries; all that the bundle holds is part of it")
+
+
 def _check_origin(card: Card | None, notes: list[Note], report: Report) -> None:
     """13 Origin."""
     if card is None:
         return
-    if card.origin != report.origin:
-        raise Wrong(13, f"the trust card is of {card.origin!r}, the bundle of {report.origin!r}")
     if card.genesis_leaf != report.genesis_leaf or card.root_key != report.root_key:
         raise Wrong(13, "the first entry or the root key differs from the trust card: this is another ledger", 0)
     for name, public in card.witnesses:
@@ -1803,6 +1970,8 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
             skip(f"{name}, which no rule names")
     if "index.html" in bundle.names:
         skip("index.html, which is for reading only")
+    for one in walk.checker.origins.past:
+        tell(one.in_words())
     if registry.enrolled_by_root_alone:
         tell(f"personal keys enrolled without two other persons' proofs: entries "
              f"{_list(registry.enrolled_by_root_alone)}")

@@ -49,6 +49,7 @@ class Check:
     root: str = ""
     genesis_leaf: str = ""
     root_key: str = ""
+    continued: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -67,7 +68,8 @@ class Check:
         head = (f"{self.entries} entries, {self.signatures} signatures and proofs, {self.checkpoints} checkpoints, "
                 f"{self.tiles} tiles of {self.origin}")
         if self.first is None:
-            return (f"The record agrees: {head}.\nroot {self.root}\n"
+            known = "".join(f"Continued: {one}.\n" for one in self.continued)
+            return (f"The record agrees: {head}.\nroot {self.root}\n{known}"
                     "Not visible from inside: entries that were never written, loss of the newest entries together "
                     "with their checkpoints, a database rolled back as a whole. A witness, an anchor or an exported "
                     "bundle shows these.")
@@ -118,6 +120,7 @@ class _Pass:
             self.fault(None, "file", broken.fact)
         check, checker = self.check, self.checker
         check.entries, check.signatures, check.tiles = checker.count, checker.signatures.count, self.tiles.seen
+        check.continued = [one.in_words() for one in checker.origins.past]
         check.root, check.genesis_leaf = checker.tree.root().hex(), checker.genesis_leaf.hex()
         if checker.genesis_key:
             check.root_key = base64.b64encode(checker.genesis_key.public).decode()
@@ -172,7 +175,8 @@ class _Pass:
         except (ValueError, AttributeError, TypeError) as problem:
             self.fault(last, "checkpoint", f"the note of size {size} {problem}")
             return
-        if (note.origin, note.size) != (self.check.origin, size) or size != tree.size:
+        due = self.checker.origins.of_note(size)
+        if (note.origin, note.size) != (due, size) or size != tree.size:
             self.fault(last, "checkpoint", f"the note stored as size {size} is of {note.origin!r}, size {note.size}")
         elif note.root != tree.root() or not isinstance(root, bytes | memoryview) or bytes(root) != note.root:
             self.fault(last, "checkpoint", f"the note or root of size {size} is not of these entries")

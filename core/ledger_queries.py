@@ -7,6 +7,7 @@ second instead of two) while pages and PostgreSQL come through SQLAlchemy. Both 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -50,7 +51,11 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise NotFound(f"{path} is not there.", next_step="Name the home with --home, or make one with init.")
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        # A database on a read-only disk cannot have its lock file; where no log lies beside it, the file has it all.
+        wal = path.with_name(path.name + "-wal")
+        still = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (wal.exists() and wal.stat().st_size)
+        mode = "immutable=1" if still else "mode=ro"
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
         self._connection.execute("BEGIN")  # one consistent view for all questions of this reader
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
@@ -58,7 +63,9 @@ class SqliteReader:
             with closing(self._connection.execute(sql, parameters)) as cursor:
                 yield from cursor
         except sqlite3.Error as error:
-            raise OutsideUnavailable(f"The database file does not answer: {error}.") from error
+            step = ("Copy the home to a disk that can be written, or read it as the account that owns it."
+                    if "readonly" in str(error) or "unable to open" in str(error) else None)
+            raise OutsideUnavailable(f"The database file does not answer: {error}.", next_step=step) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -338,6 +345,13 @@ def newest_note(reader: Reader, size: int | None = None) -> Note:
     if row is None:
         raise NotFound("No checkpoint covers this." if size else "The ledger is empty.")
     return Note(row[0], bytes(row[1]), row[2])
+
+
+def former_origins(reader: Reader) -> tuple[tuple[str, int], ...]:
+    """Names that the record bore before it was continued, each with the number of entries up to which it counts."""
+    rows = reader.rows("SELECT data FROM entry WHERE action = 'ledger.continued' ORDER BY seq")
+    said = [json.loads(bytes(row[0]))["body"]["fields"] for row in rows]
+    return tuple((one["old_origin"], one["restored_size"]) for one in said if "first" in one)
 
 
 class ReadNodes:

@@ -41,7 +41,7 @@ from core.policy.decide import decide, permit
 from core.policy.state import Actor, Facts, Stage
 from core.work import release
 from countersign.backup import make_backup, verified_size
-from countersign.house import House, open_house
+from countersign.house import House, open_copy
 from validation.ports import Check, Found
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def environment(house: House) -> dict[str, str]:
     return {
         "release": release(), "python": platform.python_version(), "system": platform.platform(),
         "machine": platform.machine(), "processors": str(os.cpu_count()), "database": house.engine.dialect.name,
-        "origin": house.settings.origin,
+        "origin": house.origin,
         **{f"package {name}": version for name, version in sorted(_installed().items())},
     }
 
@@ -326,12 +326,10 @@ def _changed_home_is_noticed(house: House, to: Path, seq: int) -> bool:
 
 
 def backup_verifies(house: House) -> Found:
-    """A backup into a scratch folder; where the store is a server, its own tools make it."""
-    if house.engine.dialect.name != "sqlite":
-        return Found(False, "The record is in PostgreSQL: its own tools back it up; record that drill.", executed=False)
+    """A backup into a scratch folder, from either store."""
     with tempfile.TemporaryDirectory() as name:
         said = make_backup(house, Path(name) / "copy")
-        opened = open_house(Path(name) / "copy")
+        opened = open_copy(Path(name) / "copy")
         with opened.desk.reading() as session:
             last = store.last_checkpoint(session)
         opened.close()

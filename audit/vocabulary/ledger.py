@@ -224,3 +224,38 @@ class QueryExported:
     withheld: int
     bytes: int
     sha256: str
+
+
+@event(
+    "ledger.continued", signed_by="person", clause="RECORD 8; 21 CFR 11.10(c)",
+    sentence="{actor} continued the record of {old_origin} as {origin}: {known_size} entries were known outside, "
+    "{restored_size} are here; {because}",
+)
+class LedgerContinued:
+    """Two entries, by owner and QA, each proven by the root key; the second names the first, and both are signed for
+    the new origin. `known_note` is the checkpoint outside that this record cannot lead to; roots are base64."""
+
+    old_origin: str
+    origin: str
+    known_size: int
+    known_root: str
+    known_note: str
+    restored_size: int
+    restored_root: str
+    because: str
+    first: str | None = None
+
+
+@event(
+    "backup.made", signed_by="service", clause="RECORD 8; ICH E6(R3) Annex 1 4.3.3",
+    sentence="{on_behalf_of} made a backup of {size} entries and {files} files, encrypted: {encrypted}; the copy was "
+    "verified",
+)
+class BackupMade:
+    """Recorded after the copy was verified; the copy itself ends before it. `manifest` is the SHA-256 of its list."""
+
+    size: int
+    root: str
+    files: int
+    encrypted: bool
+    manifest: str

@@ -188,13 +188,16 @@ def prove(
 
 @app.command()
 @told
-def checkpoint(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def checkpoint(
+    home: HomeOption = None, as_json: JsonOption = False,
+    size: Annotated[int | None, typer.Option(min=1, help="The oldest that covers so many entries.")] = None,
+) -> None:
     """Show the newest checkpoint: the signed note over all entries. Keep it elsewhere: it shows a later loss."""
     from core.ledger_queries import newest_note
 
-    with _reader(home) as (reader, settings):
-        note = newest_note(reader)
-    answer({"origin": settings.origin, "size": note.size, "root": note.root.hex(), "note": note.note},
+    with _reader(home) as (reader, _):
+        note = newest_note(reader, size)
+    answer({"origin": note.note.partition("\n")[0], "size": note.size, "root": note.root.hex(), "note": note.note},
            as_json=as_json, words=note.note.rstrip("\n"))
 
 
@@ -250,7 +253,7 @@ def rebuild(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only; leave the live tables alone.")] = False,
     home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Fold every entry anew, compare with the live tables, and replace them. Ends with 2 when they differed."""
+    """Fold every entry anew beside the live tables, compare, and swap in what differed. Ends with 2 when some did."""
     opened = house(home)
     difference = opened.rebuild(keep=not dry_run)
     answer({"entries": difference.entries, "different": list(difference.tables)}, as_json=as_json,

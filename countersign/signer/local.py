@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from sqlalchemy import Connection, Engine
 
 from audit import proofs, store
-from audit.entry import Entry, base64_text, from_base64, kid_of
-from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature
+from audit.continuation import continued_origin
+from audit.entry import Entry, MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
+from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
@@ -60,7 +61,7 @@ class LocalSigner:
         """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`. `memory`: of a signer
         that keeps its own files, apart from what is restored with a home."""
         self._memory = memory
-        self.origin = origin
+        self._origin = origin
         self._engine = engine
         self._clock = clock
         self._keys = KeyFolder(folder, cost)
@@ -83,7 +84,7 @@ class LocalSigner:
             raise AlreadyDone("This signer already holds the keys of an installation.")
         for holder in ("root", "log", *((LOG_BESIDE,) if ml_dsa_is_there() else ()), *SERVICES):
             self._keys.write("house", holder, self._new_house_key(holder))
-        self._authority.found(self.origin)
+        self._authority.found(self._origin)
 
     def _new_house_key(self, holder: str) -> dict[str, Any]:
         beside = holder == LOG_BESIDE
@@ -164,10 +165,14 @@ class LocalSigner:
             grown = frontier.copy()
             for leaf in leaves:
                 grown.add(leaf)
-            text = proofs.note_text(self.origin, grown.size, grown.root())
             key = self._house_key("log") if rotation is None else self._log_key_after(rotation, leaves)
-            assert isinstance(key, SigningKey)  # the log's second key signs beside it, never instead
-            return proofs.signed_note(text, self.origin, key.public, key.sign(text.encode()))
+            return self._note(self._origin, grown, key)
+
+    @staticmethod
+    def _note(origin: str, tree: proofs.Frontier, key: HouseKey) -> str:
+        assert isinstance(key, SigningKey)  # the log's second key signs beside it, never instead
+        text = proofs.note_text(origin, tree.size, tree.root())
+        return proofs.signed_note(text, origin, key.public, key.sign(text.encode()))
 
     def _log_key_after(self, rotation: bytes, leaves: Sequence[bytes]) -> HouseKey:
         """The new log key, for the very checkpoint that covers the entry by which the old one names it."""
@@ -192,6 +197,41 @@ class LocalSigner:
         public = key.public_key().public_bytes_raw()
         return proofs.ml_dsa_line(self.origin, public, key.sign(proofs.ml_dsa_message(self.origin, size, root)))
 
+    @property
+    def origin(self) -> str:
+        """The origin of the last committed note. Raises RecordDamaged where another one than the known was not signed
+        here: the database alone does not rename a record."""
+        with self._engine.connect() as session, session.begin():
+            self._follow(store.last_checkpoint(session))
+        return self._origin
+
+    def _follow(self, last: proofs.Checkpoint | None) -> None:
+        """Take the origin of the last committed note over, if this signer's log key signed it."""
+        if last is None or last.origin == self._origin:
+            return
+        public = self.public_key("log")
+        signature = proofs.note_signature(last.note, last.origin, public)
+        if signature is None or not signature_is_valid(public, proofs.signed_text(last.note).encode(), signature):
+            raise RecordDamaged(f"The last checkpoint is of {last.origin!r}, which this signer never continued.")
+        self._origin = last.origin
+
+    def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
+        with self._guard:
+            frontier = self._committed_frontier()
+            try:
+                origin = continued_origin(
+                    entries, origin=self._origin, size=frontier.size, root=frontier.root(),
+                    root_key=self.public_key("root"),
+                    person_key=lambda user: from_base64(self._person(user)["public_key"]))
+            except MalformedEntry as error:
+                raise RecordDamaged(f"The signer does not rename the record: {error}") from error
+            if frontier.size != old_size:
+                raise RecordDamaged(f"{old_size} entries were to be continued, but {frontier.size} are committed.")
+            grown = frontier.copy()
+            for raw in entries:
+                grown.add(leaf_hash(raw))
+            return self._note(origin, grown, self._house_key("log"))
+
     def _committed_frontier(self) -> proofs.Frontier:
         """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker.
 
@@ -202,19 +242,18 @@ class LocalSigner:
             if kept is None:
                 last = store.last_checkpoint(session)
                 frontier = proofs.frontier_at(store.StoredNodes(session), last.size if last else 0)
-                root = last.root if last else None
+                self._last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if frontier.size else b""
             else:
-                frontier, root = self._advanced(session, kept)
-            if frontier.size and frontier.root() != root:
+                frontier, last = self._advanced(session, kept)
+            if frontier.size and (last is None or frontier.root() != last.root):
                 raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
             if self._memory is not None:
                 self._memory.advance(store.StoredNodes(session), frontier.size, frontier.root())
-            self._last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if kept is None and frontier.size \
-                else self._last_leaf
+        self._follow(last)
         self._frontier = frontier
         return frontier
 
-    def _advanced(self, session: Connection, kept: proofs.Frontier) -> tuple[proofs.Frontier, bytes | None]:
+    def _advanced(self, session: Connection, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None]:
         """The kept frontier with what was committed since; the last leaf seen before must still be there."""
         rows = store.news(session, max(kept.size - 1, 0))
         if kept.size and (not rows or rows[0][:2] != (kept.size - 1, self._last_leaf)):
@@ -225,7 +264,8 @@ class LocalSigner:
         for _, leaf, _ in rows[1 if kept.size else 0:]:
             frontier.add(leaf)
             self._last_leaf = leaf
-        return frontier, rows[-1][2] if rows else None
+        note = rows[-1][2] if rows else None
+        return frontier, proofs.Checkpoint.parse(note) if note is not None else None
 
     # Seals of reads --------------------------------------------------------------------------------------
 

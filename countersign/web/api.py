@@ -150,6 +150,6 @@ def checkpoint(site: TheSite, person: ThePerson) -> Checkpoint:
     """The newest checkpoint."""
     with site.house.desk.reading() as session:
         note = record.newest_note(SessionReader(session))
-    return Checkpoint(origin=site.house.settings.origin, size=note.size, root=note.root.hex(), note=note.note)
+    return Checkpoint(origin=site.house.origin, size=note.size, root=note.root.hex(), note=note.note)
 
 

@@ -17,9 +17,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from core.errors import CountersignError, NotAuthenticated
+from core.errors import ClockUntrusted, CountersignError, NotAuthenticated
 from core.ledger_words import utc
 from core.work import release
+from countersign.disk import system_error
 from countersign.house import House
 from countersign.web import words
 from countersign.web.accounts import Passwords, Session, session_of
@@ -61,9 +62,12 @@ class Site:
 
     def page(self, request: Request, name: str, session: Session | None, status: int = 200, **things: Any) -> Response:
         """Render a template with what the frame of every page shows."""
-        now = self.house.desk.clock.now()
+        try:
+            now = utc(self.house.desk.clock.now())
+        except ClockUntrusted:
+            now = "the clock is not trusted"
         text = self.templates.get_template(name).render(
-            request=request, session=session, now=utc(now), release=release(), watch=self.watch.last,
+            request=request, session=session, now=now, release=release(), watch=self.watch.last,
             ends=utc(session.ends_us)[11:16] if session else "", **things)
         return HTMLResponse(text, status)
 
@@ -77,7 +81,7 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         trim_blocks=True, lstrip_blocks=True)
     templates.filters.update(words.FILTERS)
     templates.globals["url_for_static"] = lambda name: f"/static/{name}"
-    site = Site(house, Watch(house.desk, settings.origin), templates, passwords, tls)
+    site = Site(house, Watch(house.desk), templates, passwords, tls)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -164,6 +168,8 @@ def _to_login(request: Request, _: Exception) -> Response:
 
 def _in_words(request: Request, problem: Exception) -> Response:
     """Every error as fact and next step: a page for people, JSON for machines."""
+    if isinstance(problem, OSError):
+        problem = system_error(problem) or problem
     status, code = 500, "error"
     fact, following = "The server could not answer.", "Nothing was changed. Try again, then call the help desk."
     if isinstance(problem, CountersignError):

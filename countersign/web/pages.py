@@ -75,7 +75,7 @@ def _login_page(
         except NotFound:
             note = None
     answer = site.page(request, "login.html", None, 401 if problem else 200, token=token, target=target, user=user,
-                       problem=problem, note=note, origin=site.house.settings.origin)
+                       problem=problem, note=note, origin=site.house.origin)
     answer.set_cookie(LOGIN_TOKEN, token, httponly=True, secure=site.tls, samesite="strict", path="/login")
     return answer
 

@@ -192,7 +192,7 @@ def test_the_signer_signs_entries_of_the_one_who_acts_and_nothing_else(served: H
     for what, ask in asks.items():
         with pytest.raises(Refused) as refusal:
             ask()
-        assert refusal.value.rule == "F-03", what
+        assert refusal.value.rule == "F-09", what
     assert signer.attest("house", sign(known)).kid
 
 
@@ -231,7 +231,7 @@ def test_keys_are_rotated_through_the_signer_of_another_user(served: HouseUnderT
     public = served.house.signer.next_house_key("intake")
     with pytest.raises(Refused) as refusal:
         served.house.signer.attest_next("intake", kid_of(public), body_to_prove(a_body(served, "intake")))
-    assert refusal.value.rule == "F-03"
+    assert refusal.value.rule == "F-09"
 
 
 @req("REC-05")

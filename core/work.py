@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -121,6 +121,10 @@ class Work:
     receipts: list[Receipt] = field(default_factory=list)
     clock_confirmed: bool = False
     made: list[Entry] = field(default_factory=list)
+
+    def acting_as(self, actor: Actor) -> Work:
+        """The same transaction in another service's name; entries and receipts are shared."""
+        return replace(self, actor=actor)
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,

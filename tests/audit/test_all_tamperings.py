@@ -75,7 +75,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Case:
     """`store`: place and entry that the check of the live ledger names; `bundle`: step and entry of the verifier.
 
-    An entry may be a word of the scene ("service", "person", "second", "end", or "anywhere"); None: nothing is named.
+    An entry may be a word of the scene ("service", "service+49", "person", "second", "end", or "anywhere"); None:
+    nothing is named.
     A bundle of None means that the tampering has no place in a bundle. `outside`: seen by witness and time stamp alone.
     """
 
@@ -92,7 +93,7 @@ CASES = (
     Case("1", "an entry edited", edit(leaves=False, tiles=False), ("data", "service"), (7, "service")),
     Case("2", "and its leaf made good", edit(tiles=False), ("data", "service"), (7, "service")),
     Case("3", "and the tiles, with the old notes kept", edit(), ("data", "service"), (7, "service")),
-    Case("4", "everything rebuilt under a log key of one's own", edit("own"), ("checkpoint", 10),
+    Case("4", "everything rebuilt under a log key of one's own", edit("own"), ("checkpoint", 11),
          (7, "service")),
     Case("5", "the last seven rows deleted", deleted_rows(str(SIZE - 7), str(SIZE - 1)), ("checkpoint", None),
          (9, SIZE - 7)),
@@ -126,8 +127,8 @@ CASES = (
     # The log key stolen, everything above the entries rebuilt.
     Case("28", "an entry edited", edit("log"), ("data", "service"), (7, "service")),
     Case("29", "a row deleted, the column renumbered", seq_column_only, ("data", "service"), (4, "service")),
-    Case("30", "and renumbered inside", anew("service", list_of(drop)), ("data", 91), (8, 91)),
-    Case("31", "two entries exchanged and renumbered inside", anew("service", list_of(swap)), ("data", 92), (8, 92)),
+    Case("30", "and renumbered inside", anew("service", list_of(drop)), ("data", "service+49"), (8, "service+49")),
+    Case("31", "two entries exchanged and renumbered inside", anew("service", list_of(swap)), ("data", "service+50"), (8, "service+50")),
     Case("32", "an old entry replayed at the end", anew("service", list_of(replay)), ("data", "end"), (8, "end")),
     Case("33", "the time of signing changed", member(body("at", "2026-11-25T09:46:41.000000Z")), ("data", "service"),
          (7, "service")),
@@ -162,7 +163,7 @@ CASES = (
                                                               "service"), ("data", "service"), (4, "service")),
     Case("53", "an entry edited and signed anew", resigned("reader-1", lambda entry: entry["body"]["fields"].update(
         statement="I never did"), "person"), ("data", "second"), (8, "second")),
-    Case("54", "a deed inserted with an old date", anew("service", list_of(inserted)), ("data", 93), (8, 93)),
+    Case("54", "a deed inserted with an old date", anew("service", list_of(inserted)), ("data", "service+51"), (8, "service+51")),
     # All keys.
     Case("55", "rolled back and grown anew", fork, outside=True),
     # The list's "Add".

@@ -39,7 +39,8 @@ def make_backup(house: House, to: Path) -> str:
     size = verified_size(to)
     return (
         f"{size} entries copied to {to}; the copy's tree leads to its own checkpoint "
-        "and its tables equal the record."
+        "and its tables equal the record. Keys of subjects are not in it: they have copies of their own "
+        f"({house.settings.subject_key_folders[1]}), which erasure reaches."
     )
 
 

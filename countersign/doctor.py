@@ -13,6 +13,9 @@ from sqlalchemy import func, select
 from audit import proofs, store
 from core import outbox
 from core.clock import in_words
+from core.objects import owner
+from core.privacy.queries import subjects_of
+from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.house import House
 from countersign.schema import deviations, record_objects, schema_digest
 
@@ -37,8 +40,8 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
 
     return [
-        *_record(house), *_protections(house), *_keys(house), *_seals(house), *_work(house), *_disk(house),
-        *people_findings(house),
+        *_record(house), *_protections(house), *_keys(house), *_seals(house), *_subjects(house), *_work(house),
+        *_disk(house), *people_findings(house),
     ]
 
 
@@ -97,13 +100,16 @@ def _keys(house: House) -> Iterator[Finding]:
         "The signer runs inside this process: whoever controls the process can ask it for signatures of the house. "
         "Personal keys still need the person's password and code."
     )
-    folder = house.home / "signer"
-    open_files = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
-    yield Finding(
-        f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
-        else f"{len(open_files)} key files can be read by others.",
-        fine=not open_files, remedy=f"chmod -R go= {folder}",
-    )
+    for folder in (house.home / "signer", *house.settings.subject_key_folders):
+        open_files = [
+            path.name for path in folder.rglob("*")
+            if path.is_file() and path.name != ".lock" and path.stat().st_mode & 0o077
+        ]
+        yield Finding(
+            f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
+            else f"{len(open_files)} key files can be read by others.",
+            fine=not open_files, remedy=f"chmod -R go= {folder}",
+        )
 
 
 def _seals(house: House) -> Iterator[Finding]:
@@ -122,6 +128,35 @@ def _seals(house: House) -> Iterator[Finding]:
     )
     if not house.settings.seal_backup:
         yield Finding("Copies of seal secrets lie on the same disk as the signer; `seal_backup` may name another one")
+
+
+def _subjects(house: House) -> Iterator[Finding]:
+    keys = house.desk.objects.keys
+    with house.desk.reading() as session:
+        ordered = [one for one in subjects_of(session) if one.erased is not None]
+    due = sum(one.destroyed is None for one in ordered)
+    yield Finding(
+        f"{len(ordered)} subjects erased, every key destroyed" if not due
+        else f"{due} erasures are committed and not carried out: the keys are not destroyed yet.",
+        fine=not due, remedy="Run `countersign work`.",
+    )
+    back = [one for one in ordered if one.destroyed is not None and keys.is_there(owner(one.trial, one.subject))]
+    known = {owner(one.trial, one.subject) for one in ordered}
+    lost = [one for one in keys.marks() if one not in known]
+    if back or lost:
+        yield Finding(
+            f"{len(back)} keys of erased subjects have come back, {len(lost)} erasures are unknown to this record.",
+            fine=False, damaged=bool(back), remedy="A copy was restored: run `countersign work`, which erases again.",
+        )
+    if isinstance(keys, FileSubjectKeys):
+        there, single = keys.without_copy()
+        yield Finding(
+            f"{there} keys of subjects, each with its copy" if not single
+            else f"{single} of {there} keys of subjects have no copy; backups of the home hold none.",
+            fine=not single, remedy="Bring the folder of copies back, then run `countersign work`.",
+        )
+    if not house.settings.subject_key_copies:
+        yield Finding("Copies of subject keys lie on the same disk; `subject_key_copies` may name another one")
 
 
 def _work(house: House) -> Iterator[Finding]:

@@ -20,9 +20,10 @@ from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
 from countersign import database
-from countersign.adapters.files import FileObjects, SubjectKeys
+from countersign.adapters.files import FileObjects
+from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.settings import Settings, read_settings, write_settings
-from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
+from countersign.signer.keyfiles import PasswordCost, write_durably
 from countersign.signer.local import SERVICES, LocalSigner
 
 STOPPED = "STOPPED"
@@ -73,7 +74,7 @@ def _wire(settings: Settings, clock: Clock) -> House:
     signer = LocalSigner(
         settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder
     )
-    objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
+    objects = FileObjects(settings.home / "objects", FileSubjectKeys(*settings.subject_key_folders))
     return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
 
 

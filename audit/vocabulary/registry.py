@@ -34,6 +34,9 @@ class Word:
 _RENAMED = {"klass": "class"}
 _ATTRIBUTE = {"class": "klass"}
 
+#: How a sentence names a text that only the subject's key opens.
+CONCEALED = "(text under the subject's key)"
+
 REGISTRY: dict[tuple[str, int], Word] = {}
 
 
@@ -175,6 +178,8 @@ def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         if "sha256" in value:
             return f"{value['sha256'][:12]}…"
+        if "ct" in value:
+            return CONCEALED
         return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
     return value
 
@@ -206,3 +211,15 @@ class ObjectRef:
     sha256: str
     bytes: int
     media: str
+
+
+@piece
+class SubjectText:
+    """Free text about a subject, base64: AES-256-GCM under the subject's key, AAD the id of its entry (RECORD 6).
+
+    `kid` names the key: SHA-256 over `countersign-subject-key/1`, a zero byte and the key, hex.
+    """
+
+    ct: str
+    iv: str
+    kid: str

@@ -17,6 +17,7 @@ from core.ledger_queries import SessionReader
 from core.ledger_scope import Scope, scope_of
 from core.ledger_words import find_line, sentence_of
 from core.policy.state import Actor
+from core.privacy.queries import texts_of
 from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
@@ -144,7 +145,9 @@ def evidence_for(site: Site, person: Session, named: str) -> tuple[Evidence, Sco
 @router.get("/ledger/{named}", name="entry")
 def entry(request: Request, site: TheSite, person: ThePerson, named: str) -> Response:
     evidence, scope, sentence = evidence_for(site, person, named)
-    return site.page(request, "entry.html", person, evidence=evidence, sentence=sentence, scope=scope,
+    with site.house.desk.reading() as session:
+        texts = texts_of(session, site.house.desk.objects.keys, evidence.line.body["id"])
+    return site.page(request, "entry.html", person, evidence=evidence, sentence=sentence, scope=scope, texts=texts,
                      plot=plots.proof(evidence), body=evidence.line.body)
 
 

@@ -75,7 +75,7 @@ def test_an_erasure_takes_two_persons_of_two_roles(clinic):
     """The officer decides, QA signs; neither alone, nobody else, and nothing without a decision to erase."""
     both = clinic.person("both", "privacy_officer", "qa_auditor", trial=TRIAL)
     command = DecideRequest(TRIAL, SUBJECT, "erasure", "gdpr_17_1_b", "erase")
-    with pytest.raises(Refused, match="F-906|newest decision"):
+    with pytest.raises(Refused, match="newest decision"):
         clinic.commit(erase_subject(clinic.desk, build.QA, TRIAL, SUBJECT))
     with pytest.raises(Refused):
         decide_request(clinic.desk, Actor("coordinator"), command)

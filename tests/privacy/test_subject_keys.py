@@ -91,8 +91,8 @@ def _killed_before(step: int, pair: tuple[Path, ...]) -> bool:
 
             return run
 
-        subject_keys.write_durably = counting(subject_keys.write_durably)
-        subject_keys.overwrite_and_remove = counting(subject_keys.overwrite_and_remove)
+        for name in ("write_durably", "overwrite_and_remove"):
+            setattr(subject_keys, name, counting(getattr(subject_keys, name)))
         FileSubjectKeys(*pair).destroy(GONE, MARK)
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])

@@ -98,7 +98,9 @@ def words_of_no_place(location: str) -> tuple[str, ...]:
         return ()
     words = re.findall(r"[^\W\d_]+", location.lower())
     digits = re.findall(r"\d+", location)
-    return tuple(one for one in words if one not in _PLACE_WORDS) + tuple(one for one in digits if len(one) > 2)
+    return (
+        *(one for one in words if len(one) > 1 and one not in _PLACE_WORDS), *(one for one in digits if len(one) > 2)
+    )
 
 
 def is_seed(location: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from audit.vocabulary.registry import CONCEALED
+from audit import CONCEALED
 from core.errors import UnusableInput
 from core.ledger_queries import Line, Reader, line_at, line_of_leaf
 

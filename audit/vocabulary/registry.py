@@ -12,6 +12,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 import orjson
 
+from audit import CONCEALED
+
 E = TypeVar("E", bound=type)
 
 CLASSES = ("root", "log", "person", "service", "witness")
@@ -33,9 +35,6 @@ class Word:
 # `class` is a reserved word in Python; the member of the entry keeps the record's name.
 _RENAMED = {"klass": "class"}
 _ATTRIBUTE = {"class": "klass"}
-
-#: How a sentence names a text that only the subject's key opens.
-CONCEALED = "(text under the subject's key)"
 
 REGISTRY: dict[tuple[str, int], Word] = {}
 

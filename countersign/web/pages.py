@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
+from sqlalchemy import Connection
 
 from audit.query import QueryError, parse, quoted
 from core import ledger_queries as record
+from core.access.queries import standing
 from core.errors import NotAuthenticated, NotFound, Refused
 from core.ledger_evidence import Evidence, examine
 from core.ledger_queries import SessionReader
 from core.ledger_scope import Scope, scope_of
 from core.ledger_words import find_line, sentence_of
+from core.policy.decide import decide
 from core.policy.state import Actor
 from core.privacy.queries import texts_of
 from countersign.web import plots
@@ -146,9 +150,19 @@ def evidence_for(site: Site, person: Session, named: str) -> tuple[Evidence, Sco
 def entry(request: Request, site: TheSite, person: ThePerson, named: str) -> Response:
     evidence, scope, sentence = evidence_for(site, person, named)
     with site.house.desk.reading() as session:
-        texts = texts_of(session, site.house.desk.objects.keys, evidence.line.body["id"])
+        texts = _texts(session, site, person, evidence.line.body)
     return site.page(request, "entry.html", person, evidence=evidence, sentence=sentence, scope=scope, texts=texts,
                      plot=plots.proof(evidence), body=evidence.line.body)
+
+
+def _texts(session: Connection, site: Site, person: Session, body: Mapping[str, Any]) -> dict[str, str]:
+    """Texts about a subject, where the key lives; the words of a request for those who may see decisions alone."""
+    actor = Actor(person.user)
+    if body["action"].startswith("privacy."):
+        facts = standing(session, actor, body.get("trial"), "privacy.see")
+        if not decide(actor, "privacy.see", facts).allowed:
+            return {}
+    return texts_of(session, site.house.desk.objects.keys, body["id"])
 
 
 @router.get("/ledger/{named}/proof", name="proof")

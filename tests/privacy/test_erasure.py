@@ -315,3 +315,53 @@ def test_an_effect_that_breaks_leaves_no_words_of_its_error(clinic: HouseUnderTe
     assert problems[0].startswith("ValueError at ")
     assert not any(needle in problems[0].encode() for needle in PLAIN)
     assert found_in(clinic.home, PLAIN) == []
+
+
+@req("PRV-03")
+def test_an_erasure_waits_for_every_folder_and_is_recorded_only_then(clinic: HouseUnderTest, tmp_path: Path) -> None:
+    """The disk of the copies is away: the job is tried again, doctor says what is due, nothing claims to be done."""
+    build.plant(clinic, tmp_path / "in")
+    copies = clinic.house.settings.subject_key_folders[1]
+    copies.rename(tmp_path / "away")
+    copies.write_text("no folder")
+
+    build.erase(clinic)
+    assert "privacy.destroyed" not in clinic.words()
+    assert any("not carried out" in one.what for one in examine(clinic.house))
+    copies.unlink()
+    (tmp_path / "away").rename(copies)
+    clinic.clock.at_us += 60_000_000
+    clinic.work()
+
+    assert clinic.words().count("privacy.destroyed") == 1
+    assert not clinic.desk.objects.keys.is_there(WHOSE)
+
+
+@req("PRV-02", "PRV-03")
+def test_a_page_shows_a_text_where_the_key_lives_and_the_tombstone_afterwards(
+    clinic: HouseUnderTest, tmp_path: Path
+) -> None:
+    """And the words of a request to those alone who may see decisions."""
+    from countersign.web.accounts import set_password
+    from tests.web.test_pages import CHEAP, PASSWORD, enter, visiting
+
+    def page(user: str, seq: int) -> str:
+        with visiting(clinic) as client:
+            enter(client, user)
+            return str(client.get(f"/ledger/{seq}").text)
+
+    planted = build.plant(clinic, tmp_path / "in")
+    clinic.person("watcher", "data_manager", trial=TRIAL)
+    for user in (build.QA.user, "watcher"):
+        set_password(clinic.desk, CHEAP, user, PASSWORD)
+    request = build.decide(clinic, "refuse", text=build.REQUEST)
+
+    assert build.COMMENT in page("watcher", planted.disposed.seq)
+    assert build.REQUEST in page(build.QA.user, request.seq)
+    told = page("watcher", request.seq)
+    assert build.REQUEST not in told
+    assert "text under the subject" in told
+    build.erase(clinic)
+    assert build.COMMENT not in page("watcher", planted.disposed.seq)
+    assert ERASED in page("watcher", planted.disposed.seq)
+    assert ERASED in page(build.QA.user, request.seq)

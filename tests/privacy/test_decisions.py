@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -222,3 +223,32 @@ def test_a_comment_about_a_subject_has_a_limit_and_is_never_recorded_in_clear(cl
     assert b"Quetzalli" not in entry.raw
     assert set(entry.body["fields"]["comment"]) == {"ct", "iv", "kid"}
     assert set(entry.body["manifest"]["view"]) == {"sha256", "bytes", "media"}
+
+
+@req("PRV-02", "PRV-03")
+def test_every_act_that_takes_words_about_a_subject_records_them_as_ciphertext(house):
+    """Missed time points and deviations; a deviation's words about a subject need the subject."""
+    from core.trials.subjects import declare_gap
+    from validation.releases import OpenDeviation, open_deviation
+
+    reads.a_live_trial(house, subjects=())
+    reads.a_subject(house, SUBJECT, ready=())
+    build.people(house)
+    said = "Quetzalli was abroad with her sister"
+    deviation = OpenDeviation("DEV-7", "minor", "read", "a time point", "A scan was missed.", TRIAL)
+    with pytest.raises(UnusableInput, match="names the subject"):
+        open_deviation(house.desk, build.QA, replace(deviation, comment=said))
+
+    receipts = [
+        house.commit(declare_gap(
+            house.desk, Actor("imaging-lead"), TRIAL, SUBJECT, "BL", "not_acquired", comment=said)),
+        house.commit(open_deviation(house.desk, build.QA, replace(deviation, subject=SUBJECT, comment=said))),
+    ]
+
+    for receipt in receipts:
+        assert said.encode() not in house.entries()[receipt.seq].raw
+        with house.desk.reading() as session:
+            assert queries.text_of(session, house.desk.objects.keys, receipt.id) == said
+    build.erase(house)
+    with house.desk.reading() as session:
+        assert {queries.text_of(session, house.desk.objects.keys, one.id) for one in receipts} == {"[erased]"}

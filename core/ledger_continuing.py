@@ -24,7 +24,8 @@ from core.ledger_queries import SessionReader, former_origins
 from core.persons import keys
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
-from core.work import Desk, Draft, Occasion, Proposal, Propose, Receipt, View, Work
+from core.proposal import Propose
+from core.work import Desk, Draft, Occasion, Proposal, Receipt, View, Work
 
 ACTION = "ledger.continue"
 # The name of a C2SP note key has neither spaces nor plus signs; this is narrower, so that it can be read aloud.

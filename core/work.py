@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from audit import ledger, store
 from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical, payload_to_sign
 from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
-from audit.signatures import MEANINGS, Proof, Signature, Signer
+from audit.signatures import MEANINGS, Proof, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import SubjectText, fields_of, word_of
@@ -36,94 +35,16 @@ from core.keyring import Keyring
 from core.objects import VIEW, ObjectStore, owner
 from core.persons import active_kids, person_named
 from core.policy.state import Actor, Decision
+from core.proposal import Draft, Follow, Occasion, Proposal, Propose, Prover, View, release
 
 DRAFT_LIFE_US = 15 * 60 * 1_000_000
 # Waiting for the lock must not push the time of record past the time that a signature may lie before it.
 LOCK_MARGIN_US = 5_000_000
 LONGEST_TEXT = 4_000
 HOUSE = Actor.of_service("house")
-__all__ = ["Actor", "Desk", "Draft", "Occasion", "Proof", "Proposal", "Receipt", "View", "Work"]
-
-
-def release() -> str:
-    """The version of this software as signatures name it."""
-    try:
-        return importlib.metadata.version("countersign")
-    except importlib.metadata.PackageNotFoundError:
-        return "0.1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything a person is shown before signing: lines of label and value; rendered from this alone."""
-
-    title: str
-    template: str
-    lines: tuple[tuple[str, str], ...]
-
-    def document(self) -> bytes:
-        """The JCS bytes whose digest goes into the signature."""
-        lines = [{"label": label, "value": value} for label, value in self.lines]
-        return canonical({"title": self.title, "template": self.template, "lines": lines, "release": release()}, "view")
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """The fixed instant and id of a signature in preparation; documents made for it use these (RECORD 4)."""
-
-    at_us: int
-    at: str
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What a person is about to sign. `subject` is whom it concerns, where the event itself does not name one; empty
-    where it names one and its view says nothing that erasure should reach."""
-
-    event: Any
-    under: Decision
-    meaning: str
-    view: View
-    trial: str | None = None
-    reason: str | None = None
-    scope: str | None = None
-    caused_by: str | None = None
-    trainings: tuple[str, ...] = ()
-    delegation: str | None = None
-    subject: str | None = None
-    proofs_by: tuple[tuple[str, Callable[[bytes], Signature]], ...] = ()
-
-    @property
-    def owner(self) -> str | None:
-        """Under whose key the view is kept: that of the subject it concerns; None for what concerns no subject."""
-        subject = getattr(self.event, "subject", None) if self.subject is None else self.subject
-        return owner(self.trial, subject) if self.trial and subject else None
-
-
-Prover = Callable[[bytes], Signature]
-Propose = Callable[[Connection, Occasion], Draft | Sequence[Draft]]
-Follow = Callable[["Work"], None]
-
-
-@dataclass(slots=True)
-class Proposal:
-    """A page ready to be signed: complete bodies and the views they rest on."""
-
-    actor: Actor
-    occasion: Occasion
-    drafts: tuple[Draft, ...]
-    bodies: tuple[dict[str, Any], ...]
-    propose: Propose
-    then: Follow | None = None
-
-    @property
-    def id(self) -> str:
-        return self.occasion.id
-
-    @property
-    def views(self) -> tuple[View, ...]:
-        return tuple(draft.view for draft in self.drafts)
+__all__ = [
+    "Actor", "Desk", "Draft", "Occasion", "Proof", "Proposal", "Prover", "Receipt", "View", "Work", "release",
+]
 
 
 @dataclass(slots=True)

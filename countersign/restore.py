@@ -27,6 +27,7 @@ from core.errors import AlreadyDone, RecordDamaged, UnusableInput
 from core.ledger_check import check_store
 from core.ledger_queries import SessionReader, SqliteReader
 from countersign import database, disk
+from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.backup import (
     ABOUT,
     DATABASE,
@@ -41,7 +42,7 @@ from countersign.backup import (
 )
 from countersign.encrypted import Decrypting
 from countersign.house import open_copy
-from countersign.settings import FILE, read_settings, sqlite_url, write_settings
+from countersign.settings import FILE, Settings, read_settings, sqlite_url, write_settings
 from countersign.signer.keyfiles import write_durably
 from countersign.standstill import RESTORED
 
@@ -59,25 +60,33 @@ class Restored:
     held_outside: int
     refolded: tuple[str, ...]
     now_us: int
+    keys_of: int | None = None
 
     def in_words(self) -> str:
         about = self.about
         outside = (f"The copy remembers a witness or time stamp over {self.held_outside} entries; they may know more."
                    if self.held_outside else "No witness or time stamp had seen this record when it was copied.")
         refolded = f" Tables folded anew for this release: {', '.join(self.refolded)}." if self.refolded else ""
+        keys = ("Keys of subjects are in no backup, and none were brought along: their images and texts do not open "
+                "until the folder of copies is put in place (--subject-keys)." if self.keys_of is None
+                else f"Keys of {self.keys_of} subjects were brought along; what was erased since stays erased.")
         return (
             f"{about.size} entries of {about.origin}, {self.objects} objects and the keys are restored to {self.home}; "
             f"every entry, signature and digest was checked.{refolded}\n"
             f"The backup was made {span_in_words(self.now_us - from_words(about.made_at))} ago ({about.made_at}); its "
             f"newest entry is of {about.newest_at}. Whatever came later is not in it.\n"
-            f"{outside} Nothing is appended until that is settled: `countersign ledger cosign`, `ledger resume --note "
-            "FILE`, or, where entries are lost, `ledger continue --origin NEW`.")
+            f"{keys}\n{outside} Nothing is appended until that is settled: `countersign ledger cosign`, `ledger resume "
+            "--note FILE`, or, where entries are lost, `ledger continue --origin NEW`.")
 
 
 def restore(
-    folder: Path, home: Path, *, passphrase: str | None = None, database_url: str | None = None, now_us: int
+    folder: Path, home: Path, *, passphrase: str | None = None, database_url: str | None = None,
+    subject_keys: Path | None = None, now_us: int,
 ) -> Restored:
     """Restore a backup into a new or empty home; `database_url` names an empty PostgreSQL where it shall live there.
+
+    `subject_keys`: the folder of copies of subject keys as it stands now, with the marks of what was erased since the
+    backup; backups hold no such key, so that erasure reaches them.
 
     Raises:
         UnusableInput: no backup, wrong passphrase, or an altered, cut or incomplete file.
@@ -93,7 +102,11 @@ def restore(
         try:
             about = _bring(folder, stage, passphrase)
             restored = _judge(stage, home, about, now_us)
-            settings = replace(read_settings(stage), database_url=sqlite_url(stage))
+            if subject_keys is not None:
+                restored = replace(restored, keys_of=_bring_keys(subject_keys, stage))
+            settings = replace(
+                read_settings(stage), database_url=sqlite_url(stage), subject_keys=None, subject_key_copies=None
+            )
             write_settings(settings)
             write_durably(stage / RESTORED, standing_words(about, "This home was restored from a backup").encode())
             if database_url is not None and not database_url.startswith("sqlite"):
@@ -105,6 +118,16 @@ def restore(
             shutil.rmtree(stage, ignore_errors=True)
             raise
     return restored
+
+
+def _bring_keys(folder: Path, stage: Path) -> int:
+    """Copies of subject keys into the new home; how many keys there are."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise UnusableInput(f"{folder} holds no keys of subjects.", next_step="Name the folder of copies; nothing was "
+                            "restored.")
+    place = Settings(stage, "", "").subject_key_folders
+    shutil.copytree(folder, place[1])
+    return FileSubjectKeys(*place).without_copy()[0]
 
 
 def _bring(folder: Path, stage: Path, passphrase: str | None) -> About:

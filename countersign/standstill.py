@@ -20,6 +20,7 @@ from core.errors import AppendingStopped, DiskFull, DiskReadOnly, RecordDamaged,
 from core.ledger_continuing import Comparison, Continuation, ContinueRecord, compare_with, continue_record
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
+from core.privacy.effects import reapply
 from core.work import Desk, Work
 from countersign.settings import write_settings
 from countersign.signer.keyfiles import write_durably
@@ -76,6 +77,8 @@ def lift(house: House, how: str, under: Decision, *, on_behalf_of: str | None = 
         work.finish()
     # After the commit: a crash in between leaves the home stopped, and the same command lifts it.
     house.standstill.lift()
+    # A copy may be older than an erasure: it is carried out again before anything else is done (RECORD 6).
+    reapply(house.desk)
     return work.receipts[0]
 
 

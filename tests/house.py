@@ -26,8 +26,9 @@ from audit.vocabulary.ledger import KeyEnrolled
 from core import outbox
 from core.access.rules import STATEMENT
 from core.policy.state import Actor, Decision
+from core.proposal import Propose
 from core.reads.seal_keys import enrol_recovery_key
-from core.work import Desk, Draft, Proof, Propose, Receipt, View
+from core.work import Desk, Draft, Proof, Receipt, View
 from countersign.house import House, found_house, open_house
 from countersign.settings import Settings, sqlite_url
 from tests.clocks import SetClock

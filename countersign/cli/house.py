@@ -100,6 +100,8 @@ def backup(
 @told
 def restore(
     folder: Annotated[str, typer.Argument(help="The folder that `countersign backup` wrote.")], home: HomeOption = None,
+    subject_keys: Annotated[str, typer.Option(
+        help="Folder of the copies of subject keys as it is now; no backup holds these keys.")] = "",
 ) -> None:
     """Put a backup in place as a new home, after checking all of it; COUNTERSIGN_DATABASE_URL names a PostgreSQL.
 
@@ -116,7 +118,7 @@ def restore(
     passphrase = _passphrase(new=False) if (Path(folder) / ENCRYPTED).is_file() else None
     url = os.environ.get(DATABASE_VARIABLE)
     done = put_in_place(Path(folder), home_folder(home), passphrase=passphrase, database_url=url,
-                        now_us=SystemClock().now())
+                        subject_keys=Path(subject_keys) if subject_keys else None, now_us=SystemClock().now())
     typer.echo(done.in_words())
 
 

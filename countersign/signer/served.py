@@ -39,6 +39,7 @@ class Office:
         self._signer, self._guard, self._journal = signer, guard, journal
         self._own: dict[str, Callable[..., Any]] = {
             "attest": self._attest, "sign_page": self._sign_page, "prove": self._prove, "who": self._who,
+            "origin": self._origin,
             "prove_new_person": self._prove_new_person, "attest_next": self._attest_next,
             "prove_next_person": self._prove_next_person, "forget_unenrolled": self._forget_unenrolled,
         }

@@ -24,6 +24,8 @@ from countersign.adapters.subject_keys import FileSubjectKeys, name_of
 from countersign.backup import make_backup
 from countersign.doctor import examine
 from countersign.house import open_house
+from countersign.restore import restore
+from countersign.standstill import lift
 from tests.builders import privacy as build
 from tests.builders.arrival import SUBJECT, a_subject, a_trial_that_receives, take_in, write_series
 from tests.builders.reads import TRIAL
@@ -200,12 +202,16 @@ def test_a_backup_made_before_and_restored_afterwards_opens_nothing(clinic: Hous
 
     assert found_in(tmp_path / "backup", needles) == []
     assert not list((tmp_path / "backup").rglob(f"*{name_of(WHOSE)}*"))
-    restored = shutil.copytree(tmp_path / "backup", tmp_path / "restored")
-    shutil.copytree(clinic.home / "subject-key-copies", restored / "subject-key-copies")
+    restored = tmp_path / "restored"
+    done = restore(tmp_path / "backup", restored, subject_keys=clinic.home / "subject-key-copies",
+                   now_us=clinic.clock.now())
+    assert "stays erased" in done.in_words()
     house = open_house(restored, clock=clinic.clock)
     try:
         assert any("unknown to this record" in finding.what for finding in examine(house) if not finding.fine)
-        assert effects.reapply(house.desk) == 1
+        with pytest.raises(SubjectErased):
+            house.desk.objects.keys.key(WHOSE, make=False)  # type: ignore[attr-defined]
+        lift(house, "Nothing outside knows more.", Decision(True, "P-07", "set up for a test", "service"))
         assert effects.reapply(house.desk) == 0
         with house.desk.reading() as session:
             assert queries.the_subject(session, TRIAL, SUBJECT).state == "erased"

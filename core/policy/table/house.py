@@ -12,7 +12,7 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-04", "audit_trail.review", "The samples were drawn for another person, who signs this review.",
            when=related("others_review")),
     forbid("F-05", "audit_trail.review", "A review is a person's act; a service cannot do it.", roles="service"),
-    allow("P-04", "audit_trail.review", "qa_auditor", "You review the record.", house=EITHER),
+    allow("P-04", "audit_trail.review", "qa_auditor", "You review the record."),
     forbid("F-06", "ledger.continue", "You have signed this already; it needs another person.",
            when=related("signed_already")),
     forbid("F-07", "ledger.continue ledger.resume", "This is a person's act; a service cannot do it.",

@@ -48,6 +48,17 @@ class NewKey:
     one_time_kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedPage:
+    """Signatures over the documents of a page (ECDSA P-256 over SHA-256, DER), and the ticket for its bodies."""
+
+    ticket: str
+    signatures: tuple[bytes, ...]
+
+    def __repr__(self) -> str:
+        return "OpenedPage(…)"
+
+
 class Signer(Protocol):
     """Holds log key, root key, service keys and personal keys; signs, and never hands a key out."""
 
@@ -128,6 +139,19 @@ class Signer(Protocol):
 
     def factors_of(self, user: str) -> tuple[str, ...]:
         """What the person must give when signing."""
+        ...
+
+    def certificate_of(self, user: str) -> str:
+        """The person's P-256 certificate, PEM."""
+        ...
+
+    def open_page(self, user: str, proof: Proof, documents: Sequence[bytes]) -> OpenedPage:
+        """Unlock once for a page with documents, and sign these with the key of the person's certificate; the bodies,
+        which name the signed documents, follow by `close_page` within 30 s. Raises NotAuthenticated as `sign_page`."""
+        ...
+
+    def close_page(self, user: str, ticket: str, messages: Sequence[bytes]) -> list[Signature]:
+        """Sign the bodies of an opened page, once. Raises NotAuthenticated where the ticket is used or too old."""
         ...
 
     def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -49,6 +49,19 @@ class Occasion:
     id: str
 
 
+class Document(Protocol):
+    """What is signed by the person's certificate in the same unlock as the entry that names it (RECORD 4). Its time is
+    that of the occasion; nothing of number or time of record is inside."""
+
+    def to_sign(self, certificate: str) -> bytes:
+        """The bytes that the key of this certificate (PEM) signs."""
+        ...
+
+    def signed(self, signature: bytes) -> Any:
+        """Keep the signed document durably; the event that names it by its digest."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a person is about to sign. `subject` is whom it concerns, where the event itself does not name one; empty
@@ -65,6 +78,7 @@ class Draft:
     trainings: tuple[str, ...] = ()
     delegation: str | None = None
     subject: str | None = None
+    document: Document | None = None
     proofs_by: tuple[tuple[str, Callable[[bytes], Signature]], ...] = ()
 
     @property
@@ -89,6 +103,7 @@ class Proposal:
     bodies: tuple[dict[str, Any], ...]
     propose: Propose
     then: Follow | None = None
+    documents_signed: bool = False
 
     @property
     def id(self) -> str:

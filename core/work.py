@@ -15,7 +15,7 @@ from audit import ledger, store
 from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical, payload_to_sign
 from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
-from audit.signatures import MEANINGS, Proof, Signer
+from audit.signatures import MEANINGS, Proof, Signature, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import SubjectText, fields_of, word_of
@@ -235,9 +235,8 @@ class Desk:
         for draft in proposal.drafts:
             if draft.owner is None:
                 self.objects.put(draft.view.document(), VIEW)
-        messages = [body_to_sign(body) for body in proposal.bodies]
         try:
-            signatures = self.signer.sign_page(proposal.actor.user, proof, messages)
+            signatures = self._signatures(proposal, proof)
         except NotAuthenticated as failure:
             self.record_failed_proof(proposal.actor.user, f"sign {proposal.bodies[0]['action']}", failure)
             raise
@@ -245,6 +244,22 @@ class Desk:
             SignedBody(body, signature.kid, base64_text(signature.sig))
             for body, signature in zip(proposal.bodies, signatures, strict=True)
         ]
+
+    def _signatures(self, proposal: Proposal, proof: Proof) -> list[Signature]:
+        """Of a page's bodies. Its documents are signed first, in the same unlock, and the bodies then name them."""
+        user, drafts = proposal.actor.user, proposal.drafts
+        documents = [] if proposal.documents_signed else [one.document for one in drafts if one.document is not None]
+        if not documents:
+            return self.signer.sign_page(user, proof, [body_to_sign(body) for body in proposal.bodies])
+        certificate = self.signer.certificate_of(user)
+        page = self.signer.open_page(user, proof, [one.to_sign(certificate) for one in documents])
+        made = iter(page.signatures)
+        proposal.bodies = tuple(
+            body if draft.document is None else _naming(body, draft.document.signed(next(made)))
+            for draft, body in zip(drafts, proposal.bodies, strict=True)
+        )
+        proposal.documents_signed = True
+        return self.signer.close_page(user, page.ticket, [body_to_sign(body) for body in proposal.bodies])
 
     def sign(
         self, actor: Actor, propose: Propose, proof: Proof, *, asked: str = "", then: Follow | None = None
@@ -433,6 +448,13 @@ def _prove(body: dict[str, Any], provers: Sequence[Prover]) -> None:
     message = body_to_prove(body)
     given = [prove(message) for prove in provers]
     body["proofs"] = [{"kid": one.kid, "sig": base64_text(one.sig)} for one in given]
+
+
+def _naming(body: dict[str, Any], event: Any) -> dict[str, Any]:
+    """The body with the fields of the event that names its signed document."""
+    fields = fields_of(event)
+    digest = hashlib.sha256(canonical(fields, "fields")).hexdigest()
+    return body | {"fields": fields, "manifest": body["manifest"] | {"record_digest": digest}}
 
 
 def _rotates_the_log_key(entry: Entry) -> bool:

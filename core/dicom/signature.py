@@ -1,7 +1,7 @@
 """DICOM digital signatures: ECDSA P-256 or RSA over SHA-256, made with a key that this module never sees.
 
-The caller hands in a function that signs bytes; the person's key stays with the signer. Checked against another
-implementation in the tests.
+The bytes to sign are handed out and the signature is handed back; the person's key stays with the signer. Checked
+against another implementation in the tests.
 
 What is hashed (PS3.15 and PS3.3 C.12.1.1.3.1): (1) every signed element in ascending order, explicit VR little
 endian, with its length; sequences and items without lengths, closed by the sequence delimiter's tag; (2) the elements
@@ -14,7 +14,7 @@ it hashes less than the object holds). Larger objects signed here verify here, a
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -49,7 +49,6 @@ _SIGNATURES: Final = Tag(0xFFFA, 0xFFFA)
 _NOT_HASHED: Final = frozenset({Tag(0x0400, 0x0115), Tag(0x0400, 0x0120), Tag(0x0400, 0x0305), Tag(0x0400, 0x0310)})
 _LONG_LENGTH: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 
-SignBytes = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +63,40 @@ class FoundSignature:
     signed_tags: tuple[int, ...]
 
 
-def sign_object(
-    dataset: Dataset, sign: SignBytes, certificate: x509.Certificate, signed_at: datetime, purpose: int = VERIFICATION
-) -> None:
-    """Add a signature over every element to an object, in place.
+@dataclass(frozen=True, slots=True)
+class BegunSignature:
+    """A signature of an object whose bytes to sign are known and which is not there yet."""
+
+    dataset: Dataset
+    certificate: x509.Certificate
+    message: bytes
+    parameters: Dataset
+    item: Dataset
+
+    def complete(self, signature: bytes) -> None:
+        """Put the signature into the object. Raises ResultUnusable where it is not by the key of the certificate."""
+        if not _fits(self.certificate, signature, self.message):
+            raise ResultUnusable("The signature was not made with the key of the certificate.")
+        # DICOM pads to even length; both DER forms say their own length, so a zero behind them is no part of them.
+        self.item.CertificateOfSigner = _even(self.certificate.public_bytes(Encoding.DER))
+        self.item.Signature = _even(signature)
+        _append(self.dataset, _MAC_PARAMETERS, self.parameters)
+        _append(self.dataset, _SIGNATURES, self.item)
+
+
+def begin_signature(
+    dataset: Dataset, certificate: x509.Certificate, signed_at: datetime, purpose: int = VERIFICATION
+) -> BegunSignature:
+    """Prepare a signature over every element of an object; the private key signs `message`, then it is completed.
 
     Args:
         dataset: complete; nothing but further signatures may change afterwards.
-        sign: signs the bytes with the private key of the certificate: ECDSA with SHA-256 (DER), or RSA PKCS#1 v1.5.
-        certificate: of the signer; its public key is P-256 or RSA.
+        certificate: of the signer; its key signs with ECDSA over SHA-256 (P-256, DER), or RSA PKCS#1 v1.5.
         signed_at: the instant of the signature, with its offset from UTC.
         purpose: a number of `PURPOSES`.
 
     Raises:
-        ResultUnusable: unknown purpose, no offset, or the function did not sign with the certificate's key.
+        ResultUnusable: unknown purpose, or no offset.
     """
     if purpose not in PURPOSES:
         raise ResultUnusable(f"{purpose} is no purpose of a signature: {', '.join(map(str, PURPOSES))}.")
@@ -98,15 +117,7 @@ def sign_object(
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = str(purpose), "ASTM-sigpurpose", PURPOSES[purpose]
     item.DigitalSignaturePurposeCodeSequence = [code]
-    message = _hashed(dataset, tags, item)
-    signature = sign(message)
-    if not _fits(certificate, signature, message):
-        raise ResultUnusable("The signature was not made with the key of the certificate.")
-    # DICOM pads to even length; both DER forms say their own length, so a zero behind them is no part of them.
-    item.CertificateOfSigner = _even(certificate.public_bytes(Encoding.DER))
-    item.Signature = _even(signature)
-    _append(dataset, _MAC_PARAMETERS, parameters)
-    _append(dataset, _SIGNATURES, item)
+    return BegunSignature(dataset, certificate, _hashed(dataset, tags, item), parameters, item)
 
 
 _EMPTY: Final = DataElement(_MAC_PARAMETERS, "SQ", [])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Literal, cast
 
+from cryptography import x509
 from pydicom.dataset import Dataset
 from sqlalchemy import Connection
 
@@ -17,6 +19,7 @@ from core.arrival.queries import accepted_series, load_series
 from core.clock import as_datetime
 from core.dicom.reading import read_object
 from core.dicom.result import Instance, as_bytes
+from core.dicom.signature import BegunSignature, begin_signature
 from core.dicom.structured_report import (
     LesionResult,
     Measured,
@@ -55,11 +58,37 @@ class SignFinal:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The report made for one occasion: rendered once, the same bytes whenever the page is asked again."""
+    """The report made for one occasion: rendered once, the same whenever the page is asked again; not signed yet."""
 
-    report: ObjectRef
+    dataset: Dataset
+    at: datetime
     sop_instance: str
     predecessors: tuple[str, ...]
+
+    @property
+    def content(self) -> ObjectRef:
+        """Digest of the report before its signature: what the signer is shown."""
+        data = as_bytes(self.dataset)
+        return ObjectRef(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), media=DICOM)
+
+
+class SignedReport:
+    """The final as core.proposal.Document: signed by the reader's certificate in the unlock of its entry (RECORD 4)."""
+
+    def __init__(self, objects: ObjectStore, owner: str, rendered: Rendered, event: words.ReadSigned) -> None:
+        self._objects, self._owner, self._rendered, self._event = objects, owner, rendered, event
+        self._begun: BegunSignature | None = None
+
+    def to_sign(self, certificate: str) -> bytes:
+        dataset = read_object(as_bytes(self._rendered.dataset))
+        self._begun = begin_signature(dataset, x509.load_pem_x509_certificate(certificate.encode()), self._rendered.at)
+        return self._begun.message
+
+    def signed(self, signature: bytes) -> words.ReadSigned:
+        assert self._begun is not None  # asked for before
+        self._begun.complete(signature)
+        stored = self._objects.put(as_bytes(self._begun.dataset), DICOM, subject=self._owner)
+        return replace(self._event, report=stored)
 
 
 def sign_final(desk: Desk, actor: Actor, command: SignFinal) -> Proposal:
@@ -80,15 +109,17 @@ def sign_final(desk: Desk, actor: Actor, command: SignFinal) -> Proposal:
             made[occasion.id] = _render(
                 desk.objects, session, charter, task, answer, actor, occasion, desk.signer.origin
             )
-        report = made[occasion.id]
+        report, shown = made[occasion.id], made[occasion.id].content
         event = words.ReadSigned(
             subject=command.subject, time_point=command.time_point, accepted=str(task.sealed), rests_on=rests_on,
-            report=report.report, sop_instance=report.sop_instance, predecessors=report.predecessors,
+            report=shown, sop_instance=report.sop_instance, predecessors=report.predecessors,
         )  # fmt: skip
-        view = views.final(task, answer, rules.units_of(charter), report.report.sha256)
-        return draft(
+        view = views.final(task, answer, rules.units_of(charter), shown.sha256)
+        signable = draft(
             session, actor, "read.sign", event, under, trial=command.trial, meaning="responsibility", view=view
         )
+        document = SignedReport(desk.objects, f"{command.trial}/{command.subject}", report, event)
+        return replace(signable, document=document)
 
     return desk.prepare(actor, propose, asked="read.sign")
 
@@ -179,8 +210,7 @@ def _render(
         verifier,
         list(reports.values()),
     )
-    stored = objects.put(as_bytes(dataset), DICOM, subject=owner)
-    return Rendered(stored, instance.sop_uid, tuple(str(each.SOPInstanceUID) for each in reports.values()))
+    return Rendered(dataset, at, instance.sop_uid, tuple(str(each.SOPInstanceUID) for each in reports.values()))
 
 
 def _dataset(objects: ObjectStore, text: str | None, owner: str) -> Dataset:

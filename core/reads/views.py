@@ -105,7 +105,7 @@ def final(task: Task, stated: Answer, units: Mapping[str, str], report_sha256: s
         (
             *lines_of(stated, units),
             ("Charter", task.charter_version),
-            ("Structured report (SHA-256)", report_sha256),
+            ("Structured report before its signature (SHA-256)", report_sha256),
         ),
     )
 

@@ -11,44 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 from sqlalchemy import Connection, Engine
 
 from audit import proofs, store
 from audit.continuation import continued_origin
 from audit.entry import Entry, MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
-from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature, signature_is_valid
+from audit.signatures import LOG_BESIDE, NewKey, OpenedPage, Proof, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
-from core.persons import ED25519, ML_DSA_44
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
 from countersign.signer.ed25519 import SigningKey
+from countersign.signer.housekeys import HouseKey, ml_dsa_is_there, new_record, opened
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.memory import HeadMemory
 from countersign.signer.nextkeys import KEPT_FACTOR, NextKeys
+from countersign.signer.openpages import OpenPages
 from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
 
-HouseKey = SigningKey | MLDSA44PrivateKey
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
 STEP_SECONDS = 30
 LOOK_AHEAD = 10
-
-
-def ml_dsa_is_there() -> bool:
-    """Whether the library beneath can make keys of ML-DSA-44 (FIPS 204)."""
-    try:
-        MLDSA44PrivateKey.from_seed_bytes(bytes(32))
-    except UnsupportedAlgorithm:
-        return False
-    return True
 
 
 class LocalSigner:
@@ -70,6 +63,7 @@ class LocalSigner:
         self._seals = SealBox(self._keys, engine, copies)
         self._recovery = SealRecovery(self._keys, engine, self._seals, copies, clock)
         self._next = NextKeys(self._keys, engine)
+        self._open_pages = OpenPages()
         self._frontier: proofs.Frontier | None = None
         self._last_leaf = b""
         self._known_places: dict[str, tuple[str, str]] = {}
@@ -83,28 +77,8 @@ class LocalSigner:
         if self._keys.path("house", "root").exists():
             raise AlreadyDone("This signer already holds the keys of an installation.")
         for holder in ("root", "log", *((LOG_BESIDE,) if ml_dsa_is_there() else ()), *SERVICES):
-            self._keys.write("house", holder, self._new_house_key(holder))
+            self._keys.write("house", holder, new_record(self._keys, holder))
         self._authority.found(self._origin)
-
-    def _new_house_key(self, holder: str) -> dict[str, Any]:
-        beside = holder == LOG_BESIDE
-        if beside:
-            lattice = MLDSA44PrivateKey.generate()
-            public, seed = lattice.public_key().public_bytes_raw(), lattice.private_bytes_raw()
-        else:
-            curve = SigningKey.generate()
-            public, seed = curve.public, curve.seed
-        return {
-            "public_key": base64_text(public),
-            "private": self._keys.seal(f"house/{holder}", seed),
-            "algorithm": ML_DSA_44 if beside else ED25519,
-        }
-
-    def _opened(self, holder: str, record: dict[str, Any]) -> HouseKey:
-        raw = self._keys.unseal(f"house/{holder}", record["private"])
-        if record["algorithm"] == ML_DSA_44:
-            return MLDSA44PrivateKey.from_seed_bytes(raw)
-        return SigningKey(raw)
 
     def _house_key(self, holder: str) -> HouseKey:
         file, candidates = self._places(holder)
@@ -119,7 +93,7 @@ class LocalSigner:
         stamp = (status.st_mtime_ns, status.st_ino)
         kept = self._private.get(holder)
         if kept is None or kept[0] != stamp:
-            kept = self._private[holder] = (stamp, self._opened(holder, self._keys.read("house", holder)))
+            kept = self._private[holder] = (stamp, opened(self._keys, holder, self._keys.read("house", holder)))
         return kept[1]
 
     def _places(self, holder: str) -> tuple[str, str]:
@@ -146,12 +120,12 @@ class LocalSigner:
     def next_house_key(self, holder: str) -> bytes:
         with self._guard:
             self._keys.read("house", holder)
-            record = self._new_house_key(holder)
+            record = new_record(self._keys, holder)
             self._next.stage("house", holder, record)
             return from_base64(record["public_key"])
 
     def attest_next(self, holder: str, kid: str, message: bytes) -> Signature:
-        return Signature(kid, self._opened(holder, self._next.staged("house", holder, kid)).sign(message))
+        return Signature(kid, opened(self._keys, holder, self._next.staged("house", holder, kid)).sign(message))
 
     # The tree --------------------------------------------------------------------------------------------
 
@@ -182,7 +156,7 @@ class LocalSigner:
         if entry.leaf not in leaves or said != ("key.rotated", "log", current, current):
             raise RecordDamaged("A checkpoint by a new log key was asked for without the entry that rotates it.")
         kid = kid_of(from_base64(fields["public_key"]))
-        return self._opened("log", self._next.staged("house", "log", kid))
+        return opened(self._keys, "log", self._next.staged("house", "log", kid))
 
     def sign_anchored(self, size: int) -> bytes | None:
         if not self.has_house_key(LOG_BESIDE):
@@ -417,6 +391,20 @@ class LocalSigner:
             key, _ = self.prove_person(user, proof)
             kid = kid_of(key.public_key().public_bytes_raw())
             return [Signature(kid, key.sign(message)) for message in messages]
+
+    def open_page(self, user: str, proof: Proof, documents: Sequence[bytes]) -> OpenedPage:
+        with self._guard:
+            key, unlocked = self.prove_person(user, proof)
+            raw = self._keys.unseal(f"certificate/{user}", unlocked["certificate_key"], unlocked["stretched"])
+            private = load_der_private_key(raw, None)
+            assert isinstance(private, EllipticCurvePrivateKey)  # made by our own authority
+            signatures = tuple(private.sign(document, ECDSA(SHA256())) for document in documents)
+            return OpenedPage(self._open_pages.open(user, key, self._clock.now()), signatures)
+
+    def close_page(self, user: str, ticket: str, messages: Sequence[bytes]) -> list[Signature]:
+        key = self._open_pages.close(user, ticket, self._clock.now())
+        kid = kid_of(key.public_key().public_bytes_raw())
+        return [Signature(kid, key.sign(message)) for message in messages]
 
     def prove_person(self, user: str, proof: Proof) -> tuple[Ed25519PrivateKey, dict[str, Any]]:
         """Check password and one-time code together; count failures; a code works once."""

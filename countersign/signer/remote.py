@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.signatures import NewKey, Proof, Signature
+from audit.signatures import NewKey, OpenedPage, Proof, Signature
 from core.errors import OutsideUnavailable
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
@@ -166,6 +166,13 @@ class RemoteSigner:
 
     def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         return list(self._call("sign_page", user, proof, list(messages)))
+
+    def open_page(self, user: str, proof: Proof, documents: Sequence[bytes]) -> OpenedPage:
+        page: OpenedPage = self._call("open_page", user, proof, list(documents))
+        return page
+
+    def close_page(self, user: str, ticket: str, messages: Sequence[bytes]) -> list[Signature]:
+        return list(self._call("close_page", user, ticket, list(messages)))
 
     def prove(self, user: str, proof: Proof) -> None:
         """Whether password and code are the person's. Raises NotAuthenticated."""

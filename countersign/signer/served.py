@@ -25,7 +25,7 @@ log = logging.getLogger("countersign.signer")
 OPEN_TO_THE_HOUSE = frozenset({
     "found", "public_key", "has_house_key", "sign_checkpoint", "sign_continuation", "sign_anchored",
     "next_house_key", "discard_replaced",
-    "next_person", "new_person", "renew_password",
+    "next_person", "new_person", "renew_password", "open_page",
     "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority",
     "seal", "enclose", "release", "new_recovery_key", "second_share", "put_in_force", "offer_share", "check_shares",
     "recover", "state_of_seals",
@@ -38,7 +38,8 @@ class Office:
     def __init__(self, signer: LocalSigner, guard: Guard, journal: Journal) -> None:
         self._signer, self._guard, self._journal = signer, guard, journal
         self._own: dict[str, Callable[..., Any]] = {
-            "attest": self._attest, "sign_page": self._sign_page, "prove": self._prove, "who": self._who,
+            "attest": self._attest, "sign_page": self._sign_page,
+            "close_page": self._close_page, "prove": self._prove, "who": self._who,
             "origin": self._origin,
             "prove_new_person": self._prove_new_person, "attest_next": self._attest_next,
             "prove_next_person": self._prove_next_person, "forget_unenrolled": self._forget_unenrolled,
@@ -72,6 +73,12 @@ class Office:
     def _sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         bodies = self._guard.person(user, messages)
         signed = self._signer.sign_page(user, proof, messages)
+        self._journal.note(user, signed, bodies)
+        return signed
+
+    def _close_page(self, user: str, ticket: str, messages: Sequence[bytes]) -> list[Signature]:
+        bodies = self._guard.person(user, messages)
+        signed = self._signer.close_page(user, ticket, messages)
         self._journal.note(user, signed, bodies)
         return signed
 

@@ -16,6 +16,9 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
 
 from audit import proofs
 from audit.entry import base64_text, body_to_prove, body_to_sign, kid_of, pae
@@ -232,6 +235,26 @@ def test_keys_are_rotated_through_the_signer_of_another_user(served: HouseUnderT
     with pytest.raises(Refused) as refusal:
         served.house.signer.attest_next("intake", kid_of(public), body_to_prove(a_body(served, "intake")))
     assert refusal.value.rule == "F-09"
+
+
+@req("REC-05", "SIG-03")
+def test_documents_and_entries_are_signed_in_one_unlock_by_the_other_process(
+    served: HouseUnderTest, running: SignerProcess
+) -> None:
+    """The bodies of an opened page pass the same guard and stand in the person's own list."""
+    signer = served.house.signer
+    page = signer.open_page("qa", served.proof("qa"), [b"a document"])
+    certificate = load_pem_x509_certificate(signer.certificate_of("qa").encode())
+    key = certificate.public_key()
+    assert isinstance(key, EllipticCurvePublicKey)
+    key.verify(page.signatures[0], b"a document", ECDSA(SHA256()))
+    with pytest.raises(Refused) as refusal:
+        signer.close_page("qa", page.ticket, [body_to_sign(a_body(served, "owner"))])
+    assert refusal.value.rule == "F-09"
+    body = a_body(served, "qa")
+    assert signer.close_page("qa", page.ticket, [body_to_sign(body)])
+    with served.desk.reading() as session:
+        assert Journal(running.folder / "signed").statement(session, "qa").unrecorded[0].id == body["id"]
 
 
 @req("REC-05")

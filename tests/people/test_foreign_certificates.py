@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from core.access import rotation
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
-from core.dicom.signature import sign_object
 from core.policy.state import Actor
 from countersign.cli import app
 from countersign.signer.certificates import Authority
@@ -22,7 +21,7 @@ from reports.object_check import ObjectCheck, check_object
 from tests.house import PASSWORD, HouseUnderTest, a_house
 from tests.req import req
 from tests.unit.dicom.samples import ct_slice
-from tests.unit.dicom.test_signature import key_and_certificate, signer
+from tests.unit.dicom.test_signature import key_and_certificate, sign_object, signer
 
 
 def signed(path: Path, key: Any, certificate: x509.Certificate) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from decimal import Decimal
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
+from audit.entry import canonical
+from audit.signatures import Proof
 from audit.vocabulary import models as model_words
 from audit.vocabulary.registry import ObjectRef
 from core.arrival.queries import accepted_series, cases_of, load_series
@@ -17,9 +21,10 @@ from core.clock import as_datetime
 from core.dicom.reading import read_object
 from core.dicom.result import Algorithm, Instance, as_bytes
 from core.dicom.segmentation import Segment, make_segmentation
+from core.dicom.signature import VERIFICATION, covers_all, signatures_of
 from core.dicom.structured_report import LesionResult, Measured, TimePoint, make_ai_report, read_measurements
 from core.dicom.tid1500 import check_report
-from core.errors import NotFound, Refused
+from core.errors import NotAuthenticated, NotFound, Refused
 from core.objects import DICOM
 from core.policy.state import Actor
 from core.projection import from_reference
@@ -45,7 +50,7 @@ from tests.builders.reads import (
     signed,
     target,
 )
-from tests.house import HouseUnderTest
+from tests.house import PASSWORD, HouseUnderTest
 from tests.req import req
 
 OWNER = f"{TRIAL}/{SUBJECT}"
@@ -103,9 +108,58 @@ def test_the_reader_of_the_accepted_read_signs_a_new_report(house: HouseUnderTes
         (tmp_path / "final.dcm").write_bytes(raw)
         told = subprocess.run(["dciodvfy", str(tmp_path / "final.dcm")], capture_output=True, text=True, check=False)
         assert "Error" not in told.stderr, told.stderr
+    (signature,) = signatures_of(report)
+    assert signature.sound
+    assert covers_all(report, signature)
+    assert signature.purpose == VERIFICATION
+    enrolled = next(entry.body["fields"]["certificate_sha256"] for entry in house.entries()
+                    if entry.body["action"] == "key.enrolled" and entry.body["fields"]["holder"] == "reader-1")
+    assert signature.certificate.fingerprint(SHA256()).hex() == enrolled
     with pytest.raises(Refused) as refusal:
         final(house)
     assert refusal.value.rule == "F-553"
+
+
+@req("RDG-09", "SIG-03", "SIG-09")
+def test_report_and_entry_are_signed_in_one_unlock_and_a_retry_changes_neither(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    """One code serves both; the entry names the signed report; the same page again gives its receipt (RECORD 2)."""
+    with_images(house, tmp_path / "study")
+    read_by_both(house, baseline_answer("50.0", "60.0"), baseline_answer("51.0", "61.0"))
+    page = sign_final(house.desk, Actor("reader-1"), SignFinal(TRIAL, SUBJECT, "BL"))
+    shown = page.bodies[0]["fields"]["report"]["sha256"]
+    before = sum(1 for path in (house.home / "objects").rglob("*") if path.is_file())
+    with pytest.raises(NotAuthenticated):
+        house.desk.commit(page, Proof(PASSWORD, "000000"))
+    assert sum(1 for path in (house.home / "objects").rglob("*") if path.is_file()) == before
+
+    first = house.commit(page)
+    entry = house.entries()[first.seq]
+    assert entry.body["fields"]["report"]["sha256"] != shown
+    assert hashlib.sha256(canonical(entry.body["fields"])).hexdigest() == entry.body["manifest"]["record_digest"]
+    assert signatures_of(read_object(the_report(house)))[0].sound
+    assert house.commit(page) == first
+
+
+@req("SIG-03", "SIG-09")
+def test_an_opened_page_is_closed_once_by_its_own_person_within_seconds(house: HouseUnderTest) -> None:
+    signer = house.house.signer
+    for one in ("reader-1", "reader-2"):
+        house.person(one)
+    ticket = signer.open_page("reader-1", house.proof("reader-1"), [b"a document"]).ticket
+    with pytest.raises(NotAuthenticated):
+        signer.close_page("reader-2", ticket, [b"a body"])
+    with pytest.raises(NotAuthenticated):
+        signer.close_page("reader-1", ticket, [b"a body"])
+    ticket = signer.open_page("reader-1", house.proof("reader-1"), [b"a document"]).ticket
+    assert len(signer.close_page("reader-1", ticket, [b"a body"])) == 1
+    with pytest.raises(NotAuthenticated):
+        signer.close_page("reader-1", ticket, [b"another body"])
+    ticket = signer.open_page("reader-1", house.proof("reader-1"), [b"a document"]).ticket
+    house.clock.advance(seconds=31)
+    with pytest.raises(NotAuthenticated):
+        signer.close_page("reader-1", ticket, [b"a body"])
 
 
 @req("RDG-09", "RDG-05")

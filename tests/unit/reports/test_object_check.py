@@ -10,12 +10,11 @@ from typer.testing import CliRunner
 
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
-from core.dicom.signature import sign_object
 from countersign.cli import app
 from reports.object_check import check_object
 from tests.req import req
 from tests.unit.dicom.samples import ct_slice
-from tests.unit.dicom.test_signature import key_and_certificate, signer
+from tests.unit.dicom.test_signature import key_and_certificate, sign_object, signer
 
 
 @pytest.fixture

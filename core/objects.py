@@ -10,7 +10,6 @@ DICOM = "application/dicom"
 JSON = "application/json"
 PDF = "application/pdf"
 VIEW = "application/vnd.countersign.view+json"
-ARRAY = "application/x-npz"
 
 
 class ObjectStore(Protocol):

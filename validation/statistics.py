@@ -109,11 +109,11 @@ class BlandAltman:
     upper: Estimate
 
 
-def bland_altman(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> BlandAltman:
-    """Differences a - b, a pair per subject; SE of a limit s sqrt(1/n + 1.96^2 / (2 (n - 1))) (Bland, Altman 1999)."""
+def bland_altman(differences: Sequence[float] | Floats) -> BlandAltman:
+    """Of one difference a subject; SE of a limit s sqrt(1/n + 1.96^2 / (2 (n - 1))) (Bland, Altman 1999)."""
     from scipy.special import stdtrit
 
-    d = _finite(a, 3) - _finite(b, 3)
+    d = _finite(differences, 3)
     n, z = len(d), _z(LEVEL)
     mean, s = float(d.mean()), float(d.std(ddof=1))
     t = float(stdtrit(n - 1, 0.975))

@@ -66,7 +66,8 @@ def full(use: int, charter: Charter = CHARTER) -> GateFacts:
     runs = (
         ValidationFact("IQ", "passed", None, None, (), frozenset(), "demonstration", None, 11),
         ValidationFact("OQ", "passed", None, None, (), frozenset(), "demonstration", None, 12),
-        ValidationFact("PQ", "passed", 4, None, strata, frozenset({"noninferiority"}), "demonstration", None, 13),
+        ValidationFact("PQ", "passed", 4, None, strata, frozenset({"dice_minus_reader noninferiority"}),
+                       "demonstration", None, 13),
     )
     kinds = ("privacy_assessment", "reader_study", "device_determination", "consent_covers_ai", "protocol_names_ai",
              "sap_names_ai", "regulator_advice")

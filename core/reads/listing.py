@@ -97,7 +97,6 @@ class UnreadRow:
     time_point: str
     state: str
     waits_for: tuple[str, ...]
-    not_evaluable: dict[str, dict[str, str]]
     entry: int
 
 
@@ -307,9 +306,8 @@ def reader_rows(session: Connection, trial: str) -> list[ReaderRow]:
 
 
 def unread(session: Connection, trial: str) -> list[UnreadRow]:
-    """Time points with images and no accepted read: who is awaited, and what readers found not evaluable."""
+    """Time points with images and no accepted read, and who is awaited. It names slots and no value or reason."""
     rows = []
-    opened = [each for each in queries.opened_reads(session, trial) if not each.excluded]
     for subject in trials.subjects_of(session, trial):
         for point in queries.readable(session, trial, subject.subject):
             if queries.accepted_read(session, trial, subject.subject, point.time_point) is not None:
@@ -318,11 +316,5 @@ def unread(session: Connection, trial: str) -> list[UnreadRow]:
             done = {each.slot for each in held if each.locked}
             slots = queries.slots_of(session, trial, subject.subject)
             waits = tuple(each.slot for each in slots if each.slot not in done) or ("adjudicator",)
-            reasons = {
-                each.task.slot: each.answer.not_evaluable
-                for each in opened
-                if (each.task.subject, each.task.time_point) == (subject.subject, point.time_point)
-                and each.answer.not_evaluable
-            }
-            rows.append(UnreadRow(trial, subject.subject, point.time_point, point.state, waits, reasons, point.entry))
+            rows.append(UnreadRow(trial, subject.subject, point.time_point, point.state, waits, point.entry))
     return rows

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 CS := .venv/bin/countersign
 ARGS ?=
 
-.PHONY: help setup fast test journeys golden demo serve rebuild verify validate
+.PHONY: help setup fast test long journeys golden demo serve rebuild verify validate
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,11 @@ fast: ## pure tests, lint, types, floors; before each commit
 test: ## install, then all tests that need nothing outside this machine
 	@python3 install.py --tests
 	$(PY) -m pytest -n 2 -m "not journey" $(ARGS)
+
+long: ## thousands of random ledgers, hundreds of killed writers; COUNTERSIGN_SEED=n repeats a run
+	@python3 install.py --tests
+	HYPOTHESIS_PROFILE=night $(PY) -m pytest -n 2 -rP tests/audit/test_two_verifiers_agree.py \
+		tests/contracts/test_killed_writers.py $(ARGS)
 
 journeys: ## browser, DICOM peers, whole demonstrations
 	@python3 install.py --tests

@@ -183,13 +183,19 @@ def _settle(path: Path) -> str:
     return digest.hexdigest()
 
 
-def trust_card(origin: str, genesis_leaf: bytes, root_key: bytes, witnesses: Iterable[tuple[str, bytes]] = ()) -> bytes:
+def trust_card(
+    origin: str, genesis_leaf: bytes, root_key: bytes, witnesses: Iterable[tuple[str, bytes]] = (),
+    former_origins: Iterable[tuple[str, int]] = (),
+) -> bytes:
     """What somebody outside keeps to know this ledger again; printed in the validation report."""
     card = {
         "countersign_trust_card": 1, "origin": origin, "genesis_leaf": genesis_leaf.hex(),
         "root_key": base64.b64encode(root_key).decode(),
         "witnesses": [{"name": name, "public_key": base64.b64encode(key).decode()} for name, key in witnesses],
     }
+    former = [{"origin": name, "size": size} for name, size in former_origins]
+    if former:
+        card |= {"former_origins": former}
     return json.dumps(card, indent=2, sort_keys=True).encode() + b"\n"
 
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -158,6 +159,11 @@ def body_to_sign(body: Mapping[str, Any]) -> bytes:
     return pae(ENTRY_TYPE, canonical(body, "body"))
 
 
+def payload_to_sign(payload: bytes) -> bytes:
+    """The bytes the actor's key signs, from a body's canonical bytes."""
+    return pae(ENTRY_TYPE, payload)
+
+
 def body_to_prove(body: Mapping[str, Any]) -> bytes:
     """The bytes a further key signs for `proofs`: the body without proofs and assertion."""
     bare = {key: value for key, value in body.items() if key not in ("proofs", "assertion")}
@@ -166,14 +172,16 @@ def body_to_prove(body: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SignedBody:
-    """A body with its signature, not yet in the ledger."""
+    """A body with its signature, not yet in the ledger; `payload` are its canonical bytes where the signer of it has
+    them."""
 
     body: dict[str, Any]
     kid: str
     sig: str
+    payload: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """One stored entry, parsed."""
 
@@ -186,8 +194,9 @@ class Entry:
     stream_seq: int
     ts: int
 
-    @property
+    @cached_property
     def leaf(self) -> bytes:
+        """RFC 6962 leaf hash of the stored bytes."""
         return leaf_hash(self.raw)
 
     @classmethod

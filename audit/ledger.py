@@ -43,14 +43,21 @@ def append(
         IdTaken: an id is recorded with another body.
         MalformedEntry: a body breaks the profile or grows too large.
     """
-    size, last_ts = store.head(session)
     made: list[Entry] = []
     given: list[Entry] = []
-    next_in_stream: dict[str, int] = {}
-    known = store.entries_by_id(session, [one.body["id"] for one in signed])
+    if not signed:
+        return given, made
+    first = signed[0].body
+    check_members(first)
+    stream = stream_of(first["action"], first.get("trial"))
+    now_is = store.standing(session, stream, first["id"])
+    size, last_ts = now_is.size, now_is.last_ts
+    next_in_stream: dict[str, int] = {stream: now_is.next_in_stream}
+    asked = [one.body["id"] for one in (signed if now_is.known else signed[1:])]
+    known = store.entries_by_id(session, asked) if asked else {}
     for one in signed:
         check_members(one.body)
-        body_bytes = canonical(one.body, "body")
+        body_bytes = one.payload or canonical(one.body, "body")
         earlier = known.get(one.body["id"])
         if earlier is not None:
             if canonical(earlier.body) != body_bytes:
@@ -63,7 +70,7 @@ def append(
             number = store.next_in_stream(session, stream)
         last_ts = max(now(), last_ts + 1)
         seq = size + len(made)
-        raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts)
+        raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts, body=body_bytes)
         entry = Entry(raw, one.body, one.kid, seq, one.sig, stream, number, last_ts)
         known[one.body["id"]] = entry
         next_in_stream[stream] = number + 1
@@ -73,18 +80,31 @@ def append(
     return given, made
 
 
-def close(session: Connection, sign_checkpoint: SignCheckpoint) -> str | None:
-    """Cover everything appended since the last checkpoint by full tiles and one note; None where nothing was."""
-    last = store.last_checkpoint(session)
-    covered = last.size if last else 0
-    size, _ = store.head(session)
-    if size == covered:
+def close(session: Connection, sign_checkpoint: SignCheckpoint, made: Sequence[Entry] | None = None) -> str | None:
+    """Cover everything appended since the last checkpoint by full tiles and one note; None where nothing was.
+
+    `made`: all entries that this transaction appended, where the caller kept them; saves reading them back. The signer
+    signs no note that does not begin at the committed size, so a wrong list ends the transaction.
+    """
+    if made is None:
+        last = store.last_checkpoint(session)
+        covered = last.size if last else 0
+        size, _ = store.head(session)
+        leaves = store.tile_row(session, 0, covered, size - covered) if size > covered else []
+    else:
+        covered = made[0].seq if made else 0
+        size, leaves = covered + len(made), [entry.leaf for entry in made]
+    if not leaves:
         return None
-    leaves = store.tile_row(session, 0, covered, size - covered)
     store.add_full_tiles(session, covered, size)
     note = sign_checkpoint(covered, leaves)
     store.add_checkpoint(session, Checkpoint.parse(note))
     return note
+
+
+def receipt_of(entry: Entry, note: str) -> Receipt:
+    """The receipt of an entry that this very transaction recorded, under its note."""
+    return Receipt(entry.seq, entry.body["id"], entry.body["action"], entry.leaf, entry.ts, note)
 
 
 def receipt_for(session: Connection, entry: Entry) -> Receipt:

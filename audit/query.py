@@ -36,14 +36,14 @@ class QueryError(ValueError):
         self.position, self.fact = position, fact
 
 
-class Any_(Enum):  # noqa: N801
+class Wildcard(Enum):
     """The one thing a `*` stands for."""
 
     CHARACTERS = "*"
 
 
-ANY = Any_.CHARACTERS
-Pattern = tuple[str | Any_, ...]
+ANY = Wildcard.CHARACTERS
+Pattern = tuple[str | Wildcard, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _read_key(text: str, position: int) -> tuple[str, int]:
 def _read_value(text: str, position: int, key: str) -> tuple[Pattern, int]:
     """A value up to the next space; in quotes spaces, `*` and `\\"` are literal."""
     start = position
-    parts: list[str | Any_] = []
+    parts: list[str | Wildcard] = []
     while position < len(text) and not text[position].isspace():
         sign = text[position]
         if sign == '"':
@@ -186,8 +186,8 @@ def _read_quoted(text: str, position: int) -> tuple[str, int]:
     raise QueryError(opened + 1, "this quotation mark is never closed.")
 
 
-def _joined(parts: list[str | Any_]) -> Pattern:
-    out: list[str | Any_] = []
+def _joined(parts: list[str | Wildcard]) -> Pattern:
+    out: list[str | Wildcard] = []
     for part in parts:
         last = out[-1] if out else None
         if isinstance(part, str) and isinstance(last, str):

@@ -51,7 +51,14 @@ class NewKey:
 class Signer(Protocol):
     """Holds log key, root key, service keys and personal keys; signs, and never hands a key out."""
 
-    origin: str
+    @property
+    def origin(self) -> str:
+        """The name that the record bears now: the origin of its notes and of what is signed for it."""
+        ...
+
+    def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
+        """The first note under the new origin that the first two entries, a pair of ledger.continued, name."""
+        ...
 
     def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
         """The note over the committed tree plus `leaves`; refuses when old_size is not the committed size.

@@ -9,7 +9,8 @@ record format (suite 1). Each step has its number at the line that does it.
      1  Container    a whole ZIP, known members only, each once; bundle.json says which entries it holds
      2  Checkpoint   the note is well formed, of this origin, and names a size and a root
      3  Form         each entry: size, parse, re-encoded byte for byte, profile, exact members, base64, text
-     4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice
+     4  Order        seq, time never back, stream recomputed, stream_seq without a gap, no id twice; signed for the
+                     origin in force, which only a pair of ledger.continued changes: two persons and the root key
      5  Words        each action is a word of the newest vocabulary adopted before it
      6  Keys         enrolled before use, in force, of a class the word allows, held by the actor; a further key of
                      one holder is proved by the one in force, or comes after its revocation
@@ -22,7 +23,7 @@ record format (suite 1). Each step has its number at the line that does it.
     12  Objects      every object has the digest it is named by
     13  Origin       trust card: origin, first entry, root key; cosignatures of its witnesses and time stamps under its
                      root, on this checkpoint or an earlier one (anchors/<size>.note, <size>-<n>.tsr), whose root must
-                     be one of this tree
+                     be one of this tree and its origin the one in force at its size; a card of an earlier origin counts
 
 Verdicts: VERIFIED (with a trust card), SELF-CONSISTENT, ORIGIN NOT VERIFIED (without), WRONG.
 Exit: 0 verified or self-consistent; 2 wrong, or no card under --require-trust; 1 wrong use.
@@ -284,7 +285,7 @@ def micros(at: object) -> int:
     return start + int(at[17:19]) * 1_000_000 + int(at[20:26])
 
 
-_AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d\.\d{6}Z\Z", re.ASCII)
+_AT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:[0-5]\d\.\d{6}Z\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _minutes: dict[str, int] = {}
 
@@ -978,6 +979,137 @@ def stream_of(body: dict[str, Any]) -> str:
     return f"trial/{body['trial']}" if "trial" in body else "house"
 
 
+# ---------------------------------------------------------------- origins: a ledger continued after a loss
+
+
+CONTINUED = "ledger.continued"
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The ledger bears another origin from entry `restored_size` on; what stood beyond it under the old one is lost.
+
+    `shown` is True when the note that shows the loss is signed by a log key of this ledger.
+    """
+
+    old_origin: str
+    origin: str
+    known_size: int
+    restored_size: int
+    persons: tuple[str, str]
+    shown: bool
+
+    def in_words(self) -> str:
+        first, second = self.persons
+        lost = (f"{self.known_size} entries were known outside and {self.restored_size} were left"
+                if self.known_size > self.restored_size else
+                f"another history of {self.known_size} entries was known outside, while {self.restored_size} were here")
+        proof = ("" if self.shown else "; the note that shows it is by no log key of this ledger: its key came later, "
+                 "or the note was made up")
+        return (f"the ledger {self.old_origin} goes on as {self.origin} from entry {self.restored_size}, by {first} "
+                f"and {second} with the root key: {lost}{proof}. Receipts of {self.old_origin} for sizes beyond "
+                f"{self.restored_size}, or of another history, are lost, not forged; a note of {self.old_origin} "
+                f"beyond {self.restored_size} is not of this ledger")
+
+
+class Origins:
+    """Which origin entries and notes must bear; it changes by a pair of ledger.continued and in no other way."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.past: list[Continuation] = []
+        self._half: dict[str, Any] | None = None
+
+    @property
+    def now(self) -> str:
+        return self.names[-1] if self.names else ""
+
+    def of_note(self, size: int) -> str | None:
+        """The origin of a note over `size` entries; None inside a pair, which one commit holds."""
+        for number, one in enumerate(self.past):
+            if size <= one.restored_size:
+                return self.names[number]
+            if size == one.restored_size + 1:
+                return None
+        return self.now
+
+    def check_log(self, seq: int, body: dict[str, Any]) -> None:
+        """4 Order: an entry is signed for the origin in force; only ledger.continued names the next one."""
+        log, fields = body["log"], body["fields"]
+        if seq == 0:
+            self.names = [log]
+        if body["action"] == CONTINUED:
+            if fields.get("old_origin") != self.now:
+                raise Wrong(4, f"it continues {fields.get('old_origin')!r}; this ledger is {self.now!r}", seq)
+            if log != fields.get("origin") or log in self.names:
+                raise Wrong(4, f"it was signed for {log!r}, which is not the fresh origin that it names", seq)
+        elif self._half is not None:
+            raise Wrong(4, f"entry {self._half['fields']['restored_size']} begins a continuation that lacks its second "
+                           "signature", seq)
+        elif log != self.now:
+            raise Wrong(4, f"it was signed for the ledger {log!r}, not for {self.now!r}", seq)
+
+    def apply(self, seq: int, body: dict[str, Any], key: Key, proofs: set[str], checker: Checker) -> None:
+        """6 Keys: two persons and the root key; what it says was restored and known must be so."""
+        if body["action"] != CONTINUED:
+            return
+        fields, registry, half = body["fields"], checker.registry, self._half
+        if key.klass != "person" or not any(registry.keys[kid].klass == "root" for kid in proofs
+                                            if kid in registry.keys):
+            raise Wrong(6, "a continuation is signed by a person and proven by the root key")
+        known = self._known_note(fields, checker)
+        if fields.get("restored_size") != seq - (half is not None):
+            raise Wrong(4, f"it says {fields.get('restored_size')} entries were restored; it stands as entry {seq}")
+        if checker.heads and fields.get("restored_root") != base64.b64encode(
+                checker.tree.root_at(fields["restored_size"])).decode():
+            raise Wrong(8, "restored_root is not the root of the entries before it")
+        if half is None:
+            if "first" in fields:
+                raise Wrong(4, "it names a first signature that does not stand before it")
+            self._half = body
+            return
+        if fields.get("first") != half["id"] or {**fields, "first": ""} != {**half["fields"], "first": ""}:
+            raise Wrong(4, "the second signature of a continuation names the first and says the same")
+        if body["actor"] == half["actor"]:
+            raise Wrong(6, "a continuation is signed by two persons")
+        shown = any(one.klass == "log" and note_signed_by(known, known.origin, one.public)
+                    for one in registry.keys.values())
+        self.past.append(Continuation(self.now, fields["origin"], known.size, fields["restored_size"],
+                                      (half["actor"], body["actor"]), shown))
+        self.names.append(fields["origin"])
+        self._half = None
+
+    def _known_note(self, fields: dict[str, Any], checker: Checker) -> Note:
+        """The note known outside: it must go beyond what was restored, or be of another history."""
+        try:
+            note = parse_note(str(fields.get("known_note")).encode())
+        except ValueError as problem:
+            raise Wrong(8, f"the note that it says was known outside {problem}") from problem
+        size, restored = fields.get("known_size"), fields.get("restored_size")
+        if type(size) is not int or type(restored) is not int or restored < 1 or (
+                note.origin, note.size, note.root) != (self.now, size, self._root(fields)):
+            raise Wrong(8, "its fields say something else than the note that was known outside")
+        within = checker.heads and 0 <= checker.tree.size - size <= MAX_LAG
+        if size <= restored and within and checker.tree.root_at(size) == note.root:
+            raise Wrong(8, "what was known outside is the beginning of this ledger; nothing was lost")
+        return note
+
+    @staticmethod
+    def _root(fields: dict[str, Any]) -> bytes:
+        try:
+            return decode_b64(fields.get("known_root"), 32)
+        except ValueError as problem:
+            raise Wrong(3, f"known_root {problem}") from problem
+
+    def finish(self, origin: str) -> None:
+        """At the end the ledger bears the origin that its checkpoint names."""
+        if self._half is not None:
+            raise Wrong(4, "a continuation lacks its second signature", self._half["fields"]["restored_size"])
+        if self.names and self.now != origin:
+            raise Wrong(4, f"it was signed for the ledger {self.names[0]!r}, not for {origin!r}" + (
+                f"; it goes on as {self.now!r}" if self.past else ""), 0)
+
+
 # ---------------------------------------------------------------- entries
 
 
@@ -1045,14 +1177,18 @@ class Checker:
 
     Also used on a live ledger, row by row; it knows nothing of files. `tree` must hold the leaves before an entry
     when its head is judged: the caller appends each leaf, or `catch_up(seq)` does for entries that are not there.
-    `heads` is False when these leaves are not to be had, `gaps` True when entries were chosen one by one.
+    `heads` is False when these leaves are not to be had, `gaps` True when entries were chosen one by one. `streams` are
+    those of a bundle of streams; beside them only entry `export` may stand, without the rest of its own.
     """
 
     def __init__(self, origin: str, jobs: int = 1, *, heads: bool = True, gaps: bool = False,
-                 catch_up: Callable[[int], None] | None = None) -> None:
+                 catch_up: Callable[[int], None] | None = None, streams: frozenset[str] | None = None,
+                 export: int = -1) -> None:
         self.origin, self.heads, self.gaps, self.catch_up = origin, heads, gaps, catch_up
+        self.streams, self.export = streams, export
         self.tree = Tree()
         self.registry = Registry()
+        self.origins = Origins()
         self.signatures = Signatures(jobs)
         self.ids = Ids()
         self.count = self.assertions = self.ml_dsa_skipped = 0
@@ -1061,6 +1197,8 @@ class Checker:
         self.genesis_leaf = b""
         self.genesis_key: Key | None = None
         self._last_seq, self._last_ts = -1, -1
+        self._ended = False
+        self._repeat: tuple[int, int] | None = None
         self._last_root: tuple[object, bytes] = (None, b"")
         self._head_of: dict[str, int] = {}
 
@@ -1083,12 +1221,15 @@ class Checker:
         self._in_stream(seq, stream, stream_seq)
         self._last_seq = seq
 
-    def _in_stream(self, seq: int, stream: str, stream_seq: int, alone: bool = False) -> None:
+    def _in_stream(self, seq: int, stream: str, stream_seq: int) -> None:
         expected = self.next_of.get(stream, 0)
-        if self.gaps and stream != "keys":
+        if self.streams is not None and stream not in self.streams:
+            if seq != self.export:
+                raise Wrong(11, f"it is of the stream {stream}, which was not exported", seq)
+        elif self.gaps and stream != "keys":
             if stream_seq < expected:
                 raise Wrong(4, f"stream_seq {stream_seq} of {stream} follows {expected - 1}", seq)
-        elif stream_seq != expected and not (alone and expected == 0):
+        elif stream_seq != expected:
             raise Wrong(4, f"stream_seq of {stream} is {stream_seq} where {expected} is due: "
                            "an entry is missing, doubled or moved", seq)
         self.next_of[stream] = stream_seq + 1
@@ -1114,12 +1255,11 @@ class Checker:
             raise Wrong(4, f"the entry says seq {seq} where {self._last_seq + 1} is due")
         if ts <= self._last_ts:
             raise Wrong(4, "its time is not after the time of the entry before", seq)
-        if body["log"] != self.origin:
-            raise Wrong(4, f"it was signed for the ledger {body['log']!r}, not for {self.origin!r}", seq)
+        self.origins.check_log(seq, body)
         stream = stream_of(body)
         if entry["stream"] != stream:
             raise Wrong(4, f"it stands in the stream {entry['stream']!r}; its body belongs to {stream!r}", seq)
-        self._in_stream(seq, stream, entry["stream_seq"], alone=action == "export.made")
+        self._in_stream(seq, stream, entry["stream_seq"])
 
         # 6 Keys: who may speak
         fresh: Key | None = None
@@ -1156,6 +1296,7 @@ class Checker:
                 self.signatures.take((seq, "proof", other.holder, other.public, decode_b64(proof["sig"]),
                                       pae(PROOF_TYPE, bare)))
             self.registry.apply(body, kid, seq, fresh, proofs)
+            self.origins.apply(seq, body, key, proofs, self)
         except Wrong as wrong:
             wrong.seq = seq
             raise
@@ -1223,14 +1364,33 @@ class Checker:
         self.signatures.count += checked
         self.ml_dsa_skipped += not checked
 
-    def finish(self) -> None:
-        """What is known only at the end: outstanding signatures, ids used twice."""
+    def outstanding(self) -> list[Wrong]:
+        """What is known only at the end: signatures checked on other cores, ids used twice."""
         self.signatures.finish()
-        if self.signatures.first:
-            raise Wrong(7, self.signatures.first[1], self.signatures.first[0])
-        repeat = self.ids.first_repeat()
-        if repeat:
-            raise Wrong(4, f"it repeats the id of entry {repeat[1]}", repeat[0])
+        if not self._ended:
+            self._ended, self._repeat = True, self.ids.first_repeat()
+        found = [Wrong(7, self.signatures.first[1], self.signatures.first[0])] if self.signatures.first else []
+        if self._repeat:
+            found.append(Wrong(4, f"it repeats the id of entry {self._repeat[1]}", self._repeat[0]))
+        return found
+
+    def first_of(self, wrong: Wrong) -> Wrong:
+        """The lowest entry of `wrong` and what was outstanding when it showed: the same one for any number of jobs."""
+        return min([wrong, *self.outstanding()], key=_place)
+
+    def finish(self) -> None:
+        """After the last entry."""
+        found = self.outstanding()
+        try:
+            self.origins.finish(self.origin)
+        except Wrong as wrong:
+            found.append(wrong)
+        if found:
+            raise min(found, key=_place)
+
+
+def _place(wrong: Wrong) -> tuple[bool, int, int]:
+    return wrong.seq is None, wrong.seq or 0, wrong.step
 
 
 # ---------------------------------------------------------------- the second hash
@@ -1384,7 +1544,9 @@ def read_scope(bundle: Bundle) -> tuple[str, Scope]:
     for item in scope["streams"]:
         if not isinstance(item, dict) or item.keys() != {"stream", "next"} or type(item["next"]) is not int:
             raise Wrong(1, "a stream in bundle.json is not {stream, next}")
-        streams[str(item["stream"])] = item["next"]
+        if type(item["stream"]) is not str or item["stream"] in streams:
+            raise Wrong(1, "bundle.json names a stream twice, or one that is not text")
+        streams[item["stream"]] = item["next"]
     if "keys" not in streams:
         raise Wrong(1, "the bundle does not claim the stream keys; then no signature can be judged")
     return origin, Scope(scope["kind"], streams, *numbers)
@@ -1399,8 +1561,8 @@ def read_earlier(bundle: Bundle, note: Note) -> dict[int, Note]:
     for name in names:
         try:
             one = parse_note(bundle.small(name, 13, MAX_NOTE_BYTES))
-            if one.origin != note.origin or not 0 < one.size <= note.size or one.size in earlier:
-                raise ValueError("is of another log or size")
+            if not 0 < one.size <= note.size or one.size in earlier:
+                raise ValueError("is of another size")
         except ValueError as problem:
             raise Wrong(13, f"{name} {problem}") from problem
         earlier[one.size] = one
@@ -1414,7 +1576,6 @@ class Walk:
         self.bundle, self.scope, self.note = bundle, scope, note
         self.leaves: IO[bytes] | None = None
         self.export: dict[str, Any] | None = None
-        self.export_stream = ""
         self.withheld = 0
         self.proven = 0
         self.earlier = read_earlier(bundle, note)
@@ -1423,13 +1584,22 @@ class Walk:
             self.leaves = io.BufferedReader(bundle.archive.open("leaves.bin"), 1 << 16)  # type: ignore[type-var]
         whole = scope.kind == "whole"
         self.checker = Checker(note.origin, jobs, heads=whole or has_leaves, gaps=scope.kind == "entries",
-                               catch_up=None if whole else self._catch_up)
+                               catch_up=None if whole else self._catch_up,
+                               streams=frozenset(scope.streams) if scope.kind == "streams" else None,
+                               export=scope.export)
         self._withheld_lines = bundle.lines("withheld.jsonl", 11) if "withheld.jsonl" in bundle.names else iter(())
         if whole and "withheld.jsonl" in bundle.names:
             raise Wrong(11, "a bundle of the whole ledger withholds nothing")
         self._next_withheld = self._read_withheld()
 
     def run(self) -> None:
+        try:
+            self._run()
+        except Wrong as wrong:
+            first = self.checker.first_of(wrong)
+            raise first from (None if first is wrong else wrong)
+
+    def _run(self) -> None:
         line_number = 0
         for line_number, raw in enumerate(self.bundle.lines("entries.jsonl", 3), 1):
             try:
@@ -1443,8 +1613,10 @@ class Walk:
             seq = entry["seq"]
             self._grow(seq, leaf)
             if entry["body"]["action"] == "export.made" and seq == self.scope.export:
-                self.export, self.export_stream = entry["body"]["fields"], entry["stream"]
+                self.export = entry["body"]["fields"]
         self._catch_up(self.note.size)
+        if self._next_withheld is not None:
+            raise Wrong(11, "withheld.jsonl goes on beyond the checkpoint, or not in the order of seq")
         self.checker.finish()
         if self.scope.kind == "whole" and self.checker.tree.size != self.note.size:
             raise Wrong(9, f"the checkpoint counts {self.note.size} entries, the bundle holds {self.checker.tree.size}")
@@ -1523,7 +1695,8 @@ class Walk:
         try:
             said = parse_canonical(raw)
             if said.keys() != {"seq", "stream", "stream_seq", "leaf", "rule"} or type(said["seq"]) is not int or type(
-                    said["stream_seq"]) is not int or not _HEX64.match(str(said["leaf"])):
+                    said["stream_seq"]) is not int or not _HEX64.match(str(said["leaf"])) or not all(
+                    type(said[name]) is str for name in ("stream", "leaf", "rule")):
                 raise ValueError("is not {seq, stream, stream_seq, leaf, rule}")
         except ValueError as problem:
             raise Wrong(11, f"a line of withheld.jsonl {problem}") from problem
@@ -1544,11 +1717,11 @@ class Walk:
             held = self.checker.next_of.get(stream, 0)
             if held < due and (self.scope.kind != "entries" or stream == "keys"):
                 raise Wrong(11, f"of stream {stream} {due} entries were exported, the bundle ends after {held}")
-        for stream in self.checker.next_of:
-            if self.scope.kind == "streams" and stream not in declared and stream != self.export_stream:
-                raise Wrong(11, f"the bundle holds entries of {stream}, which was not exported")
-        if (self.scope.kind == "whole" and self.scope.first != 0) or self.scope.last != self.scope.export:
+        if self.scope.first != 0 or self.scope.last != self.scope.export:
             raise Wrong(1, "bundle.json misstates the range of its entries")
+        # A file that nobody compared could be shown to people as evidence.
+        if sum(name.startswith("proofs/") for name in self.bundle.names) != self.proven:
+            raise Wrong(9, "a proof is of an entry that is not in the bundle")
 
 
 # ---------------------------------------------------------------- trust
@@ -1563,6 +1736,7 @@ class Card:
     root_key: str
     witnesses: tuple[tuple[str, bytes], ...]
     timestamp_roots: tuple[x509.Certificate, ...]
+    former_origins: tuple[tuple[str, int], ...] = ()
 
 
 def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | None:
@@ -1579,7 +1753,8 @@ def read_card(source: str | os.PathLike[str] | dict[str, Any] | None) -> Card | 
             raise ValueError("names no origin or no first leaf")
         roots = tuple(x509.load_pem_x509_certificates(str(card["timestamp_root"]).encode())
                       ) if card.get("timestamp_root") else ()
-        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses, roots)
+        former = tuple((str(one["origin"]), int(one["size"])) for one in card.get("former_origins", []))
+        return Card(card["origin"], card["genesis_leaf"], card["root_key"], witnesses, roots, former)
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise WrongUse(f"The trust card cannot be used: {problem}") from problem
 
@@ -1644,6 +1819,8 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
             report.root_key = base64.b64encode(checker.genesis_key.public).decode()
     _check_objects(bundle, report)
     notes = [note, *(walk.earlier.values() if checker.heads else ())]
+    _check_origin_of_notes(checker.origins, [note, *walk.earlier.values()])
+    _check_card_origin(card, checker.origins, report)
     _check_origin(card, notes, report)
     _check_time_stamps(card, bundle, notes, report)
     _say_what_stays_open(bundle, walk, card, report)
@@ -1701,12 +1878,38 @@ def _check_objects(bundle: Bundle, report: Report) -> None:
         report.objects += 1
 
 
+def _check_origin_of_notes(origins: Origins, notes: list[Note]) -> None:
+    """13 Origin: each note bears the origin in force at its size."""
+    for note in notes:
+        due = origins.of_note(note.size)
+        if note.origin != due:
+            raise Wrong(13, f"a checkpoint of {note.size} entries is of {note.origin!r}; a ledger of that size is "
+                            + (repr(due) if due else "in the middle of its continuation"))
+
+
+def _check_card_origin(card: Card | None, origins: Origins, report: Report) -> None:
+    """13 Origin: the card names this ledger by its origin or an earlier one, or a longer life of it by a former one."""
+    if card is None or card.origin == report.origin:
+        return
+    if card.origin in origins.names:
+        report.remarks.append(f"the trust card is of {card.origin}, which this ledger was called before it was "
+                              f"continued as {report.origin}; ask for a new card")
+        return
+    limit = dict(card.former_origins).get(report.origin)
+    if limit is None:
+        raise Wrong(13, f"the trust card is of {card.origin!r}, the bundle of {report.origin!r}")
+    if report.size > limit:
+        raise Wrong(13, f"the ledger {report.origin!r} was continued as {card.origin!r} after {limit} entries; this "
+                        f"bundle of {report.size} is of the part that was lost: not forged by that alone, but no "
+                        "longer part of the ledger")
+    report.remarks.append(f"since this bundle was made the ledger was continued as {card.origin}, after {limit} "
+                          "entries; all that the bundle holds is part of it")
+
+
 def _check_origin(card: Card | None, notes: list[Note], report: Report) -> None:
     """13 Origin."""
     if card is None:
         return
-    if card.origin != report.origin:
-        raise Wrong(13, f"the trust card is of {card.origin!r}, the bundle of {report.origin!r}")
     if card.genesis_leaf != report.genesis_leaf or card.root_key != report.root_key:
         raise Wrong(13, "the first entry or the root key differs from the trust card: this is another ledger", 0)
     for name, public in card.witnesses:
@@ -1761,8 +1964,14 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
         skip("whether entries beside the chosen ones bear on them")
     if walk.checker.assertions:
         skip(f"passkey assertions of {walk.checker.assertions} entries; their Ed25519 signatures were checked")
+    for name in sorted(bundle.names):
+        if name.startswith("anchors/") and not name.endswith(".tsr") and not re.fullmatch(
+                r"anchors/[0-9]+\.note", name, re.ASCII):
+            skip(f"{name}, which no rule names")
     if "index.html" in bundle.names:
         skip("index.html, which is for reading only")
+    for one in walk.checker.origins.past:
+        tell(one.in_words())
     if registry.enrolled_by_root_alone:
         tell(f"personal keys enrolled without two other persons' proofs: entries "
              f"{_list(registry.enrolled_by_root_alone)}")

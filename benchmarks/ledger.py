@@ -23,7 +23,7 @@ from sqlalchemy.sql import quoted_name
 
 import countersign.words  # noqa: F401
 from audit import ledger, proofs, store
-from audit.entry import Entry, SignedBody, base64_text, body_to_sign, from_base64, kid_of
+from audit.entry import Entry, SignedBody, base64_text, body_to_sign, canonical, from_base64, kid_of, payload_to_sign
 from audit.signatures import signature_is_valid
 from core.clock import in_words
 from core.ids import uuid7
@@ -55,10 +55,11 @@ def ours(house: House, count: int) -> None:
     with house.desk.writing() as session:
         signed = []
         for body in bodies:
-            signature = house.signer.attest("house", body_to_sign(body))
-            signed.append(SignedBody(body, signature.kid, base64_text(signature.sig)))
-        ledger.append(session, signed, now=house.desk.clock.now)
-        ledger.close(session, house.signer.sign_checkpoint)
+            payload = canonical(body, "body")
+            signature = house.signer.attest("house", payload_to_sign(payload))
+            signed.append(SignedBody(body, signature.kid, base64_text(signature.sig), payload))
+        _, made = ledger.append(session, signed, now=house.desk.clock.now)
+        ledger.close(session, house.signer.sign_checkpoint, made)
 
 
 def plain_table(engine: Engine) -> Callable[[int], None]:

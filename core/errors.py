@@ -91,3 +91,29 @@ class ClockUntrusted(CountersignError):
 
     code, http_status = "clock-untrusted", 503
     next_step = "Set the clock right, then confirm it with `countersign doctor --confirm-clock REASON --as USER`."
+
+
+class AppendingStopped(RecordDamaged):
+    """What is known outside goes beyond this record, or nobody has compared them after a restore (RECORD 3, 8)."""
+
+    code, http_status = "appending-stopped", 503
+    next_step = "Reading goes on. `countersign doctor` says what was seen and which command goes on from here."
+
+    def __init__(self, because: str, *, next_step: str | None = None) -> None:
+        super().__init__(f"Appending is stopped: {because}", next_step=next_step)
+        self.because = because
+
+
+class DiskFull(CountersignError):
+    """The disk or a quota refused a write; what was begun was taken back."""
+
+    code, http_status = "disk-full", 507
+    next_step = "Nothing was recorded. Make room where the home lies (`countersign doctor` says how much), then repeat."
+
+
+class DiskReadOnly(CountersignError):
+    """Nothing can be written where the home lies; reading may go on."""
+
+    code, http_status = "disk-read-only", 503
+    next_step = ("Nothing was recorded. Make the home writable again for the account that runs Countersign, find out "
+                 "why it was not (a failing disk is mounted read-only), then repeat.")

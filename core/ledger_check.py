@@ -7,12 +7,13 @@ the entries say. Nothing is taken from the database but the bytes under test.
 from __future__ import annotations
 
 import base64
-import re
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from audit.verifier import Checker, Wrong, check_rehashes, node_hash, parse_note
+from core.errors import OutsideUnavailable
 from core.ledger_queries import Reader, exact_bytes
 
 PAGE = 500
@@ -48,6 +49,7 @@ class Check:
     root: str = ""
     genesis_leaf: str = ""
     root_key: str = ""
+    continued: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -66,7 +68,8 @@ class Check:
         head = (f"{self.entries} entries, {self.signatures} signatures and proofs, {self.checkpoints} checkpoints, "
                 f"{self.tiles} tiles of {self.origin}")
         if self.first is None:
-            return (f"The record agrees: {head}.\nroot {self.root}\n"
+            known = "".join(f"Continued: {one}.\n" for one in self.continued)
+            return (f"The record agrees: {head}.\nroot {self.root}\n{known}"
                     "Not visible from inside: entries that were never written, loss of the newest entries together "
                     "with their checkpoints, a database rolled back as a whole. A witness, an anchor or an exported "
                     "bundle shows these.")
@@ -86,9 +89,10 @@ class _Pass:
         self.checker = Checker(origin, jobs)
         self.tiles = _Tiles(reader, self.fault)
         self.sizes: set[int] = {0}
+        self.anchored = 0
         notes = "SELECT size, root, note FROM checkpoint WHERE size >= :low ORDER BY size LIMIT :many"
         self._notes = self._pages(notes)
-        self._next_note = next(self._notes, None)
+        self._next_note: Any = None
 
     def fault(self, seq: int | None, place: str, reason: str) -> None:
         if len(self.check.faults) < 1000:
@@ -96,17 +100,27 @@ class _Pass:
 
     def run(self) -> Check:
         try:
+            self._next_note = next(self._notes, None)
             self._entries()
             self.checker.finish()
             check_rehashes(self.checker.rehashes, exact_bytes(self.reader) if self.checker.rehashes else iter(()))
         except Wrong as wrong:
-            self.fault(wrong.seq, "data", wrong.reason)
-            self.checker.signatures.finish()
+            first = self.checker.first_of(wrong)
+            self.fault(first.seq, "data", first.reason)
+        except OutsideUnavailable as broken:
+            # A damaged page ends the reading: what comes after it is unknown, which is a fault.
+            self.checker.outstanding()
+            self.fault(self.checker.tree.size, "file", broken.fact)
         else:
             self._end()
-        self._protections()
+            self._outside()
+        try:
+            self._protections()
+        except OutsideUnavailable as broken:
+            self.fault(None, "file", broken.fact)
         check, checker = self.check, self.checker
         check.entries, check.signatures, check.tiles = checker.count, checker.signatures.count, self.tiles.seen
+        check.continued = [one.in_words() for one in checker.origins.past]
         check.root, check.genesis_leaf = checker.tree.root().hex(), checker.genesis_leaf.hex()
         if checker.genesis_key:
             check.root_key = base64.b64encode(checker.genesis_key.public).decode()
@@ -126,8 +140,8 @@ class _Pass:
         sql = f"SELECT seq, data, leaf, {columns} FROM entry WHERE seq >= :low ORDER BY seq LIMIT :many"  # noqa: S608
         for row in self._pages(sql):
             seq, data, stored_leaf = row[:3]
-            if isinstance(data, str):
-                raise Wrong(3, "data is text, not bytes", seq)
+            if not isinstance(data, bytes | memoryview):
+                raise Wrong(3, f"data is {type(data).__name__}, not bytes", seq)
             if seq != self.checker.tree.size:
                 raise Wrong(4, f"row {seq} stands where entry {self.checker.tree.size} is due", self.checker.tree.size)
             entry, leaf = self.checker.take(bytes(data))
@@ -139,6 +153,8 @@ class _Pass:
             head = entry["body"]["head"]["size"]
             if head not in self.sizes:
                 self.fault(seq, "checkpoint", f"its signer saw the note of size {head}, which is gone")
+            if entry["body"]["action"] == "ledger.anchored":
+                self._stamp(seq, entry["body"]["fields"])
             self.checker.tree.append(leaf)
             self.tiles.add(leaf)
             self._note_at(seq + 1)
@@ -156,12 +172,13 @@ class _Pass:
         last = tree.size - 1
         try:
             note = parse_note(text.encode())
-        except (ValueError, AttributeError) as problem:
+        except (ValueError, AttributeError, TypeError) as problem:
             self.fault(last, "checkpoint", f"the note of size {size} {problem}")
             return
-        if (note.origin, note.size) != (self.check.origin, size) or size != tree.size:
+        due = self.checker.origins.of_note(size)
+        if (note.origin, note.size) != (due, size) or size != tree.size:
             self.fault(last, "checkpoint", f"the note stored as size {size} is of {note.origin!r}, size {note.size}")
-        elif note.root != tree.root() or bytes(root) != note.root:
+        elif note.root != tree.root() or not isinstance(root, bytes | memoryview) or bytes(root) != note.root:
             self.fault(last, "checkpoint", f"the note or root of size {size} is not of these entries")
         elif self.checker.registry.log_key_of(note) is None:
             self.fault(last, "checkpoint", f"the note of size {size} is not signed by a log key in force")
@@ -175,26 +192,37 @@ class _Pass:
             self.fault(size - 1, "checkpoint", "no note covers the newest entries")
         self.tiles.end()
 
-    def _protections(self) -> None:
-        """What the database itself must refuse: its triggers as the release made them."""
-        from audit import store
+    def _outside(self) -> None:
+        """What a witness or an authority gave must belong to a note that is still there."""
+        for table in ("cosignature", "anchor"):
+            sql = (f"SELECT size FROM {table} WHERE size NOT IN (SELECT size FROM checkpoint) "  # noqa: S608  constants
+                   "ORDER BY size LIMIT 20")
+            for (size,) in list(self.reader.rows(sql)):
+                self.fault(None, table, f"it is of the note of size {size}, which is gone")
+        number = next(self.reader.rows("SELECT count(*) FROM anchor"))[0]
+        if number != self.anchored:
+            self.fault(None, "anchor", f"{number} time stamps are stored where entries name {self.anchored}")
 
+    def _stamp(self, seq: int, fields: dict[str, Any]) -> None:
+        self.anchored += 1
+        sql = "SELECT token FROM anchor WHERE size = :size AND authority = :authority"
+        stored = next(self.reader.rows(sql, size=fields.get("size"), authority=fields.get("authority")), None)
+        token = fields.get("token")
+        digest = token.get("sha256") if isinstance(token, dict) else None
+        if stored is None or not isinstance(stored[0], bytes | memoryview) or (
+                hashlib.sha256(stored[0]).hexdigest() != digest):
+            self.fault(seq, "anchor", "the time stamp that it names is gone or another")
+
+    def _protections(self) -> None:
+        """What the database itself must refuse, as the release made it; and that its indexes hide no row."""
+        from core.ledger_schema import deviations
+
+        for said in deviations(self.reader):
+            self.fault(None, "schema", said)
         if self.reader.dialect == "sqlite":
-            sql = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-            there = {str(name): _squeezed(str(text)) for name, text in self.reader.rows(sql)}
-            due = {re.split(r"\s+", text)[2]: _squeezed(text) for text in store.protection("sqlite")}
-            views = [row[0] for row in self.reader.rows("SELECT name FROM sqlite_master WHERE type = 'view'")]
-            for name in views:
-                if name in store.metadata.tables:
-                    self.fault(None, "schema", f"{name} is a view; it could hide rows")
-        else:
-            sql = ("SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal")
-            there = {str(name): str(enabled) for name, enabled in self.reader.rows(sql)}
-            found = [re.match(r"CREATE TRIGGER (\S+)", text) for text in store.protection("postgresql")]
-            due = {match.group(1): "O" for match in found if match}
-        for name, text in due.items():
-            if there.get(name) != text:
-                self.fault(None, "schema", f"the protection {name} is missing or changed")
+            for (said,) in list(self.reader.rows("PRAGMA integrity_check(20)")):
+                if said != "ok":
+                    self.fault(None, "file", f"SQLite says: {said}")
 
 
 class _Tiles:
@@ -245,10 +273,6 @@ def _subtree(hashes: list[bytes]) -> bytes:
     while len(hashes) > 1:
         hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
     return hashes[0]
-
-
-def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
 
 
 def _columns(entry: dict[str, Any]) -> tuple[Any, ...]:

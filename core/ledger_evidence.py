@@ -24,7 +24,7 @@ from audit.verifier import (
     root_of_path,
 )
 from core.errors import NotFound
-from core.ledger_queries import Line, Note, Reader, ReadNodes, newest_note, proof_of
+from core.ledger_queries import Line, Note, Reader, ReadNodes, former_origins, newest_note, proof_of
 from core.ledger_suspects import Suspicion, suspicion_of, suspicions
 
 
@@ -133,6 +133,7 @@ def examine(reader: Reader, line: Line) -> Evidence:
         step("Path", f"{len(path)} sibling digests, leaf to root", ends, True)
     step("Root", f"Root of {note.size} entries, recomputed from leaf and path", root.hex(), root == note.root)
     _checkpoint(note, keys, step)
+    _origins(reader, line, note, step)
     _head(reader, line, step)
     return Evidence(line, note, tuple(path), tuple(steps), key, suspicion_of(line, suspicions(reader)))
 
@@ -179,6 +180,16 @@ def _checkpoint(note: Note, keys: dict[str, KeyOnRecord], step: Any) -> None:
     others = len(parsed.lines) - 1
     step("Outside", f"{others} cosignatures of witnesses on this checkpoint" if others else
          "No witness has cosigned it yet: loss of the newest entries would show only against one", "", None)
+
+
+def _origins(reader: Reader, line: Line, note: Note, step: Any) -> None:
+    """Told only where the record was continued: the name an entry was signed for is the one it bore then."""
+    former = former_origins(reader)
+    if former:
+        now = note.note.partition("\n")[0]
+        due = next((name for name, size in former if line.seq < size), now)
+        step("Origin", f"Signed for the record's name at that time; it is called {now} now", line.body["log"],
+             line.body["log"] == due)
 
 
 def _head(reader: Reader, line: Line, step: Any) -> None:

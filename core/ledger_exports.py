@@ -13,7 +13,7 @@ from audit import bundle
 from audit.vocabulary.ledger import ExportMade, StreamEnd
 from core.errors import NotFound, UnusableInput
 from core.ledger_evidence import keys_on_record
-from core.ledger_queries import Reader, ReadNodes, SessionReader, line_at, newest_note, sentences
+from core.ledger_queries import Reader, ReadNodes, SessionReader, former_origins, line_at, newest_note, sentences
 from core.ledger_words import sentence_of
 from core.policy.state import Actor, Decision
 
@@ -180,8 +180,9 @@ class StoreSource:
 
 
 def card(reader: Reader, origin: str) -> bytes:
-    """The trust card of this ledger: origin, first entry, root key, and the witnesses enrolled so far."""
+    """The trust card of this ledger: origin, earlier origins, first entry, root key, the witnesses enrolled so far."""
     first = line_at(reader, 0)
     witnesses = [(key.holder, key.public) for key in keys_on_record(reader).values()
                  if key.klass == "witness" and key.ended is None]
-    return bundle.trust_card(origin, first.leaf, base64.b64decode(first.body["fields"]["public_key"]), witnesses)
+    root_key = base64.b64decode(first.body["fields"]["public_key"])
+    return bundle.trust_card(origin, first.leaf, root_key, witnesses, former_origins(reader))

@@ -7,8 +7,8 @@ second instead of two) while pages and PostgreSQL come through SQLAlchemy. Both 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,15 +18,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
-from core.ledger_conditions import Clauses, Trials, columns_of
+from core.ledger_conditions import Clauses, Trials
+from core.ledger_ways import MOST_WAYS, Ways, values_of, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CAP = 10_000
-SAMPLE = 2_000
-MOST_WAYS = 40
+# Entries that are looked at for the counts beside a page.
+SAMPLE = 1_500
+KEPT_TILES = 64
 LARGEST_PAGE = 500
+# Facets that have an index of their own, beginning with their column.
+INDEXED = ("actor", "action", "trial")
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
 
@@ -47,7 +51,11 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise NotFound(f"{path} is not there.", next_step="Name the home with --home, or make one with init.")
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        # A database on a read-only disk cannot have its lock file; where no log lies beside it, the file has it all.
+        wal = path.with_name(path.name + "-wal")
+        still = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (wal.exists() and wal.stat().st_size)
+        mode = "immutable=1" if still else "mode=ro"
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
         self._connection.execute("BEGIN")  # one consistent view for all questions of this reader
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
@@ -55,7 +63,9 @@ class SqliteReader:
             with closing(self._connection.execute(sql, parameters)) as cursor:
                 yield from cursor
         except sqlite3.Error as error:
-            raise OutsideUnavailable(f"The database file does not answer: {error}.") from error
+            step = ("Copy the home to a disk that can be written, or read it as the account that owns it."
+                    if "readonly" in str(error) or "unable to open" in str(error) else None)
+            raise OutsideUnavailable(f"The database file does not answer: {error}.", next_step=step) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -104,13 +114,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many entries fit, counted up to the cap."""
+    """How many entries fit, counted up to the cap; `capped`: there may be more."""
 
     number: int
     capped: bool
 
     def in_words(self) -> str:
-        return f"> {CAP:,}".replace(",", " ") if self.capped else f"{self.number:,}".replace(",", " ")
+        """"1 234", "> 10 000" beyond the cap, "≥ 1 234" where only the newest entries were looked at."""
+        said = f"{self.number:,}".replace(",", " ")
+        return said if not self.capped else f"> {said}" if self.number == CAP else f"≥ {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,41 +155,101 @@ def every(reader: Reader, query: Query, trials: Trials = None) -> Iterator[Line]
 
 def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
-    number = sum(1 for _ in _newest(reader, query, "seq", CAP + 1, trials))
+    clauses = Clauses(reader.dialect)
+    ways = ways_to(reader, query, clauses, trials)
+    limit = clauses.bind(CAP + 1)
+    conditions = [*clauses.bounds(query), *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)]
+    branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
+                                      for way in ways.each or ("1 = 1",))
+    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {limit}) AS counted"  # noqa: S608
+    number = int(next(reader.rows(sql, **clauses.given))[0])
     return Count(min(number, CAP), number > CAP)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts over the newest entries that fit: by value of each facet, and by day since 1970.
+    """What a question finds, counted: in all up to the cap, by value of each facet, and by day since 1970.
 
-    `part` says that more entries fit than were looked at.
+    `part` says that facets and days rest on the newest 1,500 entries that could fit, of which `looked_at` did. Then a
+    facet's count is what at least fits, unless it could be counted along an index of its own.
     """
 
+    count: Count
     looked_at: int
     part: bool
-    facets: Mapping[str, tuple[tuple[str, int], ...]]
+    facets: Mapping[str, tuple[tuple[str, Count], ...]]
     days: tuple[tuple[int, int], ...]
 
 
 def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 8) -> Summary:
-    """One look at the newest entries that fit, at most 2,000, so that a page stays quick in a long record."""
-    columns = "seq, ts, " + ", ".join(FACETS)
-    counted: dict[str, Counter[str]] = {key: Counter() for key in FACETS}
-    by_day: Counter[int] = Counter()
-    number = 0
-    for row in _newest(reader, query, columns, SAMPLE + 1, trials):
-        number += 1
-        if number > SAMPLE:
-            break
-        by_day[int(row[1]) // 86_400_000_000] += 1
-        for key, value in zip(FACETS, row[2:], strict=True):
-            if value is not None:
-                counted[key][str(value)] += 1
-    facets = {
-        key: tuple(sorted(values.items(), key=lambda one: (-one[1], one[0]))[:most]) for key, values in counted.items()
-    }
-    return Summary(min(number, SAMPLE), number > SAMPLE, facets, tuple(sorted(by_day.items())))
+    """One look at the newest entries that could fit, grouped by the database: a page of a long record stays quick."""
+    clauses = Clauses(reader.dialect)
+    ways = ways_to(reader, query, clauses, trials)
+    rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
+    near = _merged(ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
+    columns = ", ".join(("ts", *FACETS))
+    fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
+    day = "ts / 86400000000"
+    groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM looked GROUP BY {day}",  # noqa: S608
+              "SELECT 'near', NULL, count(*) FROM near", "SELECT 'all', NULL, count(*) FROM looked"]
+    groups += [f"SELECT '{key}', {key}, count(*) FROM looked WHERE {key} IS NOT NULL GROUP BY {key}" for key in FACETS]  # noqa: S608
+    sql = (f"WITH near AS MATERIALIZED ({near}), looked AS MATERIALIZED (SELECT {columns} FROM entry WHERE {fitting}) "  # noqa: S608
+           + " UNION ALL ".join(groups))
+    counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all", "near")}
+    for key, value, number in reader.rows(sql, **clauses.given):
+        counted[key].append((str(value), int(number)))
+    part = counted.pop("near")[0][1] > SAMPLE
+    number = counted.pop("all")[0][1]
+    days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
+    facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
+              for key, values in counted.items()}
+    if part and trials is None and query == Query(tokens=query.tokens):
+        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, key))}
+    whole = Count(number, part)
+    if part and (not rest or number * 4 > SAMPLE * 3):
+        whole = count(reader, query, trials)  # an index answers, or nearly everything fits
+    return Summary(whole, number, part, facets, days)
+
+
+def _merged(ways: Ways, bounds: Sequence[str], limit: str) -> str:
+    """The numbers of the newest entries along some ways, merged; an index gives them without the entries."""
+    branches = f" {ways.merge} ".join(
+        f"SELECT seq FROM (SELECT seq FROM entry WHERE {' AND '.join([way, *bounds])} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
+        f"AS way{number}" for number, way in enumerate(ways.each or ("1 = 1",)))
+    return f"SELECT seq FROM ({branches}) AS merged ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+
+
+def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
+    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
+
+
+def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
+    """Each value of a facet in the whole record, counted along its own index up to the cap; nothing where there are too
+    many values. A question narrows what an index does not hold, so only the whole record is counted like this.
+    """
+    clauses = Clauses(reader.dialect)
+    values = values_of(reader, key, MOST_WAYS + 1)
+    if not 0 < len(values) <= MOST_WAYS:
+        return []
+    branches = []
+    for value in values:
+        name = clauses.bind(value)
+        shown = name if reader.dialect == "sqlite" else f"CAST({name} AS VARCHAR)"
+        branches.append(f"SELECT {shown}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name} "  # noqa: S608
+                        f"LIMIT {CAP + 1}) AS way{name[1:]}")
+    return [(str(value), Count(min(int(number), CAP), number > CAP))
+            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
+
+
+def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
+    """The background of a filtered page: all readable entries by day (the newest of them) and how many there are."""
+    number = Count(note.size, False) if trials is None else count(reader, Query(), trials)
+    clauses = Clauses(reader.dialect)
+    # Time never runs against number, so the index of times gives the newest without their entries.
+    newest = (f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}" if trials is None  # noqa: S608
+              else _newest_sql(reader, Query(), "ts", SAMPLE, trials, clauses))
+    sql = f"SELECT ts / 86400000000 AS day, count(*) FROM ({newest}) AS newest GROUP BY ts / 86400000000"  # noqa: S608
+    return tuple(sorted((int(day), int(many)) for day, many in reader.rows(sql, **clauses.given))), number
 
 
 def _newest(
@@ -187,41 +259,26 @@ def _newest(
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
     clauses = Clauses(reader.dialect)
-    top = clauses.bind(LARGEST_SEQ + 1 if before is None else before)
-    limit = clauses.bind(many)
-    key, ways = _ways(reader, query, clauses)
-    where = " AND ".join([*clauses.of(query, trials, without=key), f"seq < {top}"])
-    if not ways:
-        sql = f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    else:
-        branches = " UNION ".join(
-            f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-            f"AS way{number}" for number, way in enumerate(ways))
-        sql = f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    sql = _newest_sql(reader, query, columns, many, trials, clauses, before=before)
     yield from reader.rows(sql, **clauses.given)
 
 
-def _ways(reader: Reader, query: Query, clauses: Clauses) -> tuple[str | None, list[str]]:
-    """The key whose values are asked one by one, and a condition for each; none where one index serves all."""
-    groups = dict(query.groups())
-    for key in ("actor", "action"):
-        terms = groups.get(key, [])
-        literal = [term.literal for term in terms]
-        if key == "action" and terms and None in literal:
-            literal = [name for name in _actions(reader) if any(term.fits(name) for term in terms)]
-        if not terms or None in literal or not 0 < len(literal) <= MOST_WAYS:
-            continue
-        ways = [f"{column} = {clauses.bind(value)}" for value in literal for column in columns_of(key)]
-        return key, ways
-    return None, []
-
-
-def _actions(reader: Reader) -> list[str]:
-    """Every action on record, by one index probe each."""
-    sql = ("WITH RECURSIVE named(action) AS (SELECT min(action) FROM entry UNION ALL "
-           "SELECT (SELECT min(action) FROM entry WHERE action > named.action) FROM named "
-           "WHERE named.action IS NOT NULL) SELECT action FROM named WHERE action IS NOT NULL")
-    return [str(row[0]) for row in reader.rows(sql)]
+def _newest_sql(
+    reader: Reader, query: Query, columns: str, many: int, trials: Trials, clauses: Clauses, *,
+    before: int | None = None,
+) -> str:
+    """`_newest` as a statement; its parameters are bound in `clauses`."""
+    ways = ways_to(reader, query, clauses, trials)
+    top = f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"
+    limit = clauses.bind(many)
+    where = " AND ".join([*clauses.bounds(query), top,
+                          *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)])
+    if not ways.each:
+        return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    branches = f" {ways.merge} ".join(
+        f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
+        f"AS way{number}" for number, way in enumerate(ways.each))
+    return f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 
 def line_at(reader: Reader, seq: int) -> Line:
@@ -245,6 +302,33 @@ def exact_bytes(reader: Reader, size: int | None = None) -> Iterator[bytes]:
             return
 
 
+def lines_of(
+    reader: Reader, actions: Sequence[str], trial: str | None, *, before: int, columns: Mapping[str, str],
+    holding: Sequence[bytes] = (), back: int | None = None,
+) -> Iterator[Line]:
+    """Entries of some actions in one trial (None: of the house) below `before`, newest first.
+
+    `columns` are further columns of the record with the value that each must have; they lead the search, by their own
+    index. `holding` are pieces that the stored bytes must contain: cheaper to look for than to parse. `back` ends the
+    search after so many.
+    """
+    clauses = Clauses(reader.dialect)
+    named = ", ".join(clauses.bind(action) for action in actions)
+    fitting = [f"action IN ({named})", "trial IS NULL" if trial is None else f"trial = {clauses.bind(trial)}"]
+    leading = [f"seq < {clauses.bind(before)}"]
+    leading += [f"{column} = {clauses.bind(value)}" for column, value in columns.items()]
+    if not columns:
+        leading, fitting = leading + fitting, ["1 = 1"]
+    end = "" if back is None else f" ORDER BY seq DESC LIMIT {back}"
+    sql = (f"WITH near AS MATERIALIZED (SELECT seq, action, trial FROM entry WHERE {' AND '.join(leading)}{end}) "  # noqa: S608
+           f"SELECT {_ROW} FROM entry WHERE seq IN (SELECT seq FROM near WHERE {' AND '.join(fitting)}) "
+           f"ORDER BY seq DESC")
+    for row in reader.rows(sql, **clauses.given):
+        raw = bytes(row[3])
+        if all(piece in raw for piece in holding):
+            yield Line.of(row)
+
+
 def line_of_leaf(reader: Reader, low: bytes, high: bytes) -> Line:
     """The first entry whose leaf hash lies in this range, as an evidence code names it. Raises NotFound."""
     sql = f"SELECT {_ROW} FROM entry WHERE leaf >= :low AND leaf <= :high ORDER BY seq LIMIT 1"  # noqa: S608
@@ -263,25 +347,51 @@ def newest_note(reader: Reader, size: int | None = None) -> Note:
     return Note(row[0], bytes(row[1]), row[2])
 
 
+def former_origins(reader: Reader) -> tuple[tuple[str, int], ...]:
+    """Names that the record bore before it was continued, each with the number of entries up to which it counts."""
+    rows = reader.rows("SELECT data FROM entry WHERE action = 'ledger.continued' ORDER BY seq")
+    said = [json.loads(bytes(row[0]))["body"]["fields"] for row in rows]
+    return tuple((one["old_origin"], one["restored_size"]) for one in said if "first" in one)
+
+
 class ReadNodes:
-    """Complete subtrees (proofs.Nodes) out of leaf column and tiles."""
+    """Complete subtrees (proofs.Nodes) out of leaf column and tiles; a path asks one tile for eight of its levels."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._rows: dict[tuple[int, int], list[bytes]] = {}
 
     def node(self, level: int, index: int) -> bytes:
         tile_level, within = divmod(level, 8)
         first, many = index << within, 1 << within
-        if tile_level == 0:
-            sql, key = "SELECT leaf FROM entry WHERE seq >= :first AND seq < :end ORDER BY seq", {}
-        else:
-            sql = "SELECT root FROM tile WHERE level = :level AND idx >= :first AND idx < :end ORDER BY idx"
-            key = {"level": tile_level - 1}
-        found = [bytes(row[0]) for row in self._reader.rows(sql, first=first, end=first + many, **key)]
+        row = self._row(tile_level, first // proofs.TILE)
+        found = row[first % proofs.TILE:][:many]
         if len(found) != many:
             raise NotFound(f"The tree lacks hashes from {first} on level {tile_level}.",
                            next_step="Run `countersign ledger verify`.")
         return proofs.subtree_root(found)
+
+    def _row(self, level: int, tile: int) -> list[bytes]:
+        """The hashes of a tile: as stored once it was full, else one by one."""
+        if (level, tile) not in self._rows:
+            if len(self._rows) >= KEPT_TILES:
+                self._rows.clear()
+            self._rows[level, tile] = self._read(level, tile)
+        return self._rows[level, tile]
+
+    def _read(self, level: int, tile: int) -> list[bytes]:
+        stored = next(self._reader.rows("SELECT data FROM tile WHERE level = :level AND idx = :idx",
+                                        level=level, idx=tile), None)
+        if stored is not None:
+            whole = bytes(stored[0])
+            return [whole[at:at + 32] for at in range(0, len(whole), 32)]
+        first = tile * proofs.TILE
+        if level == 0:
+            sql, key = "SELECT leaf FROM entry WHERE seq >= :first AND seq < :end ORDER BY seq", {}
+        else:
+            sql = "SELECT root FROM tile WHERE level = :level AND idx >= :first AND idx < :end ORDER BY idx"
+            key = {"level": level - 1}
+        return [bytes(row[0]) for row in self._reader.rows(sql, first=first, end=first + proofs.TILE, **key)]
 
 
 def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:

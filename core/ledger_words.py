@@ -57,6 +57,11 @@ def sentence_of(body: Mapping[str, Any], said: Mapping[tuple[str, int], str]) ->
     pattern = said.get((body["action"], body["version"]))
     if pattern is None:
         return f"{body['actor']}: {body['action']}"
+    return filled(pattern, body)
+
+
+def filled(pattern: str, body: Mapping[str, Any]) -> str:
+    """A text with the entry's own members and fields in its braces; what is absent shows as a dash."""
     shown = {key: shown_value(value) for key, value in body["fields"].items()}
     return pattern.format_map(_Gaps({**body, **shown}))
 

@@ -128,8 +128,10 @@ def work_once(desk: Desk) -> bool:
 
 
 def drain(desk: Desk, most: int = 10_000) -> int:
-    """Work until nothing is due. Returns how many jobs ran."""
+    """Work until nothing is due. Returns how many jobs ran; none while appending is stopped, so that none fails."""
     done = 0
+    if desk.stopped() is not None:
+        return done
     while done < most and work_once(desk):
         done += 1
     return done

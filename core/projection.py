@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, MetaData, Table, create_engine, delete, insert, select
+from sqlalchemy import Connection, MetaData, Table, create_engine, delete, insert, inspect, select
 
 from audit.entry import Entry
 from audit.vocabulary.registry import ObjectRef, event_from
@@ -103,31 +106,92 @@ def _portable(value: Any) -> Any:
     return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
 
 
-def compare(session: Connection, stream: Iterable[Entry]) -> Difference:
-    """Fold the given entries into fresh tables in memory and compare digests with the live ones."""
-    fresh_engine = create_engine("sqlite://")
-    metadata.create_all(fresh_engine)
-    count = 0
-    with fresh_engine.begin() as fresh:
+class Fresh:
+    """Read-models folded beside the live ones, in memory or in a file of their own, to be compared and swapped in."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._engine = create_engine(f"sqlite:///{path}" if path else "sqlite://")
+        metadata.create_all(self._engine)
+        self._session = self._engine.connect()
+        self.entries = 0
+
+    def __enter__(self) -> Fresh:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+        self._engine.dispose()
+
+    def fold(self, stream: Iterable[Entry]) -> None:
+        """Fold further entries, in order."""
         for entry in stream:
-            apply(fresh, entry)
-            count += 1
-        tables = tuple(
-            table.name for table in metadata.sorted_tables if table_digest(fresh, table) != table_digest(session, table)
-        )
-    fresh_engine.dispose()
-    return Difference(tables, count)
+            apply(self._session, entry)
+            self.entries += 1
+
+    def difference(self, live: Connection) -> Difference:
+        """Which live tables differ from these, are missing, or have other columns."""
+        misshapen = _misshapen(live)
+        different = tuple(
+            table.name for table in metadata.sorted_tables
+            if table in misshapen or table_digest(self._session, table) != table_digest(live, table))
+        return Difference(different, self.entries)
+
+    def swap(self, live: Connection, difference: Difference) -> None:
+        """Put these in the place of the live tables that differ, within the caller's transaction."""
+        tables = [table for table in metadata.sorted_tables if table.name in difference.tables]
+        misshapen = _misshapen(live)
+        for table in reversed(tables):
+            # Only a table of another shape is made anew: the writer's role may empty tables, not drop them.
+            if table in misshapen:
+                table.drop(live, checkfirst=True)
+                table.create(live)
+            else:
+                live.execute(delete(table))
+        for table in tables:
+            for some in self._session.execute(select(table)).mappings().partitions(500):
+                live.execute(insert(table), [dict(row) for row in some])
 
 
-def rebuild(session: Connection, stream: Iterable[Entry]) -> int:
-    """Empty every read-model and fold it again, within the caller's transaction. Returns the number of entries."""
-    for table in reversed(metadata.sorted_tables):
-        session.execute(delete(table))
-    count = 0
-    for entry in stream:
-        apply(session, entry)
-        count += 1
-    return count
+@contextmanager
+def folded(stream: Iterable[Entry]) -> Iterator[tuple[Connection, int]]:
+    """The read-models of the given entries alone, in a database of their own that goes when the block ends.
+
+    Gives its connection and how many entries were folded. The tables lie in a temporary file: a long ledger's state
+    need not fit into memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="countersign-state-") as folder:
+        engine = create_engine(f"sqlite:///{folder}/state.db")
+        try:
+            with engine.connect() as session:
+                # Nothing here outlives the block: waiting for the disk would protect nothing.
+                for pragma in ("synchronous = OFF", "journal_mode = OFF"):
+                    session.exec_driver_sql(f"PRAGMA {pragma}")
+                metadata.create_all(session)
+                count = 0
+                for entry in stream:
+                    apply(session, entry)
+                    count += 1
+                yield session, count
+        finally:
+            engine.dispose()
+
+
+def _misshapen(live: Connection) -> set[Table]:
+    """Live tables that are missing or have other columns than this release declares."""
+    found = inspect(live)
+    there = set(found.get_table_names())
+    return {
+        table for table in metadata.sorted_tables
+        if table.name not in there
+        or {column["name"] for column in found.get_columns(table.name)} != set(table.columns.keys())
+    }
+
+
+def compare(session: Connection, stream: Iterable[Entry]) -> Difference:
+    """Fold the given entries into fresh tables in memory and compare them with the live ones."""
+    with Fresh() as fresh:
+        fresh.fold(stream)
+        return fresh.difference(session)
 
 
 def keep(session: Connection, table: Table, **values: Any) -> None:

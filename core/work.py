@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from audit import ledger, store
-from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical
+from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical, payload_to_sign
 from audit.ledger import Receipt
 from audit.proofs import EMPTY_ROOT
 from audit.signatures import MEANINGS, Proof, Signature, Signer
@@ -22,7 +22,7 @@ from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import fields_of, word_of
 from core import outbox, projection
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
-from core.errors import ClockUntrusted, NotAuthenticated, RecordDamaged, Refused, Stale
+from core.errors import AlreadyDone, AppendingStopped, ClockUntrusted, NotAuthenticated, Refused, Stale
 from core.ids import uuid7
 from core.keyring import Keyring
 from core.objects import VIEW, ObjectStore
@@ -120,6 +120,7 @@ class Work:
     entries: list[Entry] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     clock_confirmed: bool = False
+    made: list[Entry] = field(default_factory=list)
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
@@ -141,8 +142,9 @@ class Work:
         )
         if proofs_by:
             _prove(body, proofs_by)
-        signature = self.desk.signer.attest(key or self.actor.user, body_to_sign(body))
-        return self.append([SignedBody(body, signature.kid, base64_text(signature.sig))])[0]
+        payload = canonical(body, "body")
+        signature = self.desk.signer.attest(key or self.actor.user, payload_to_sign(payload))
+        return self.append([SignedBody(body, signature.kid, base64_text(signature.sig), payload)])[0]
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
@@ -153,6 +155,7 @@ class Work:
             keyring.check(one)
         given, made = ledger.append(self.session, signed, now=self.desk.clock.now)
         self.entries.extend(given)
+        self.made.extend(made)
         for entry in made:
             event = projection.apply(self.session, entry)
             outbox.enqueue(self.session, entry.seq, event, entry.ts)
@@ -160,21 +163,37 @@ class Work:
 
     def finish(self) -> None:
         """One checkpoint over all of it, then the receipts."""
-        rotation = next((entry.raw for entry in self.entries if _rotates_the_log_key(entry)), None)
-        ledger.close(
-            self.session, lambda size, leaves: self.desk.signer.sign_checkpoint(size, leaves, rotation))
-        self.receipts = [ledger.receipt_for(self.session, entry) for entry in self.entries]
+        signer = self.desk.signer
+        if self.desk.continued_as is None:
+            rotation = next((entry.raw for entry in self.entries if _rotates_the_log_key(entry)), None)
+            note = ledger.close(
+                self.session, lambda size, leaves: signer.sign_checkpoint(size, leaves, rotation), self.made)
+        else:
+            raws = [entry.raw for entry in self.entries]
+            note = ledger.close(
+                self.session, lambda covered, leaves: signer.sign_continuation(covered, raws), self.made)
+        fresh = {entry.seq for entry in self.made}
+        self.receipts = [
+            ledger.receipt_of(entry, note) if note is not None and entry.seq in fresh
+            else ledger.receipt_for(self.session, entry)
+            for entry in self.entries
+        ]
 
 
 @dataclass(slots=True)
 class Desk:
-    """Where deeds become entries: database, signer, clock and objects of one house."""
+    """Where deeds become entries: database, signer, clock and objects of one house.
+
+    `continued_as` is the new origin while one commit continues the record after a loss (core/ledger_continuing.py);
+    until that commit nothing else can be written, refusals included.
+    """
 
     engine: Engine
     signer: Signer
     clock: Clock
     objects: ObjectStore
     stopped: Callable[[], str | None] = lambda: None
+    continued_as: str | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -184,18 +203,19 @@ class Desk:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that first takes the sequencer's lock (RECORD 2). Raises RecordDamaged when stopped."""
+        """A transaction that first takes the sequencer's lock (RECORD 2). Raises AppendingStopped."""
         because = self.stopped()
         if because is not None:
-            raise RecordDamaged(f"Appending is stopped: {because}")
-        with self.engine.connect().execution_options(countersign_write=True) as session, session.begin():
-            store.lock(session)
+            raise AppendingStopped(because)
+        with self.working_tables() as session:
             yield session
 
     @contextmanager
     def working_tables(self) -> Iterator[Connection]:
-        """A short write to working tables (jobs, sessions, drafts), which are no part of the record."""
-        with self.writing() as session:
+        """The same lock for working tables (jobs, sessions, drafts) and read-models: no part of the record, so they go
+        on while appending is stopped."""
+        with self.engine.connect().execution_options(countersign_write=True) as session, session.begin():
+            store.lock(session)
             yield session
 
     @contextmanager
@@ -235,39 +255,53 @@ class Desk:
             NotAuthenticated: password or code is wrong; counted and recorded, nothing signed.
             Stale: the facts, rule or view changed since the page was shown, or it is older than 15 minutes.
         """
-        actor = proposal.actor
+        return self.commit_together([(proposal, proof)])
+
+    def commit_together(self, pages: Sequence[tuple[Proposal, Proof]]) -> Receipt:
+        """The same for pages of several people that count only together: all in one commit, or none.
+
+        Raises what `commit` raises; the receipt is that of the first page.
+        """
+        signed = [self._sign(proposal, proof) for proposal, proof in pages]
+        proposal = pages[0][0]
+        try:
+            with self.writing() as session:
+                earlier = store.entries_by_id(session, [body["id"] for body in proposal.bodies])
+                if earlier:
+                    return self._first_receipt(session, proposal, earlier)
+                work = Work(self, session, HOUSE, on_behalf_of=proposal.actor.user)
+                for (proposal, _), bodies in zip(pages, signed, strict=True):
+                    if not {one.kid for one in bodies} <= active_kids(session, proposal.actor.user):
+                        raise Refused("The key that signed is revoked or not enrolled.", rule="F-01")
+                    self._still_fresh(session, proposal)
+                    self._ask_again(session, proposal)
+                for (proposal, _), bodies in zip(pages, signed, strict=True):
+                    work.on_behalf_of = proposal.actor.user
+                    work.append(bodies)
+                    if proposal.then is not None:
+                        proposal.then(work)
+                work.finish()
+        except Refused as refusal:
+            self.record_refusal(proposal.actor.user, proposal.bodies[0]["action"], refusal)
+            raise
+        return work.receipts[0]
+
+    def _sign(self, proposal: Proposal, proof: Proof) -> list[SignedBody]:
+        """Signatures of a page's bodies by its person's key, the views kept first."""
         if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US:
             raise Stale("The page was shown more than 15 minutes ago.")
         for view in proposal.views:
             self.objects.put(view.document(), VIEW)
         messages = [body_to_sign(body) for body in proposal.bodies]
         try:
-            signatures = self.signer.sign_page(actor.user, proof, messages)
+            signatures = self.signer.sign_page(proposal.actor.user, proof, messages)
         except NotAuthenticated as failure:
-            self.record_failed_proof(actor.user, f"sign {proposal.bodies[0]['action']}", failure)
+            self.record_failed_proof(proposal.actor.user, f"sign {proposal.bodies[0]['action']}", failure)
             raise
-        signed = [
+        return [
             SignedBody(body, signature.kid, base64_text(signature.sig))
             for body, signature in zip(proposal.bodies, signatures, strict=True)
         ]
-        try:
-            with self.writing() as session:
-                earlier = store.entry_by_id(session, proposal.bodies[0]["id"])
-                if earlier is not None:
-                    return ledger.receipt_for(session, earlier)
-                if not {one.kid for one in signed} <= active_kids(session, actor.user):
-                    raise Refused("The key that signed is revoked or not enrolled.", rule="F-01")
-                self._still_fresh(session, proposal)
-                self._ask_again(session, proposal)
-                work = Work(self, session, HOUSE, on_behalf_of=actor.user)
-                work.append(signed)
-                if proposal.then is not None:
-                    proposal.then(work)
-                work.finish()
-        except Refused as refusal:
-            self.record_refusal(actor.user, proposal.bodies[0]["action"], refusal)
-            raise
-        return work.receipts[0]
 
     def sign(
         self, actor: Actor, propose: Propose, proof: Proof, *, asked: str = "", then: Follow | None = None
@@ -275,8 +309,18 @@ class Desk:
         """Prepare and commit in one go, for callers that have already shown the view."""
         return self.commit(self.prepare(actor, propose, asked=asked, then=then), proof)
 
+    def _first_receipt(self, session: Connection, proposal: Proposal, earlier: dict[str, Entry]) -> Receipt:
+        """A retry gets what the first try got, if it is the same page to the last byte (RECORD 2)."""
+        recorded = [earlier.get(body["id"]) for body in proposal.bodies]
+        if any(entry is None or canonical(entry.body) != canonical(body)
+               for entry, body in zip(recorded, proposal.bodies, strict=True)):
+            raise AlreadyDone("A page with this id is recorded with other words.")
+        return ledger.receipt_for(session, earlier[proposal.bodies[0]["id"]])
+
     def _still_fresh(self, session: Connection, proposal: Proposal) -> None:
-        """Under the lock: what the bodies say of time and of what was seen must still hold when they are recorded."""
+        """Under the lock: what the bodies say of time, of the record's name and of what was seen must still hold."""
+        if proposal.bodies[0]["log"] != self.origin_now(session):
+            raise Stale("The record goes on under another origin since the page was opened.")
         if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US - LOCK_MARGIN_US:
             raise Stale("The page was shown more than 15 minutes ago.")
         entries = store.entries
@@ -322,7 +366,9 @@ class Desk:
         return work.receipts[0]
 
     def record_refusal(self, person: str, asked: str, refusal: Refused) -> None:
-        """`action.refused`, in a transaction of its own, once per actor, rule and minute."""
+        """`action.refused`, in its own transaction, once per actor, rule and minute; a stopped record takes none."""
+        if self.continued_as is not None or self.stopped() is not None:
+            return
         with self.writing() as session:
             now = self.clock.now()
             if _refused_this_minute(session, person, refusal.rule, now):
@@ -337,7 +383,7 @@ class Desk:
     def record_failed_proof(self, person: str, asked: str, failure: NotAuthenticated) -> None:
         """A wrong password or code is an entry at once, and so is the lock-out that follows (21 CFR 11.300(d))."""
         self.record_refusal(person, asked, Refused(failure.fact, rule="F-00"))
-        if failure.locked_until_us is None:
+        if failure.locked_until_us is None or self.continued_as is not None or self.stopped() is not None:
             return
         with self.writing() as session:
             work = Work(self, session, HOUSE, on_behalf_of=person)
@@ -370,10 +416,15 @@ class Desk:
         head = {"size": last.size if last else 0, "root": base64_text(last.root if last else EMPTY_ROOT)}
         always = {
             "action": word.name, "version": word.version, "type": SUITE, "actor": actor, "at": occasion.at,
-            "head": head, "id": occasion.id, "log": self.signer.origin, "role": role, "rule": rule,
+            "head": head, "id": occasion.id, "log": self.origin_now(session), "role": role, "rule": rule,
             "fields": fields_of(event),
         }
         return always | {key: value for key, value in sometimes.items() if value is not None}
+
+    def origin_now(self, session: Connection) -> str:
+        """The origin that entries are signed for: that of the last checkpoint, or the one a continuation brings."""
+        last = store.last_checkpoint(session)
+        return self.continued_as or (last.origin if last else self.signer.origin)
 
     def _personal_body(self, session: Connection, actor: Actor, draft: Draft, occasion: Occasion) -> dict[str, Any]:
         if draft.meaning not in MEANINGS:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, insert, inspect, select
 
-from core import projection
-from core.errors import OutsideUnavailable
+from audit import store
+from core import outbox, projection
+from core.errors import CountersignError, OutsideUnavailable
+from countersign import disk
 from countersign.schema import grant_roles
 
 
@@ -18,10 +22,20 @@ def connect(url: str) -> Engine:
         engine = create_engine(url, connect_args={"timeout": 60, "check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "handle_error", _tell_of_disk)
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    event.listen(engine, "handle_error", _tell_of_disk)
+    return engine
+
+
+def _tell_of_disk(context: ExceptionContext) -> None:
+    """A full or read-only disk leaves as DiskFull or DiskReadOnly; the transaction is rolled back as for any error."""
+    said = disk.store_error(context.original_exception)
+    if said is not None:
+        raise said from context.original_exception
 
 
 def connect_to_read(url: str) -> Engine:
@@ -53,13 +67,15 @@ def _prepare_reader(connection: Any, _record: Any) -> None:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "secure_delete=ON",
-        "trusted_schema=OFF",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    with closing(connection.cursor()) as cursor:
+        for pragma in (
+            "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "secure_delete=ON",
+            "trusted_schema=OFF",
+        ):
+            try:
+                cursor.execute(f"PRAGMA {pragma}")
+            except sqlite3.Error as error:
+                raise disk.store_error(error) or error from error
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -86,10 +102,27 @@ def migrate(engine: Engine) -> None:
         grant_roles(engine)
 
 
+def copy_tables(source: Connection, target: Connection) -> None:
+    """Every row of record, working tables and read-models, from one store to an empty one of the same schema.
+
+    The caller holds both transactions; the source's is one snapshot. A few hundred rows are in memory at a time.
+    """
+    there = set(inspect(source).get_table_names())
+    for metadata in (store.metadata, outbox.metadata, projection.metadata):
+        for table in metadata.sorted_tables:
+            if table.name not in there:
+                continue
+            rows = source.execute(select(table).order_by(*table.primary_key.columns)).mappings()
+            for some in rows.partitions(500):
+                target.execute(insert(table), [dict(row) for row in some])
+
+
 def is_founded(engine: Engine) -> bool:
     """Whether the tables of the record exist. Raises OutsideUnavailable where the database does not answer."""
     try:
         return inspect(engine).has_table("entry")
+    except CountersignError:
+        raise
     except Exception as error:
         raise OutsideUnavailable(
             f"The database does not answer: {type(error).__name__}.",

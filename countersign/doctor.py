@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,12 +17,13 @@ from audit.signatures import LOG_BESIDE
 from core import outbox
 from core.access.queries import everybody
 from core.clock import in_words
-from core.errors import CountersignError, NotFound
+from core.errors import CountersignError, DiskFull, DiskReadOnly, NotFound
 from core.ledger_queries import SessionReader
 from core.ledger_rehash import rehash_is_due
+from core.ledger_schema import deviations, record_objects, schema_digest
 from core.persons import ED25519, ML_DSA_44, keys_in_force
+from countersign import disk
 from countersign.house import House
-from countersign.schema import deviations, record_objects, schema_digest
 from countersign.signer.local import SERVICES
 from countersign.signer.remote import RemoteSigner
 
@@ -45,10 +46,11 @@ class Finding:
 def examine(house: House) -> list[Finding]:
     """Look at everything; nothing is changed."""
     from countersign.readiness import people_findings
+    from countersign.upkeep import standing_findings
 
     return [
-        *_record(house), *_second_hash(house), *_protections(house), *_keys(house), *_key_pairs(house), *_seals(house),
-        *_work(house), *_disk(house), *people_findings(house),
+        *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_keys(house),
+        *_key_pairs(house), *_seals(house), *_work(house), *_disk(house), *people_findings(house),
     ]
 
 
@@ -69,20 +71,6 @@ def _record(house: House) -> Iterator[Finding]:
             )
         else:
             yield Finding(f"{size} entries, the newest of {in_words(ts)}, all covered by one checkpoint")
-        behind = time.time_ns() // 1000 - ts
-        if behind < -2_000_000:
-            yield Finding(
-                f"The newest entry lies {-behind / 1e6:.0f} s in the future of this clock.", fine=False,
-                remedy="Set the clock by NTP; appending goes on from the newest entry's time.",
-            )
-        anchored = session.execute(select(func.max(store.anchors.c.size))).scalar()
-        witnessed = session.execute(select(func.max(store.cosignatures.c.size))).scalar()
-    if anchored is None and witnessed is None:
-        yield Finding(
-            "No witness and no time stamp holds a checkpoint of this record.", fine=False,
-            remedy="Loss of the newest entries and rollback stay invisible until one does; keep checkpoints of "
-            "`countersign ledger checkpoint` outside this machine meanwhile.",
-        )
     difference = house.compare()
     yield Finding(
         difference.in_words(), fine=difference.none, damaged=not difference.none,
@@ -102,8 +90,8 @@ def _second_hash(house: House) -> Iterator[Finding]:
 
 def _protections(house: House) -> Iterator[Finding]:
     with house.desk.reading() as session:
-        wrong = deviations(session)
-        digest = schema_digest(record_objects(session))
+        reader = SessionReader(session)
+        wrong, digest = deviations(reader), schema_digest(record_objects(reader))
     yield Finding(
         f"The record's tables and protections are those of this release (schema digest {digest[:16]}…)" if not wrong
         else f"The record's protections differ from this release: {'; '.join(wrong)}.",
@@ -134,9 +122,9 @@ def _own_process(signer: RemoteSigner) -> Finding:
         origin, uid, pid, kid = signer.who()
     except CountersignError as error:
         return Finding(error.fact, fine=False, remedy=error.next_step)
-    if origin != signer.origin:
+    if origin != signer.stated:
         return Finding(
-            f"The signer behind the socket signs for {origin}, not for {signer.origin}.", fine=False, damaged=True,
+            f"The signer behind the socket signs for {origin}, not for {signer.stated}.", fine=False, damaged=True,
             remedy="Name the socket of this installation's own signer in countersign.toml.",
         )
     apart = uid != os.getuid()
@@ -213,3 +201,22 @@ def _disk(house: House) -> Iterator[Finding]:
         f"{free / 1024**3:.1f} GiB free where the home lies", fine=free > LOW_DISK_BYTES,
         remedy="Make room before the next arrival; a full disk refuses new entries and harms none.",
     )
+    refusal = _cannot_write(house)
+    yield Finding(
+        "Home and database can be written" if refusal is None else refusal.fact, fine=refusal is None,
+        remedy=refusal.next_step if refusal else "",
+    )
+
+
+def _cannot_write(house: House) -> CountersignError | None:
+    """Try it, as permissions alone do not tell of a disk that is mounted read-only; nothing stays of the trial."""
+    try:
+        with disk.in_words(house.home), tempfile.TemporaryFile(dir=house.home):
+            pass
+        with house.desk.working_tables() as session:
+            # A lock alone does not touch the disk; a table that is made and taken back does.
+            session.exec_driver_sql("CREATE TABLE doctor_trial (a INTEGER)")
+            session.rollback()
+    except (DiskFull, DiskReadOnly) as refusal:
+        return refusal
+    return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,20 +15,21 @@ from audit.signatures import LOG_BESIDE
 from audit.vocabulary import registry
 from audit.vocabulary.ledger import DeclaredWord, KeyEnrolled, LedgerFounded, PolicyAdopted, VocabularyAdopted
 from core import projection
-from core.clock import Clock, SystemClock
+from core.clock import Clock, SystemClock, remembering
 from core.errors import AlreadyDone, RecordDamaged
 from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
-from countersign import database
+from countersign import database, schema
 from countersign.adapters.files import FileObjects, SubjectKeys
-from countersign.settings import Settings, read_settings, write_settings
-from countersign.signer.keyfiles import KeyFolder, PasswordCost, write_durably
+from countersign.settings import Settings, read_settings, sqlite_url, write_settings
+from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.local import SERVICES, LocalSigner
 from countersign.signer.remote import RemoteSigner
+from countersign.standstill import Standstill, follow_origin
 
-STOPPED = "STOPPED"
+CLOCK = "clock.json"
 HouseSigner = LocalSigner | RemoteSigner
 
 
@@ -48,27 +49,55 @@ class House:
     def close(self) -> None:
         self.engine.dispose()
 
-    def stop(self, because: str) -> None:
-        """Stop appending until QA removes the file `STOPPED`: a witness saw a fork or a rollback (RECORD 3)."""
-        write_durably(self.home / STOPPED, because.encode())
+    @property
+    def origin(self) -> str:
+        """The name that the record bears now; another process may have continued it since this one began."""
+        return self.signer.origin
+
+    @property
+    def standstill(self) -> Standstill:
+        """Why nothing is appended, where that is so."""
+        return Standstill(self.home)
 
     def compare(self) -> Difference:
-        """Fold the whole ledger into fresh tables and compare them with the live ones."""
-        with self.desk.reading() as session:
+        """Fold the whole ledger into fresh tables and compare them with the live ones, in one view of both."""
+        level = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
+        with self.engine.connect().execution_options(**level) as session, session.begin():
             return projection.compare(session, store.read_entries(session))
 
     def rebuild(self, *, keep: bool = True) -> Difference:
-        """Compare, and where `keep` says so replace the live read-models by the fold of the ledger."""
-        difference = self.compare()
-        if keep:
-            with self.desk.writing() as session:
-                projection.rebuild(session, store.read_entries(session))
+        """Fold the ledger into fresh tables beside the live ones, compare, and where `keep` says so swap those that
+        differ in, in one transaction: whatever ends it before leaves the live tables as they were.
+
+        The record goes on meanwhile; only what came after the fold, the comparison and the swap are done under the
+        lock. Also possible while appending is stopped, as it appends nothing.
+        """
+        if not keep:
+            return self.compare()
+        with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=self.home) as name, projection.Fresh(
+                Path(name) / "fresh.db") as fresh:
+            with self.desk.reading() as session:
+                fresh.fold(store.read_entries(session))
+            with self.desk.working_tables() as session:
+                fresh.fold(store.read_entries(session, fresh.entries))
+                difference = fresh.difference(session)
+                fresh.swap(session, difference)
+        if self.engine.dialect.name == "postgresql" and not difference.none:
+            schema.grant_roles(self.engine)
         return difference
 
 
 def open_house(home: Path, *, clock: Clock | None = None) -> House:
     """Open an existing home. Raises UnusableInput where there is none."""
-    return _wire(read_settings(home), clock or SystemClock())
+    house = _wire(read_settings(home), clock or remembering(SystemClock(), home / CLOCK))
+    if database.is_founded(house.engine):
+        follow_origin(house)
+    return house
+
+
+def open_copy(home: Path) -> House:
+    """A copied home with the SQLite file in it, whatever database the environment or the copied settings name."""
+    return _wire(replace(read_settings(home), database_url=sqlite_url(home)), SystemClock())
 
 
 def _wire(settings: Settings, clock: Clock) -> House:
@@ -76,7 +105,9 @@ def _wire(settings: Settings, clock: Clock) -> House:
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
     signer = _signer(settings, engine, clock, cost)
     objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
-    return House(settings, engine, signer, Desk(engine, signer, clock, objects, stopped=_reader_of_stop(settings.home)))
+    return House(
+        settings, engine, signer, Desk(engine, signer, clock, objects, stopped=Standstill(settings.home).because)
+    )
 
 
 def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost) -> HouseSigner:
@@ -88,17 +119,12 @@ def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost
     )
 
 
-def _reader_of_stop(home: Path) -> Callable[[], str | None]:
-    path = home / STOPPED
-    return lambda: path.read_text() if path.exists() else None
-
-
 def found_house(settings: Settings, *, clock: Clock | None = None) -> House:
     """Make a new home: schema, keys of the house, and the first entries, signed by the root key."""
     if settings.config_file.exists():
         raise AlreadyDone(f"{settings.home} is already a home of Countersign.")
     write_settings(settings)
-    house = _wire(settings, clock or SystemClock())
+    house = _wire(settings, clock or remembering(SystemClock(), settings.home / CLOCK))
     if database.is_founded(house.engine):
         raise AlreadyDone("This database already holds a record.", next_step="Give another database or home.")
     database.migrate(house.engine)

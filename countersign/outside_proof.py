@@ -15,10 +15,11 @@ from sqlalchemy import Connection, insert, select
 from audit import proofs, store
 from audit.entry import base64_text, from_base64
 from audit.vocabulary.ledger import LedgerAnchored
-from core.errors import OutsideUnavailable, RecordDamaged, Stale, UnusableInput
+from core.errors import AppendingStopped, OutsideUnavailable, Stale, UnusableInput
 from core.persons import ML_DSA_44, keys, keys_in_force
 from core.policy.state import Actor, Decision
 from countersign.house import House
+from countersign.standstill import lift, loss_of
 from countersign.witness import written_request
 
 TIMEOUT_S = 10
@@ -42,7 +43,7 @@ def ask_witness(house: House, url: str, name: str, public_key: bytes) -> str:
     """Have the newest checkpoint cosigned, keep the line, and return one sentence.
 
     Raises:
-        RecordDamaged: the witness saw another or a longer history; appending is stopped (`STOPPED` in the home).
+        AppendingStopped: the witness saw another or a longer history; what it saw is kept (`STOPPED` in the home).
         OutsideUnavailable: it did not answer, or answered with a signature that does not verify.
     """
     with house.desk.reading() as session:
@@ -53,7 +54,10 @@ def ask_witness(house: House, url: str, name: str, public_key: bytes) -> str:
         ).scalar() or 0
     if newest is None:
         raise UnusableInput("There is no checkpoint yet.")
-    if known == newest.size:
+    restored = house.standstill.restored
+    cosigned = known
+    # A restored copy only remembers what the witness knew when the copy was made.
+    if known == newest.size and not restored:
         return f"{name} has already cosigned {newest.size} entries."
     status, answer = 409, str(known).encode()
     for _ in range(2):
@@ -68,17 +72,29 @@ def ask_witness(house: House, url: str, name: str, public_key: bytes) -> str:
         if known > newest.size:
             break
     if status == 422 or known > newest.size:
-        said = answer.decode(errors="replace").strip()
-        because = said if status == 422 else f"The witness cosigned {known} entries; this record holds {newest.size}."
-        house.stop(because)
-        raise RecordDamaged(f"Appending is stopped. {because}")
+        said, _, seen = answer.decode(errors="replace").partition("\n\n")
+        because = said.strip() if status == 422 else (
+            f"The witness cosigned {known} entries; this record holds {newest.size}.")
+        house.standstill.stop(because, seen if _shows_loss(house, seen) else "")
+        raise AppendingStopped(because)
     if status != 200:
         raise OutsideUnavailable(f"The witness answered {status}.")
     line = answer.decode().strip()
     _check_line(line, name, public_key, newest.note)
-    with house.desk.working_tables() as session:
-        session.execute(insert(store.cosignatures).values(size=newest.size, witness=name, line=line))
+    if cosigned != newest.size:
+        with house.desk.working_tables() as session:
+            session.execute(insert(store.cosignatures).values(size=newest.size, witness=name, line=line))
+    if restored:
+        lift(house, f"{name} knows no more than this record's {newest.size} entries.", Decision(
+            True, "P-03", "A service of the house carries out what the rules let it.", "service"))
     return f"{name} cosigned {newest.size} entries."
+
+
+def _shows_loss(house: House, note: str) -> bool:
+    """Whether the note was really made by this house and goes beyond its record: a witness cannot make one up."""
+    with house.desk.reading() as session:
+        found = loss_of(session, note)
+    return found is not None and found.lost and found.signed_here
 
 
 def _check_line(line: str, name: str, public_key: bytes, note: str) -> None:

@@ -29,18 +29,19 @@ from sqlalchemy.exc import DBAPIError
 from audit import store, verifier
 from audit.entry import Entry
 from audit.vocabulary import registry
+from core import ledger_schema
 from core.access.queries import everybody
 from core.access.roles import CATALOGUE
 from core.clock import in_words
 from core.errors import CountersignError, RecordDamaged, Refused
 from core.ledger_exports import Wish, export
+from core.ledger_queries import SessionReader
 from core.policy import table
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Facts, Stage
 from core.work import release
-from countersign import schema
 from countersign.backup import make_backup, verified_size
-from countersign.house import House, open_house
+from countersign.house import House, open_copy
 from validation.ports import Check, Found
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +79,7 @@ def environment(house: House) -> dict[str, str]:
     return {
         "release": release(), "python": platform.python_version(), "system": platform.platform(),
         "machine": platform.machine(), "processors": str(os.cpu_count()), "database": house.engine.dialect.name,
-        "origin": house.settings.origin,
+        "origin": house.origin,
         **{f"package {name}": version for name, version in sorted(_installed().items())},
     }
 
@@ -160,8 +161,9 @@ def database_settings(house: House) -> Found:
 def database_protected(house: House) -> Found:
     """The schema of the record, triggers included, against that of a fresh one."""
     with house.desk.reading() as session:
-        problems = schema.deviations(session)
-        digest = schema.schema_digest(schema.record_objects(session))
+        reader = SessionReader(session)
+        problems = ledger_schema.deviations(reader)
+        digest = ledger_schema.schema_digest(ledger_schema.record_objects(reader))
     says = "; ".join(problems) or "Tables, indexes and triggers are those of a fresh record."
     return Found(not problems, says, {"differences": problems, "schema": digest})
 
@@ -324,12 +326,10 @@ def _changed_home_is_noticed(house: House, to: Path, seq: int) -> bool:
 
 
 def backup_verifies(house: House) -> Found:
-    """A backup into a scratch folder; where the store is a server, its own tools make it."""
-    if house.engine.dialect.name != "sqlite":
-        return Found(False, "The record is in PostgreSQL: its own tools back it up; record that drill.", executed=False)
+    """A backup into a scratch folder, from either store."""
     with tempfile.TemporaryDirectory() as name:
         said = make_backup(house, Path(name) / "copy")
-        opened = open_house(Path(name) / "copy")
+        opened = open_copy(Path(name) / "copy")
         with opened.desk.reading() as session:
             last = store.last_checkpoint(session)
         opened.close()

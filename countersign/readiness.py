@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 
 from sqlalchemy import Connection
 
+from audit import store
 from core.access import queries
 from core.access.roles import ROLES
 from core.access.rules import Account, Installation
 from core.clock import in_words
+from core.errors import ClockUntrusted
 from core.policy.table import TABLE
+from core.reviews.queries import all_due
 from core.work import release
 from countersign.doctor import Finding
 from countersign.house import House
@@ -21,11 +25,15 @@ from validation.queries import installation_is_released
 
 def people_findings(house: House) -> list[Finding]:
     """What is missing, of which act, and who can supply it (TRIAL 1)."""
-    day = in_words(house.desk.clock.now())[:10]
+    try:
+        day = in_words(house.desk.clock.now())[:10]
+    except ClockUntrusted:
+        with house.desk.reading() as session:
+            day = in_words(store.head(session)[1])[:10]
     with house.desk.reading() as session:
         return [
             *_founding(session), *_released(session), *_gaps(session, day), *_unheld(session),
-            *_documents(session, day),
+            *_documents(session, day), *_reviews(session, day),
         ]
 
 
@@ -99,3 +107,11 @@ def _documents(session: Connection, day: str) -> Iterator[Finding]:
     for version in overdue_reviews(session, day):
         yield Finding(f"The periodic review of {version.name} was due by {version.review_by}.", fine=False,
                       remedy=f"Its owner, {version.owner}, reviews it: a new version, or retirement.")
+
+
+def _reviews(session: Connection, day: str) -> Iterator[Finding]:
+    today = date.fromisoformat(day)
+    for one in all_due(session):
+        yield Finding(
+            one.in_words(today), fine=not one.overdue_days(today),
+            remedy=f"QA of the trial: countersign review-trail open --trial {one.trial} --as USER, then sign it.")

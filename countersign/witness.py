@@ -31,6 +31,10 @@ class NotAnExtension(CountersignError):
     code, http_status = "fork", 422
     next_step = "Both notes are kept in the witness's folder. Stop the house and call QA."
 
+    def __init__(self, fact: str, known_note: str) -> None:
+        super().__init__(fact)
+        self.known_note = known_note
+
 
 class OtherSize(CountersignError):
     """The log started from another size than the witness knows."""
@@ -55,6 +59,25 @@ class Witness:
         self._key = Ed25519PrivateKey.from_private_bytes(key_file.read_bytes())
         self.name = f"{origin}/witness"
 
+    def follow(self, former: Path, restored: str) -> None:
+        """Begin the log of a new origin where a continued record was restored: its first checkpoint must be consistent
+        with this note under the old origin. What the former witness had seen is kept beside it.
+
+        Raises UnusableInput where this witness has begun already, or the note is not of the log that `former` watched.
+        """
+        if self.known()["size"]:
+            raise UnusableInput("This witness has begun already.", next_step="Give a new folder for the new origin.")
+        path = former / "seen.json"
+        seen: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"size": 0, "note": ""}
+        try:
+            old = proofs.Checkpoint.parse(seen["note"])
+            checkpoint = self._signed_by_log(restored, old.origin)
+        except ValueError as error:
+            raise UnusableInput(f"{former} is no folder of a witness that has seen a log.") from error
+        statement = {"old_origin": old.origin, "origin": self._origin, "known": seen["note"], "restored": restored}
+        write_durably(self._folder / "continues.json", json.dumps(statement).encode())
+        write_durably(self._folder / "seen.json", json.dumps({"size": checkpoint.size, "note": restored}).encode())
+
     @property
     def public_key(self) -> bytes:
         return self._key.public_key().public_bytes_raw()
@@ -73,7 +96,8 @@ class Witness:
             if checkpoint.size < known["size"]:
                 self._keep_both(known["note"], note)
                 raise NotAnExtension(
-                    f"The log shows {checkpoint.size} entries; this witness has cosigned {known['size']}: a rollback."
+                    f"The log shows {checkpoint.size} entries; this witness has cosigned {known['size']}: a rollback.",
+                    known["note"],
                 )
             if old != known["size"]:
                 raise OtherSize(known["size"])
@@ -83,7 +107,8 @@ class Witness:
                     proofs.check_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, path)
                 except ValueError as error:
                     self._keep_both(known["note"], note)
-                    raise NotAnExtension(f"The log shows another history than before: {error}") from error
+                    fact = f"The log shows another history than before: {error}"
+                    raise NotAnExtension(fact, known["note"]) from error
             write_durably(
                 self._folder / "seen.json", json.dumps({"size": checkpoint.size, "note": note}).encode()
             )
@@ -91,26 +116,27 @@ class Witness:
             signature = self._key.sign(proofs.cosigned_message(note, at_s))
             return proofs.cosignature_line(self.name, self.public_key, at_s, signature)
 
-    def _signed_by_log(self, note: str) -> proofs.Checkpoint:
+    def _signed_by_log(self, note: str, origin: str | None = None) -> proofs.Checkpoint:
+        origin = origin or self._origin
         try:
             checkpoint = proofs.Checkpoint.parse(note)
-            position = self._key_of(note)
-            if checkpoint.origin != self._origin or position is None:
+            position = self._key_of(note, origin)
+            if checkpoint.origin != origin or position is None:
                 raise UnusableInput("The note is not of the log this witness watches.")
             key = self._log_keys[position]
-            signature = proofs.note_signature(note, self._origin, key)
+            signature = proofs.note_signature(note, origin, key)
             Ed25519PublicKey.from_public_bytes(key).verify(signature or b"", proofs.signed_text(note).encode())
         except (ValueError, InvalidSignature) as error:
             raise UnusableInput("The note is damaged or not signed by the log.") from error
         # Once the log signs with its new key the old one counts for nothing, whoever still holds it.
-        if position < (self._key_of(self.known()["note"]) or 0):
+        if position < (self._key_of(self.known()["note"], self._origin) or 0):
             raise UnusableInput("The note is signed by a log key that another has replaced before.")
         return checkpoint
 
-    def _key_of(self, note: str) -> int | None:
+    def _key_of(self, note: str, origin: str) -> int | None:
         """Which of the log's keys a note names; None where it names none of them. Raises ValueError."""
         named = [place for place, key in enumerate(self._log_keys)
-                 if proofs.note_signature(note, self._origin, key) is not None]
+                 if proofs.note_signature(note, origin, key) is not None]
         return named[-1] if named else None
 
     def _keep_both(self, seen: str, shown: str) -> None:
@@ -151,7 +177,8 @@ def serve(witness: Witness, port: int) -> ThreadingHTTPServer:
             except OtherSize as error:
                 self._answer(409, f"{error.known}\n", "text/x.tlog.size")
             except NotAnExtension as error:
-                self._answer(422, error.fact + "\n")
+                # The house is shown what it must lead to: its own note, which it can check.
+                self._answer(422, f"{error.fact}\n\n{error.known_note}")
                 print(error.in_words(), file=sys.stderr, flush=True)  # noqa: T201
                 server.disagreed = True  # type: ignore[attr-defined]
                 # From this thread: shutdown() waits for the serving loop, which is another one.

@@ -12,6 +12,7 @@ import core.reads.effects
 import core.reads.projections
 import core.reads.seal_effects
 import core.reads.seal_projections
+import core.reviews.projections
 import core.trials.projections
 import models_registry.effects
 import models_registry.projections

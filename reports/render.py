@@ -104,11 +104,11 @@ def render(paper: Paper, *, bundle: bytes | None = None, evidence_url: str = DEF
             "attachments": [{"file": f"attached/{f.name}", "name": f.name, "description": f.description,
                              "relationship": f.relationship} for f in files],
         }))
-        _run_press(folder)
+        run_press(folder)
         return with_checksum((folder / "paper.pdf").read_bytes())
 
 
-def _run_press(folder: Path) -> None:
+def run_press(folder: Path) -> None:
     cache_dir = folder / "cache"
     cache_dir.mkdir()
     found = os.pathsep.join([str(HERE.parent), *sys.path])
@@ -131,7 +131,7 @@ def _run_press(folder: Path) -> None:
 def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAULT_EVIDENCE_URL) -> str:
     """The paper as one HTML page for the renderer."""
     listings = [_listing(table) for table in paper.tables]
-    return _environment().get_template("paper.html").render(
+    return environment().get_template("paper.html").render(
         cover=paper.cover, tables=listings, figures=paper.figures, signings=paper.signings, attachments=files,
         digest=content_digest(paper), created=_iso(paper.cover.range.last_entry_at), evidence_url=evidence_url,
         demonstration=paper.cover.evidence_class.startswith(DEMONSTRATION), example=_example(paper),
@@ -232,7 +232,8 @@ def _example(paper: Paper) -> dict[str, Any] | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", " ")
     environment.filters["unbroken"] = lambda text: max((len(word) for word in text.split()), default=0) > UNBROKEN_SIGNS
     return environment

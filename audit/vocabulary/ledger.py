@@ -200,3 +200,62 @@ class LedgerStopped:
     """A witness saw a fork or a rollback; recorded when appending goes on again."""
 
     because: str
+
+
+@event(
+    "query.exported", signed_by="service", clause="RECORD 7; 21 CFR 11.10(b); EU Annex 11:2011 8.1",
+    sentence="{on_behalf_of} exported {entries} entries that fit the query {query} as {form}; {withheld} of {size} "
+    "entries are outside what they may read; SHA-256 {sha256}",
+)
+class QueryExported:
+    """The answer to a question, taken away as a file of this digest, as the ledger of `size` entries stood.
+
+    `withheld` counts the entries outside the addressee's right to read, whatever the question: a count by question
+    would answer it. `through` says how the person was known: a session of the pages, or the console.
+    """
+
+    query: str
+    form: str
+    through: str
+    scope: str
+    size: int
+    root: str
+    entries: int
+    withheld: int
+    bytes: int
+    sha256: str
+
+
+@event(
+    "ledger.continued", signed_by="person", clause="RECORD 8; 21 CFR 11.10(c)",
+    sentence="{actor} continued the record of {old_origin} as {origin}: {known_size} entries were known outside, "
+    "{restored_size} are here; {because}",
+)
+class LedgerContinued:
+    """Two entries, by owner and QA, each proven by the root key; the second names the first, and both are signed for
+    the new origin. `known_note` is the checkpoint outside that this record cannot lead to; roots are base64."""
+
+    old_origin: str
+    origin: str
+    known_size: int
+    known_root: str
+    known_note: str
+    restored_size: int
+    restored_root: str
+    because: str
+    first: str | None = None
+
+
+@event(
+    "backup.made", signed_by="service", clause="RECORD 8; ICH E6(R3) Annex 1 4.3.3",
+    sentence="{on_behalf_of} made a backup of {size} entries and {files} files, encrypted: {encrypted}; the copy was "
+    "verified",
+)
+class BackupMade:
+    """Recorded after the copy was verified; the copy itself ends before it. `manifest` is the SHA-256 of its list."""
+
+    size: int
+    root: str
+    files: int
+    encrypted: bool
+    manifest: str

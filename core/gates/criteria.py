@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from core.gates.facts import GateFacts
@@ -372,6 +373,14 @@ def _adjudications_closed(facts: GateFacts) -> Finding:
 _ALL, _FROM_2 = frozenset({1, 2, 3, 4}), frozenset({2, 3, 4})
 _1, _2, _3, _4, _34 = frozenset({1}), frozenset({2}), frozenset({3}), frozenset({4}), frozenset({3, 4})
 
+def _trail_reviewed(facts: GateFacts) -> Finding:
+    if facts.review is None:
+        return Finding(True, "the trial is not live yet, or closed", "regular audit-trail review while it is live")
+    late = facts.review.overdue_days(date.fromisoformat(facts.today))
+    return Finding(not facts.review.suspends(date.fromisoformat(facts.today)), f"{late} days overdue",
+                   f"at most {facts.review.limit_days} days, due by {facts.review.on}", (facts.review.entry,))
+
+
 CRITERIA: tuple[Criterion, ...] = (
     Criterion("charter_names_ai", _ALL, "Signed charter names this use of AI", "trial_lead", False, _charter_names_ai),
     Criterion("order", _ALL, "Earlier gates are open or not used", "trial_lead", False, _order),
@@ -416,6 +425,8 @@ CRITERIA: tuple[Criterion, ...] = (
               _filed("sap_names_ai", "statistical analysis plan that names the AI")),
     Criterion("regulator_advice", _4, "Regulator's advice on file", "regulatory", True,
               _filed("regulator_advice", "advice of the regulator")),
+    Criterion("trail_reviewed", _34, "Audit trail is reviewed in time", "qa_auditor", True, _trail_reviewed,
+              "review_overdue"),
     Criterion("adjudicators", _4, "Adjudicators trained and delegated", "imaging_lead", True,
               _able("adjudicator", "adjudicators")),
 )

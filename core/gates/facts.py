@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from core.gates.rules import GateState
 from core.gates.statistics import Pair
+from core.reviews.rules import Due
 from core.trials.charter import Charter
 
 
@@ -125,6 +126,7 @@ class GateFacts:
     open_deviations: tuple[int, ...] = ()
     open_adjudications: int = 0
     unblindings: tuple[int, ...] = ()
+    review: Due | None = None
     waivers: tuple[WaiverFact, ...] = ()
     # Entries, among those that criteria rest on, whose key was revoked as suspect from before them on.
     suspect: frozenset[int] = frozenset()

@@ -30,6 +30,7 @@ from core.persons import suspect_keys
 from core.policy.state import Actor
 from core.reads.agreement import ai_pairs
 from core.reads.queries import awaiting_adjudication
+from core.reviews.queries import due_of
 from core.trials.charter import Charter
 from core.trials.queries import signed_charter, the_trial
 from core.work import release
@@ -97,7 +98,7 @@ def facts_of(
         live_entry=row.live_entry, able={role: len(found) for role, found in able.items()}, able_entries=able,
         sops_lacking=sops_lacking, sop_entries=sop_entries, open_deviations=_critical(session, trial, lock),
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
-        unblindings=_unblindings(session, trial), waivers=_waivers(session, trial, use),
+        unblindings=_unblindings(session, trial), review=due_of(session, trial), waivers=_waivers(session, trial, use),
     )
     return replace(facts, suspect=_suspect(session, facts))
 

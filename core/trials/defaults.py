@@ -81,6 +81,10 @@ SHIPPED: tuple[ShippedLimit, ...] = (
            "two-sided confidence level of every bound above", "research/validation.md 2"),
     _limit("review_overdue_days", {3, 4}, "10", "at_most", "days", True,
            "days an audit-trail review may be overdue before uses 3 and 4 suspend", "Annex 11:2011 9; TRIAL 2"),
+    # No use needs it stated: a charter that is silent takes the default, which 0091 justifies.
+    _limit("review_interval_days", set(), "90", "at_most", "days", True,
+           "days from what one regular audit-trail review covers to the day the next is due",
+           "Annex 11:2011 9; EMA computerised systems 2023, 6.2.2"),
 )
 
 SHIPPED_BY_NAME = {limit.name: limit for limit in SHIPPED}

@@ -17,6 +17,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "The pages and the API, on loopback unless told otherwise."),
     "work": ("house", "Carry out what the outbox holds: inference, mail, push."),
     "backup": ("house", "A consistent copy of the home while it is in use."),
+    "restore": ("house", "A backup becomes a home again, after it was checked."),
     "user": ("people", "People: register, enrol, list."),
     "role": ("people", "Roles: grant, revoke, list."),
     "key": ("people", "Personal and house keys."),
@@ -36,6 +37,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Validation of this installation and of model versions."),
     "report": ("report", "Issued papers: the CSR imaging appendix."),
     "ledger": ("ledger", "The record: query, verify, prove, export, rebuild."),
+    "review-trail": ("reviews", "Audit-trail review: draw samples, sign what was found, list what is due."),
     "verify": ("report", "Re-check a bundle or report offline; needs no home."),
 }
 

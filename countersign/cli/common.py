@@ -26,9 +26,13 @@ def told(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
         from core.errors import CountersignError, RecordDamaged
+        from countersign.disk import system_error
 
         try:
-            command(*arguments, **options)
+            try:
+                command(*arguments, **options)
+            except OSError as problem:
+                raise system_error(problem) or problem from problem
         except CountersignError as error:
             typer.echo(error.in_words(), err=True)
             raise typer.Exit(2 if isinstance(error, RecordDamaged) else 1) from error

@@ -1,4 +1,4 @@
-"""`countersign doctor`, `work` and `backup`."""
+"""`countersign doctor`, `work`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 
-doctor_app, work_app, backup_app = (typer.Typer(invoke_without_command=True) for _ in range(3))
-APPS = {"doctor": doctor_app, "work": work_app, "backup": backup_app}
+doctor_app, work_app = (typer.Typer(invoke_without_command=True) for _ in range(2))
+# Single commands, so that options may follow the folder.
+backup_app, restore_app = typer.Typer(rich_markup_mode=None), typer.Typer(rich_markup_mode=None)
+APPS = {"doctor": doctor_app, "work": work_app, "backup": backup_app, "restore": restore_app}
 
 
 @doctor_app.callback(invoke_without_command=True)
@@ -70,15 +72,59 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
             looked = time.monotonic()
 
 
-@backup_app.callback(invoke_without_command=True)
+@backup_app.command()
 @told
 def backup(
-    to: Annotated[str, typer.Argument(help="An empty or new folder.")], home: HomeOption = None
+    to: Annotated[str, typer.Argument(help="An empty or new folder.")], home: HomeOption = None,
+    encrypt: Annotated[bool, typer.Option("--encrypt", help="Under a passphrase that nothing replaces.")] = False,
 ) -> None:
-    """Copy database, objects, signer and settings consistently while the home is in use; then verify the copy."""
+    """Copy database, objects, signer and settings consistently while the home is in use; then verify and record it.
+
+    The passphrase is asked for, or comes from COUNTERSIGN_BACKUP_PASSPHRASE. Keep it apart from the copy.
+    """
     from pathlib import Path
 
-    from countersign.backup import make_backup
+    from countersign.backup import take_copy, tell_of_record
 
     opened = house(home)
-    typer.echo(make_backup(opened, Path(to)))
+    copy = take_copy(opened, Path(to), _passphrase(new=True) if encrypt else None)
+    typer.echo(copy.in_words())
+    typer.echo(tell_of_record(opened, copy))
+
+
+@restore_app.command()
+@told
+def restore(
+    folder: Annotated[str, typer.Argument(help="The folder that `countersign backup` wrote.")], home: HomeOption = None,
+) -> None:
+    """Put a backup in place as a new home, after checking all of it; COUNTERSIGN_DATABASE_URL names a PostgreSQL.
+
+    Nothing is appended to it until it was compared with what a witness, a time stamp or a receipt knows.
+    """
+    import os
+    from pathlib import Path
+
+    from core.clock import SystemClock
+    from countersign.backup import ENCRYPTED
+    from countersign.restore import restore as put_in_place
+    from countersign.settings import DATABASE_VARIABLE, home_folder
+
+    passphrase = _passphrase(new=False) if (Path(folder) / ENCRYPTED).is_file() else None
+    url = os.environ.get(DATABASE_VARIABLE)
+    done = put_in_place(Path(folder), home_folder(home), passphrase=passphrase, database_url=url,
+                        now_us=SystemClock().now())
+    typer.echo(done.in_words())
+
+
+def _passphrase(*, new: bool) -> str:
+    """Asked for as other secrets are; twice at a terminal where it is new."""
+    import sys
+
+    from core.errors import UnusableInput
+    from countersign.cli.signing import answer as asked
+
+    variables = ("COUNTERSIGN_BACKUP_PASSPHRASE",)
+    given = asked("Passphrase of the backup", variables, hidden=True)
+    if new and sys.stdin.isatty() and asked("The same once more", variables, hidden=True) != given:
+        raise UnusableInput("The two passphrases differ.", next_step="Nothing was written; try again.")
+    return given

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from countersign.cli import outside
+from countersign.cli import outside, state
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 
 if TYPE_CHECKING:
-    from core.ledger_queries import Line, Reader
-    from core.ledger_suspects import Suspicion
+    from audit.query import Query
+    from core.ledger_queries import Reader
     from countersign.settings import Settings
 
 NAME = "ledger"
@@ -27,8 +27,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
                   help="The record: who did what to what, when and why, and the proof of it.")
 APPS = {"ledger": app}
 outside.register(app)
-COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
-           "sentence", "evidence", "leaf", "suspect")
+state.register(app)
 # The console belongs to whoever holds the machine; the record says so instead of naming a person unproven.
 CONSOLE = "console"
 QUERY_HELP = """Ask the record, newest entry first.
@@ -63,7 +62,8 @@ def _reader(home: str | None) -> Iterator[tuple[Reader, Settings]]:
             yield SessionReader(session), settings
 
 
-@app.command(help=QUERY_HELP)
+# A question may begin with an exclusion, `-trial:T2`, and is then no option.
+@app.command(help=QUERY_HELP, context_settings={"ignore_unknown_options": True})
 @told
 def query(
     question: Annotated[str, typer.Argument(help="What to look for; empty asks for everything.")] = "",
@@ -72,9 +72,13 @@ def query(
     everything: Annotated[bool, typer.Option("--all", help="All entries that fit, whatever their number.")] = False,
     home: HomeOption = None, as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, one entry a line.")] = False,
+    out: Annotated[Path | None, typer.Option(
+        "--export", help="Write everything that fits to this new .csv, .json or .pdf file, and record it.")] = None,
+    person: Annotated[str, typer.Option("--as", help="With --export: through whose eyes (user id).")] = "",
 ) -> None:
     from audit.query import QueryError, parse
     from core import ledger_queries as record
+    from core.ledger_rows import row_of, write_csv
     from core.ledger_suspects import suspicions
 
     try:
@@ -82,47 +86,37 @@ def query(
     except QueryError as error:
         typer.echo(f"{error}\n{question}\n{' ' * (error.position - 1)}^", err=True)
         raise typer.Exit(1) from error
+    if out is not None:
+        _export_query(home, asked, out, person, as_json=as_json)
+        return
     with _reader(home) as (reader, _):
         said, marks = record.sentences(reader), suspicions(reader)
         if everything:
-            rows = (row_of(line, said, marks) for line in record.every(reader, asked))
+            rows = (row_of(reader, line, said, marks) for line in record.every(reader, asked))
             following = None
         else:
             found = record.page(reader, asked, before=before, limit=limit)
-            rows, following = (row_of(line, said, marks) for line in found.lines), found.next_before
+            rows, following = (row_of(reader, line, said, marks) for line in found.lines), found.next_before
         if as_csv:
-            _as_csv(rows)
+            write_csv(rows, sys.stdout)
         elif as_json:
             _as_json(rows, following)
         else:
             _as_words(rows, record.count(reader, asked).in_words(), following)
 
 
-def row_of(line: Line, said: dict[tuple[str, int], str], marks: dict[str, Suspicion]) -> dict[str, Any]:
-    """One entry with the columns that every form of the answer has; `suspect` names the entry that says so."""
-    from core.ledger_suspects import suspicion_of
-    from core.ledger_words import evidence_code, sentence_of, utc
+def _export_query(home: str | None, asked: Query, out: Path, person: str, *, as_json: bool) -> None:
+    from dataclasses import asdict
 
-    body = line.body
-    suspicion = suspicion_of(line, marks)
-    return {
-        "seq": line.seq, "recorded_at": utc(line.ts), "signed_at": body["at"], "actor": body["actor"],
-        "on_behalf_of": body.get("on_behalf_of"), "role": body["role"], "action": body["action"],
-        "trial": body.get("trial"), "reason": body.get("reason"), "rule": body["rule"],
-        "sentence": sentence_of(body, said), "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(),
-        "suspect": suspicion.by if suspicion else None,
-    }
+    from core.policy.state import Actor
+    from reports.query_export import export_query
 
-
-def _as_csv(rows: Iterator[dict[str, Any]]) -> None:
-    import csv
-
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        # A cell that a spreadsheet would take for a formula stays text.
-        writer.writerow({key: f"'{value}" if str(value)[:1] in "=+-@\t" and key != "seq" and value else value
-                         for key, value in row.items()})
+    opened = house(home)
+    made = export_query(opened.desk, asked, out, person=Actor(person) if person else None,
+                        through=CONSOLE, origin=opened.settings.origin)
+    words = (f"{made.entries} entries of a ledger of {made.size}, {made.withheld} withheld: {made.path}\n"
+             f"SHA-256 {made.sha256}\nEntry {made.entry}, query.exported.")
+    answer(asdict(made), as_json=as_json, words=words)
 
 
 def _as_json(rows: Iterator[dict[str, Any]], following: int | None) -> None:
@@ -139,6 +133,8 @@ def _as_words(rows: Iterator[dict[str, Any]], number: str, following: int | None
         typer.echo(f"          {row['sentence']}" + (f"  [{row['reason']}]" if row["reason"] else ""))
         if row["suspect"] is not None:
             typer.echo(f"          SUSPECT by entry {row['suspect']}: its key was revoked from before this entry on")
+        if row["changes"]:
+            typer.echo(f"          {row['changes']}")
     typer.echo(f"{number} entries fit, newest first; no default range was applied.")
     if following is not None:
         typer.echo(f"More: --before {following}")
@@ -192,13 +188,16 @@ def prove(
 
 @app.command()
 @told
-def checkpoint(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def checkpoint(
+    home: HomeOption = None, as_json: JsonOption = False,
+    size: Annotated[int | None, typer.Option(min=1, help="The oldest that covers so many entries.")] = None,
+) -> None:
     """Show the newest checkpoint: the signed note over all entries. Keep it elsewhere: it shows a later loss."""
     from core.ledger_queries import newest_note
 
-    with _reader(home) as (reader, settings):
-        note = newest_note(reader)
-    answer({"origin": settings.origin, "size": note.size, "root": note.root.hex(), "note": note.note},
+    with _reader(home) as (reader, _):
+        note = newest_note(reader, size)
+    answer({"origin": note.note.partition("\n")[0], "size": note.size, "root": note.root.hex(), "note": note.note},
            as_json=as_json, words=note.note.rstrip("\n"))
 
 
@@ -254,7 +253,7 @@ def rebuild(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only; leave the live tables alone.")] = False,
     home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Fold every entry anew, compare with the live tables, and replace them. Ends with 2 when they differed."""
+    """Fold every entry anew beside the live tables, compare, and swap in what differed. Ends with 2 when some did."""
     opened = house(home)
     difference = opened.rebuild(keep=not dry_run)
     answer({"entries": difference.entries, "different": list(difference.tables)}, as_json=as_json,

@@ -9,7 +9,7 @@ ARCHITECTURE.md, threat model.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -20,17 +20,19 @@ from audit.entry import ENTRY_TYPE, PROOF_TYPE, MalformedEntry, base64_text, can
 from audit.proofs import EMPTY_ROOT
 from core.errors import Refused
 
-RULE = "F-03"
+RULE = "F-09"
 ROOT_ACTOR = "installation"
 #: Words to which root and log keys add a proof after the opening; everything else of theirs ends with it.
 PROVED_LATER = frozenset({"ledger.continued", "key.rotated", "key.enrolled"})
+CONTINUING = frozenset({"ledger.continued", "ledger.stopped"})
 _PAE = re.compile(rb"DSSEv1 (\d{1,3}) ([a-z0-9.+/-]+) (\d{1,7}) ")
 
 
 class Guard:
-    """Says no by raising Refused, rule F-03; the house records that as any refusal."""
+    """Says no by raising Refused, rule F-09; the house records that as any refusal."""
 
-    def __init__(self, origin: str, engine: Engine) -> None:
+    def __init__(self, origin: Callable[[], str], engine: Engine) -> None:
+        """`origin`: of the record as the signer knows it now."""
         self._origin = origin
         self._engine = engine
 
@@ -105,7 +107,8 @@ class Guard:
             sound, body = False, {}
         if not sound:
             _refuse("What is to be signed is no entry of this record.")
-        if body["log"] != self._origin:
+        # What continues a record after a loss is signed for its new origin; the note over it decides (RECORD 8).
+        if body["log"] != self._origin() and body["action"] not in CONTINUING:
             _refuse(f"What is to be signed belongs to the record {body['log']}.")
         return kind, body
 

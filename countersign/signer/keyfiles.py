@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from audit.entry import base64_text, from_base64
 from core.errors import NotAuthenticated, NotFound
+from countersign import disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,15 @@ class PasswordCost:
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write beside, fsync, rename, fsync the folder: after this returns the file is there or is not."""
+    """Write beside, fsync, rename, fsync the folder: after this the file is there or is not, whatever happens.
+
+    Raises DiskFull or DiskReadOnly.
+    """
+    with disk.in_words(path):
+        _write_durably(path, data, mode)
+
+
+def _write_durably(path: Path, data: bytes, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

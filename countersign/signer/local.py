@@ -14,11 +14,12 @@ import pyotp
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from audit import proofs, store
-from audit.entry import Entry, base64_text, from_base64, kid_of
-from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature
+from audit.continuation import continued_origin
+from audit.entry import Entry, MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
+from audit.signatures import LOG_BESIDE, NewKey, Proof, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
@@ -26,6 +27,7 @@ from core.persons import ED25519, ML_DSA_44
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
+from countersign.signer.ed25519 import SigningKey
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.memory import HeadMemory
 from countersign.signer.nextkeys import KEPT_FACTOR, NextKeys
@@ -33,7 +35,7 @@ from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
 
-HouseKey = Ed25519PrivateKey | MLDSA44PrivateKey
+HouseKey = SigningKey | MLDSA44PrivateKey
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
 STEP_SECONDS = 30
@@ -59,7 +61,7 @@ class LocalSigner:
         """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`. `memory`: of a signer
         that keeps its own files, apart from what is restored with a home."""
         self._memory = memory
-        self.origin = origin
+        self._origin = origin
         self._engine = engine
         self._clock = clock
         self._keys = KeyFolder(folder, cost)
@@ -69,6 +71,8 @@ class LocalSigner:
         self._recovery = SealRecovery(self._keys, engine, self._seals, copies, clock)
         self._next = NextKeys(self._keys, engine)
         self._frontier: proofs.Frontier | None = None
+        self._last_leaf = b""
+        self._known_places: dict[str, tuple[str, str]] = {}
         self._private: dict[str, tuple[tuple[int, int], HouseKey]] = {}
         self._guard = threading.RLock()
 
@@ -80,14 +84,19 @@ class LocalSigner:
             raise AlreadyDone("This signer already holds the keys of an installation.")
         for holder in ("root", "log", *((LOG_BESIDE,) if ml_dsa_is_there() else ()), *SERVICES):
             self._keys.write("house", holder, self._new_house_key(holder))
-        self._authority.found(self.origin)
+        self._authority.found(self._origin)
 
     def _new_house_key(self, holder: str) -> dict[str, Any]:
         beside = holder == LOG_BESIDE
-        private: HouseKey = MLDSA44PrivateKey.generate() if beside else Ed25519PrivateKey.generate()
+        if beside:
+            lattice = MLDSA44PrivateKey.generate()
+            public, seed = lattice.public_key().public_bytes_raw(), lattice.private_bytes_raw()
+        else:
+            curve = SigningKey.generate()
+            public, seed = curve.public, curve.seed
         return {
-            "public_key": base64_text(private.public_key().public_bytes_raw()),
-            "private": self._keys.seal(f"house/{holder}", private.private_bytes_raw()),
+            "public_key": base64_text(public),
+            "private": self._keys.seal(f"house/{holder}", seed),
             "algorithm": ML_DSA_44 if beside else ED25519,
         }
 
@@ -95,12 +104,15 @@ class LocalSigner:
         raw = self._keys.unseal(f"house/{holder}", record["private"])
         if record["algorithm"] == ML_DSA_44:
             return MLDSA44PrivateKey.from_seed_bytes(raw)
-        return Ed25519PrivateKey.from_private_bytes(raw)
+        return SigningKey(raw)
 
     def _house_key(self, holder: str) -> HouseKey:
-        self._next.settle("house", holder)
+        file, candidates = self._places(holder)
+        # Asked for every entry: two looks at the disk, and nothing more while no rotation is under way.
+        if os.path.isdir(candidates):  # noqa: PTH112  a Path would cost more than the look
+            self._next.settle("house", holder)
         try:
-            status = self._keys.path("house", holder).stat()
+            status = os.stat(file)  # noqa: PTH116  as above
         except FileNotFoundError as error:
             raise NotFound(f"The signer holds no house key of {holder!r}.", next_step="Enrol it first.") from error
         # Another process may have replaced the key: its file tells.
@@ -109,6 +121,14 @@ class LocalSigner:
         if kept is None or kept[0] != stamp:
             kept = self._private[holder] = (stamp, self._opened(holder, self._keys.read("house", holder)))
         return kept[1]
+
+    def _places(self, holder: str) -> tuple[str, str]:
+        """The file of a key of the house, and the folder of its candidates."""
+        if holder not in self._known_places:
+            self._known_places[holder] = (
+                str(self._keys.path("house", holder)), str(self._next.folder("house", holder))
+            )
+        return self._known_places[holder]
 
     def public_key(self, holder: str) -> bytes:
         self._next.settle("house", holder)
@@ -119,6 +139,8 @@ class LocalSigner:
 
     def attest(self, holder: str, message: bytes) -> Signature:
         key = self._house_key(holder)
+        if isinstance(key, SigningKey):
+            return Signature(key.kid, key.sign(message))
         return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
 
     def next_house_key(self, holder: str) -> bytes:
@@ -143,9 +165,14 @@ class LocalSigner:
             grown = frontier.copy()
             for leaf in leaves:
                 grown.add(leaf)
-            text = proofs.note_text(self.origin, grown.size, grown.root())
             key = self._house_key("log") if rotation is None else self._log_key_after(rotation, leaves)
-            return proofs.signed_note(text, self.origin, key.public_key().public_bytes_raw(), key.sign(text.encode()))
+            return self._note(self._origin, grown, key)
+
+    @staticmethod
+    def _note(origin: str, tree: proofs.Frontier, key: HouseKey) -> str:
+        assert isinstance(key, SigningKey)  # the log's second key signs beside it, never instead
+        text = proofs.note_text(origin, tree.size, tree.root())
+        return proofs.signed_note(text, origin, key.public, key.sign(text.encode()))
 
     def _log_key_after(self, rotation: bytes, leaves: Sequence[bytes]) -> HouseKey:
         """The new log key, for the very checkpoint that covers the entry by which the old one names it."""
@@ -166,31 +193,79 @@ class LocalSigner:
         if note is None or note.root != root:
             raise RecordDamaged(f"The committed leaves do not lead to the root of the checkpoint of {size} entries.")
         key = self._house_key(LOG_BESIDE)
+        assert isinstance(key, MLDSA44PrivateKey)
         public = key.public_key().public_bytes_raw()
         return proofs.ml_dsa_line(self.origin, public, key.sign(proofs.ml_dsa_message(self.origin, size, root)))
 
-    def _committed_frontier(self) -> proofs.Frontier:
-        """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker."""
+    @property
+    def origin(self) -> str:
+        """The origin of the last committed note. Raises RecordDamaged where another one than the known was not signed
+        here: the database alone does not rename a record."""
         with self._engine.connect() as session, session.begin():
-            last = store.last_checkpoint(session)
-            size = last.size if last else 0
+            self._follow(store.last_checkpoint(session))
+        return self._origin
+
+    def _follow(self, last: proofs.Checkpoint | None) -> None:
+        """Take the origin of the last committed note over, if this signer's log key signed it."""
+        if last is None or last.origin == self._origin:
+            return
+        public = self.public_key("log")
+        signature = proofs.note_signature(last.note, last.origin, public)
+        if signature is None or not signature_is_valid(public, proofs.signed_text(last.note).encode(), signature):
+            raise RecordDamaged(f"The last checkpoint is of {last.origin!r}, which this signer never continued.")
+        self._origin = last.origin
+
+    def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
+        with self._guard:
+            frontier = self._committed_frontier()
+            try:
+                origin = continued_origin(
+                    entries, origin=self._origin, size=frontier.size, root=frontier.root(),
+                    root_key=self.public_key("root"),
+                    person_key=lambda user: from_base64(self._person(user)["public_key"]))
+            except MalformedEntry as error:
+                raise RecordDamaged(f"The signer does not rename the record: {error}") from error
+            if frontier.size != old_size:
+                raise RecordDamaged(f"{old_size} entries were to be continued, but {frontier.size} are committed.")
+            grown = frontier.copy()
+            for raw in entries:
+                grown.add(leaf_hash(raw))
+            return self._note(origin, grown, self._house_key("log"))
+
+    def _committed_frontier(self) -> proofs.Frontier:
+        """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker.
+
+        Raises RecordDamaged where the record became shorter, or its leaves do not lead to the root of its note.
+        """
+        with self._engine.connect() as session, session.begin():
             kept = self._frontier
-            if kept is not None and kept.size > size:
-                raise RecordDamaged(
-                    f"{kept.size} entries were committed before, {size} are there now: the record was rolled back."
-                )
             if kept is None:
-                frontier = proofs.frontier_at(store.StoredNodes(session), size)
+                last = store.last_checkpoint(session)
+                frontier = proofs.frontier_at(store.StoredNodes(session), last.size if last else 0)
+                self._last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if frontier.size else b""
             else:
-                frontier = kept.copy()
-                for leaf in store.tile_row(session, 0, kept.size, size - kept.size) if size > kept.size else ():
-                    frontier.add(leaf)
-            if last is not None and frontier.root() != last.root:
+                frontier, last = self._advanced(session, kept)
+            if frontier.size and (last is None or frontier.root() != last.root):
                 raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
             if self._memory is not None:
                 self._memory.advance(store.StoredNodes(session), frontier.size, frontier.root())
+        self._follow(last)
         self._frontier = frontier
         return frontier
+
+    def _advanced(self, session: Connection, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None]:
+        """The kept frontier with what was committed since; the last leaf seen before must still be there."""
+        rows = store.news(session, max(kept.size - 1, 0))
+        if kept.size and (not rows or rows[0][:2] != (kept.size - 1, self._last_leaf)):
+            raise RecordDamaged(
+                f"{kept.size} entries were committed before; they are not all there now: the record was rolled back."
+            )
+        frontier = kept.copy()
+        for _, leaf, _ in rows[1 if kept.size else 0:]:
+            frontier.add(leaf)
+            self._last_leaf = leaf
+        note = rows[-1][2] if rows else None
+        return frontier, proofs.Checkpoint.parse(note) if note is not None else None
 
     # Seals of reads --------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ class NextKeys:
 
     def settle(self, kind: str, name: str) -> None:
         """Put the candidate whose `key.rotated` is committed in the place of the old key, and discard the rest."""
-        folder = self._folder(kind, name)
+        folder = self.folder(kind, name)
         if not folder.is_dir():
             return
         with self._alone():
@@ -75,7 +75,7 @@ class NextKeys:
     def forget(self, kind: str, name: str) -> None:
         """Discard every candidate."""
         with self._alone():
-            self._remove(self._folder(kind, name))
+            self._remove(self.folder(kind, name))
 
     def _committed(self, kids: set[str]) -> Entry | None:
         query = select(store.entries.c.data).where(store.entries.c.action == "key.rotated")
@@ -98,11 +98,12 @@ class NextKeys:
         finally:
             os.close(descriptor)
 
-    def _folder(self, kind: str, name: str) -> Path:
+    def folder(self, kind: str, name: str) -> Path:
+        """Where the candidates of a key lie; there only while a rotation is under way."""
         return self._keys.folder / "next" / kind / self._keys.path(kind, name).stem
 
     def _path(self, kind: str, name: str, kid: str) -> Path:
-        return self._folder(kind, name) / f"{kid}.json"
+        return self.folder(kind, name) / f"{kid}.json"
 
     @staticmethod
     def _remove(folder: Path) -> None:

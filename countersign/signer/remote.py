@@ -18,8 +18,8 @@ from countersign.signer.wire import packed, raise_error, receive, send, unpacked
 TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
-    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of", "certificate_of",
-    "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
+    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of",
+    "certificate_of", "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who", "origin",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
 
@@ -28,9 +28,22 @@ class RemoteSigner:
     """Implements audit.signatures.Signer and core.reads.ports.SealKeeper; one connection per thread."""
 
     def __init__(self, path: Path, origin: str) -> None:
-        self.origin = origin
+        self._stated = origin
         self._path = path
         self._here = threading.local()
+
+    @property
+    def origin(self) -> str:
+        """The origin of the record; the signer's own word for it where it answers."""
+        try:
+            return str(self._call("origin"))
+        except OutsideUnavailable:
+            return self._stated
+
+    @property
+    def stated(self) -> str:
+        """The origin by the settings of the home."""
+        return self._stated
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         request = {
@@ -94,6 +107,9 @@ class RemoteSigner:
 
     def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
         return str(self._call("sign_checkpoint", old_size, list(leaves), rotation))
+
+    def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
+        return str(self._call("sign_continuation", old_size, list(entries)))
 
     def sign_anchored(self, size: int) -> bytes | None:
         line: bytes | None = self._call("sign_anchored", size)

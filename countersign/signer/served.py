@@ -22,7 +22,8 @@ from countersign.signer.wire import error_as_data, packed, receive, send, unpack
 log = logging.getLogger("countersign.signer")
 #: What may be asked for; a method that is not named here cannot be reached from outside.
 OPEN_TO_THE_HOUSE = frozenset({
-    "found", "public_key", "has_house_key", "sign_checkpoint", "sign_anchored", "next_house_key", "discard_replaced",
+    "found", "public_key", "has_house_key", "sign_checkpoint", "sign_continuation", "sign_anchored",
+    "next_house_key", "discard_replaced",
     "next_person", "new_person", "renew_password",
     "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority",
     "seal", "enclose", "release", "new_recovery_key", "second_share", "put_in_force", "offer_share", "check_shares",
@@ -92,6 +93,9 @@ class Office:
     def _prove(self, user: str, proof: Proof) -> None:
         """Whether password and code are the person's; the key itself never leaves."""
         self._signer.prove_person(user, proof)
+
+    def _origin(self) -> str:
+        return self._signer.origin
 
     def _who(self) -> list[Any]:
         """Origin, user id, process id and log key id: what `countersign doctor` says of it."""

@@ -109,5 +109,5 @@ def open_signer(
         seal_backup=settings.copies, memory=memory,
     )
     journal = Journal(settings.folder / "signed")
-    office = Office(signer, Guard(settings.origin, engine), journal)
+    office = Office(signer, Guard(lambda: signer.origin, engine), journal)
     return SignerServer(settings.socket, office, frozenset(settings.allow)), signer, journal

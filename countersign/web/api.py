@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from audit import query as language
 from core import ledger_queries as record
-from core.errors import UnusableInput
-from core.ledger_queries import Line, SessionReader
+from core.ledger_queries import SessionReader
+from core.ledger_rows import row_of
 from core.ledger_scope import scope_of
-from core.ledger_suspects import Suspicion, suspicion_of, suspicions
-from core.ledger_words import evidence_code, sentence_of, utc
+from core.ledger_suspects import suspicions
 from core.policy.state import Actor
 from core.work import release
 from countersign.web.accounts import Session
 from countersign.web.app import Site, the_person, the_site
-from countersign.web.pages import evidence_for
+from countersign.web.exports import asked
+from countersign.web.pages import evidence_and_row
 
 router = APIRouter()
 TheSite = Annotated[Site, Depends(the_site)]
 ThePerson = Annotated[Session, Depends(the_person)]
 Question = Annotated[str, Query(max_length=2000, description="actor:reader-1 action:read.* since:2026-11-01 …")]
-COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
-           "sentence", "evidence", "leaf", "suspect")
 
 
 class EntryRow(BaseModel):
@@ -47,16 +41,26 @@ class EntryRow(BaseModel):
     reason: str | None
     rule: str
     sentence: str
+    changes: str | None
     evidence: str
     leaf: str
     suspect: int | None
 
 
+class FacetCount(BaseModel):
+    """A value and how many entries with it fit; `capped`: at least so many."""
+
+    value: str
+    count: int
+    capped: bool
+
+
 class EntryPage(BaseModel):
-    """Entries, newest first; `next_before` asks for the following page."""
+    """Entries, newest first; `next_before` asks for the following page. Facets are counted up to a cap."""
 
     entries: list[EntryRow]
     count: str
+    facets: dict[str, list[FacetCount]]
     next_before: int | None
     size: int
 
@@ -90,27 +94,10 @@ class Checkpoint(BaseModel):
     note: str
 
 
-def row_of(line: Line, said: dict[tuple[str, int], str], suspicion: Suspicion | None) -> EntryRow:
-    body = line.body
-    return EntryRow(
-        seq=line.seq, recorded_at=utc(line.ts), signed_at=body["at"], actor=body["actor"],
-        on_behalf_of=body.get("on_behalf_of"), role=body["role"], action=body["action"], trial=body.get("trial"),
-        reason=body.get("reason"), rule=body["rule"], sentence=sentence_of(body, said),
-        evidence=evidence_code(line.leaf), leaf=line.leaf.hex(),
-        suspect=suspicion.by if suspicion else None)
-
-
 def readable(session: Connection, person: Session) -> frozenset[str | None] | None:
     """The trials whose entries this person may read, None for everything. Raises Refused where there is nothing."""
     scope = scope_of(session, Actor(person.user))
     return None if scope.whole else scope.trials
-
-
-def asked(q: str) -> language.Query:
-    try:
-        return language.parse(q)
-    except language.QueryError as error:
-        raise UnusableInput(str(error), next_step="Correct the question.") from error
 
 
 @router.get("/healthz", include_in_schema=False)
@@ -140,51 +127,22 @@ def entries(
         reader = SessionReader(session)
         page = record.page(reader, query, before=before, limit=limit, trials=trials)
         said, marks = record.sentences(reader), suspicions(reader)
+        found = record.summary(reader, query, trials)
+        facets = {key: [FacetCount(value=value, count=one.number, capped=one.capped) for value, one in values]
+                  for key, values in found.facets.items()}
         return EntryPage(
-            entries=[row_of(line, said, suspicion_of(line, marks)) for line in page.lines],
-            next_before=page.next_before, count=record.count(reader, query, trials).in_words(),
+            entries=[EntryRow(**row_of(reader, line, said, marks)) for line in page.lines],
+            next_before=page.next_before, count=found.count.in_words(), facets=facets,
             size=record.newest_note(reader).size)
-
-
-@router.get("/api/v1/entries.csv", name="api-csv", response_class=StreamingResponse)
-def entries_csv(site: TheSite, person: ThePerson, q: Question = "") -> StreamingResponse:
-    """All entries that fit, as CSV with the columns of the page."""
-    query = asked(q)
-    with site.house.desk.reading() as session:
-        trials = readable(session, person)  # refused before the first byte is sent
-
-    def lines() -> Iterator[str]:
-        with site.house.desk.reading() as session:
-            reader = SessionReader(session)
-            said, marks = record.sentences(reader), suspicions(reader)
-            yield _csv_line(COLUMNS)
-            for line in record.every(reader, query, trials):
-                row = row_of(line, said, suspicion_of(line, marks)).model_dump()
-                yield _csv_line([_cell(row[name]) for name in COLUMNS])
-
-    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers={
-        "Content-Disposition": 'attachment; filename="ledger.csv"'})
-
-
-def _csv_line(cells: Any) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A cell that a spreadsheet would take for a formula stays text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
 
 
 @router.get("/api/v1/entries/{named}", name="api-entry")
 def one_entry(site: TheSite, person: ThePerson, named: str) -> EntryEvidence:
     """One entry by number or evidence code, examined."""
-    evidence, _, sentence = evidence_for(site, person, named)
-    row = row_of(evidence.line, {}, evidence.suspicion).model_copy(update={"sentence": sentence})
+    evidence, row = evidence_and_row(site, person, named)
     steps = [CheckStep(name=step.name, what=step.what, value=step.value, good=step.good) for step in evidence.steps]
-    return EntryEvidence(entry=row, body=dict(evidence.line.body), kid=evidence.line.kid, good=evidence.good,
-                         steps=steps, proof=evidence.proof_file)
+    return EntryEvidence(entry=EntryRow(**row), body=dict(evidence.line.body), kid=evidence.line.kid,
+                         good=evidence.good, steps=steps, proof=evidence.proof_file)
 
 
 @router.get("/api/v1/checkpoint", name="api-checkpoint")
@@ -192,6 +150,6 @@ def checkpoint(site: TheSite, person: ThePerson) -> Checkpoint:
     """The newest checkpoint."""
     with site.house.desk.reading() as session:
         note = record.newest_note(SessionReader(session))
-    return Checkpoint(origin=site.house.settings.origin, size=note.size, root=note.root.hex(), note=note.note)
+    return Checkpoint(origin=site.house.origin, size=note.size, root=note.root.hex(), note=note.note)
 
 

@@ -6,9 +6,9 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from fastapi import FastAPI, Request, Response
@@ -17,13 +17,17 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from core.errors import CountersignError, NotAuthenticated
+from core.errors import ClockUntrusted, CountersignError, NotAuthenticated
 from core.ledger_words import utc
 from core.work import release
+from countersign.disk import system_error
 from countersign.house import House
 from countersign.web import words
 from countersign.web.accounts import Passwords, Session, session_of
 from countersign.web.watch import Watch
+
+if TYPE_CHECKING:
+    from countersign.web.signing import Waiting
 
 HERE = Path(__file__).parent
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -49,6 +53,7 @@ class Site:
     templates: jinja2.Environment
     passwords: Passwords
     tls: bool
+    to_sign: dict[str, Waiting] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
@@ -57,9 +62,12 @@ class Site:
 
     def page(self, request: Request, name: str, session: Session | None, status: int = 200, **things: Any) -> Response:
         """Render a template with what the frame of every page shows."""
-        now = self.house.desk.clock.now()
+        try:
+            now = utc(self.house.desk.clock.now())
+        except ClockUntrusted:
+            now = "the clock is not trusted"
         text = self.templates.get_template(name).render(
-            request=request, session=session, now=utc(now), release=release(), watch=self.watch.last,
+            request=request, session=session, now=now, release=release(), watch=self.watch.last,
             ends=utc(session.ends_us)[11:16] if session else "", **things)
         return HTMLResponse(text, status)
 
@@ -73,7 +81,7 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         trim_blocks=True, lstrip_blocks=True)
     templates.filters.update(words.FILTERS)
     templates.globals["url_for_static"] = lambda name: f"/static/{name}"
-    site = Site(house, Watch(house.desk, settings.origin), templates, passwords, tls)
+    site = Site(house, Watch(house.desk), templates, passwords, tls)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,14 +90,15 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, pages
+    from countersign.web import api, exports, pages, past, reviews, signing
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.include_router(pages.router)
+    for page in (exports, past, reviews, signing, pages):
+        app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)
     app.add_exception_handler(LogInFirst, _to_login)
@@ -159,6 +168,8 @@ def _to_login(request: Request, _: Exception) -> Response:
 
 def _in_words(request: Request, problem: Exception) -> Response:
     """Every error as fact and next step: a page for people, JSON for machines."""
+    if isinstance(problem, OSError):
+        problem = system_error(problem) or problem
     status, code = 500, "error"
     fact, following = "The server could not answer.", "Nothing was changed. Try again, then call the help desk."
     if isinstance(problem, CountersignError):

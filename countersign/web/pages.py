@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
@@ -12,19 +13,25 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 from audit.query import QueryError, parse, quoted
 from core import ledger_queries as record
 from core.errors import NotAuthenticated, NotFound, Refused
+from core.ledger_changes import Change, changes_of
 from core.ledger_evidence import Evidence, examine
 from core.ledger_queries import SessionReader
+from core.ledger_rows import row_of
 from core.ledger_scope import Scope, scope_of
+from core.ledger_suspects import suspicions
 from core.ledger_words import find_line, sentence_of
 from core.policy.state import Actor
 from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
+from countersign.web.reviews import overdue
 
 router = APIRouter(include_in_schema=False)
 TheSite = Annotated[Site, Depends(the_site)]
 ThePerson = Annotated[Session, Depends(the_person)]
 ROWS = 50
+# A list looks back so far for what an entry changed; the entry's own page, exports and the API look back all the way.
+LOOK_BACK = 20
 LOGIN_TOKEN = "countersign-login"  # noqa: S105  a cookie's name
 FACETS = (("actor", "Actor"), ("action", "Action"), ("trial", "Trial"), ("subject", "Subject"), ("reason", "Reason"))
 
@@ -68,7 +75,7 @@ def _login_page(
         except NotFound:
             note = None
     answer = site.page(request, "login.html", None, 401 if problem else 200, token=token, target=target, user=user,
-                       problem=problem, note=note, origin=site.house.settings.origin)
+                       problem=problem, note=note, origin=site.house.origin)
     answer.set_cookie(LOGIN_TOKEN, token, httponly=True, secure=site.tls, samesite="strict", path="/login")
     return answer
 
@@ -111,16 +118,17 @@ def ledger(
         trials = None if scope.whole else scope.trials
         page = record.page(reader, query, before=before, limit=ROWS, trials=trials)
         said = record.sentences(reader)
-        rows = [(line, sentence_of(line.body, said)) for line in page.lines]
+        rows = [(line, sentence_of(line.body, said), changes_of(reader, line, back=LOOK_BACK)) for line in page.lines]
         found = record.summary(reader, query, trials)
-        facets = [(title, [(value, number, f"{query.text} {key}:{quoted(value)}".strip()) for value, number in values])
+        facets = [(title, [(value, number.in_words(), f"{query.text} {key}:{quoted(value)}".strip())
+                           for value, number in values])
                   for key, title in FACETS if (values := found.facets[key])]
-        whole = record.summary(reader, parse(""), trials) if query.tokens else found
+        days, whole = record.all_days(reader, note, trials) if query.tokens else (found.days, found.count)
         return site.page(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
-            count=record.count(reader, query, trials), whole=record.count(reader, parse(""), trials), found=found,
-            note=note, scope=scope, before=before,
-            plot=plots.days(list(whole.days), list(found.days)),
+            count=found.count, whole=whole, found=found,
+            note=note, scope=scope, before=before, overdue=overdue(session, scope, site.house.desk.clock.now()),
+            plot=plots.days(list(days), list(found.days)),
         )
 
 
@@ -130,7 +138,17 @@ def go(request: Request, person: ThePerson, code: Annotated[str, Query(max_lengt
     return RedirectResponse(request.url_for("entry", named=code.strip() or "-"), 303)
 
 
-def evidence_for(site: Site, person: Session, named: str) -> tuple[Evidence, Scope, str]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """An entry examined, with its sentence and what it changed."""
+
+    evidence: Evidence
+    scope: Scope
+    sentence: str
+    changes: tuple[Change, ...]
+
+
+def evidence_for(site: Site, person: Session, named: str) -> Looked:
     """An entry examined, if this person may read it. What may not be read does not exist for them."""
     with site.house.desk.reading() as session:
         scope = scope_of(session, Actor(person.user))
@@ -138,20 +156,31 @@ def evidence_for(site: Site, person: Session, named: str) -> tuple[Evidence, Sco
         line = find_line(reader, named)
         if not scope.covers(line.body.get("trial")):
             raise NotFound("There is no such entry among those that you may read.")
-        return examine(reader, line), scope, sentence_of(line.body, record.sentences(reader))
+        sentence = sentence_of(line.body, record.sentences(reader))
+        return Looked(examine(reader, line), scope, sentence, changes_of(reader, line))
+
+
+def evidence_and_row(site: Site, person: Session, named: str) -> tuple[Evidence, dict[str, Any]]:
+    """The same for machines: the evidence and the columns of the entry."""
+    looked = evidence_for(site, person, named)
+    with site.house.desk.reading() as session:
+        reader = SessionReader(session)
+        return looked.evidence, row_of(
+            reader, looked.evidence.line, record.sentences(reader), suspicions(reader))
 
 
 @router.get("/ledger/{named}", name="entry")
 def entry(request: Request, site: TheSite, person: ThePerson, named: str) -> Response:
-    evidence, scope, sentence = evidence_for(site, person, named)
-    return site.page(request, "entry.html", person, evidence=evidence, sentence=sentence, scope=scope,
-                     plot=plots.proof(evidence), body=evidence.line.body)
+    looked = evidence_for(site, person, named)
+    return site.page(request, "entry.html", person, evidence=looked.evidence, sentence=looked.sentence,
+                     scope=looked.scope, changes=looked.changes, plot=plots.proof(looked.evidence),
+                     body=looked.evidence.line.body)
 
 
 @router.get("/ledger/{named}/proof", name="proof")
 def proof(site: TheSite, person: ThePerson, named: str) -> Response:
     """The proof file (C2SP tlog-proof) for whoever checks with own tools."""
-    evidence, _, _ = evidence_for(site, person, named)
+    evidence = evidence_for(site, person, named).evidence
     return PlainTextResponse(evidence.proof_file, headers={
         "Content-Disposition": f'attachment; filename="{evidence.line.seq}.tlog-proof"'})
 
@@ -159,6 +188,6 @@ def proof(site: TheSite, person: ThePerson, named: str) -> Response:
 @router.get("/ledger/{named}/bytes", name="bytes")
 def stored_bytes(site: TheSite, person: ThePerson, named: str) -> Response:
     """The entry's exact bytes: what was signed and hashed."""
-    evidence, _, _ = evidence_for(site, person, named)
+    evidence = evidence_for(site, person, named).evidence
     return Response(evidence.line.raw, media_type="application/json", headers={
         "Content-Disposition": f'attachment; filename="{evidence.line.seq}.json"'})

@@ -26,8 +26,8 @@ class Finding:
 class Watch:
     """One look after the other in a thread of its own; `last` is None before the first has ended."""
 
-    def __init__(self, desk: Desk, origin: str) -> None:
-        self._desk, self._origin = desk, origin
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.last: Finding | None = None
@@ -37,7 +37,7 @@ class Watch:
         at_us = self._desk.clock.now()
         try:
             with self._desk.reading() as session:
-                check = check_store(SessionReader(session), self._origin)
+                check = check_store(SessionReader(session), self._desk.origin_now(session))
         except Exception as problem:
             logging.getLogger(__name__).exception("the record could not be checked")
             self.last = Finding(at_us, 0, f"It could not be checked: {type(problem).__name__}.")

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from audit import verifier
-from countersign.cli.ledger import COLUMNS, app
+from core.ledger_rows import COLUMNS
+from countersign.cli.ledger import app
 from tests.house import HouseUnderTest
 from tests.req import req
 

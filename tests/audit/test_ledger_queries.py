@@ -77,7 +77,7 @@ def test_sql_finds_exactly_the_entries_that_the_question_means(
     counted = record.summary(reader, query, most=99)
     assert counted.looked_at == len(found) == sum(number for _, number in counted.days)
     for key in ("actor", "action", "subject"):
-        assert sum(number for _, number in counted.facets[key]) == sum(
+        assert sum(number.number for _, number in counted.facets[key]) == sum(
             1 for row in rows if row["seq"] in found and row[key] is not None)
     reader.close()
 
@@ -102,14 +102,21 @@ def test_counts_above_the_cap_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     reader = SqliteReader(tmp_path / "l.db")
     exact = record.summary(reader, parse("actor:*"))
     monkeypatch.setattr(record, "CAP", 20)
-    monkeypatch.setattr(record, "SAMPLE", 30)
-    part = record.summary(reader, parse(""))
+    monkeypatch.setattr(record, "SAMPLE", 10)
+    part = record.summary(reader, parse("actor:*"))
+    whole = record.summary(reader, parse(""))
 
     assert (exact.looked_at, exact.part) == (60, False)
-    assert sum(number for _, number in exact.facets["action"]) == 60
+    assert sum(number.number for _, number in exact.facets["action"]) == 60
     assert record.count(reader, parse("")).in_words() == "> 20"
-    assert (part.looked_at, part.part) == (30, True)
-    assert sum(number for _, number in part.facets["action"]) == 30
+    assert (part.looked_at, part.part, part.count.in_words()) == (10, True, "> 20")
+    assert sum(number.number for _, number in part.facets["action"]) == 10
+    assert {number.in_words()[0] for _, number in part.facets["action"]} == {"≥"}
+    # Along an index of its own a facet is counted exactly, up to the cap, though more entries fit than are looked at.
+    for key in ("actor", "action", "trial"):
+        there = dict(exact.facets[key])
+        assert {value: (number.number, number.capped) for value, number in whole.facets[key]} == {
+            value: (min(number.number, 20), number.number > 20) for value, number in there.items()}
 
 
 @req("ATR-04", "REC-02")

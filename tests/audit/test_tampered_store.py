@@ -145,9 +145,9 @@ def test_a_missing_or_weakened_protection_is_found(tampered: sqlite3.Connection)
 
     without = judged(tampered, [text for text in triggers if names[0] not in text])
 
-    assert [one.reason for one in without.faults] == [f"the protection {names[0]} is missing or changed"]
+    assert [one.reason for one in without.faults] == [f"trigger {names[0]} is missing"]
     tampered.execute(f"CREATE TRIGGER {names[0]} BEFORE UPDATE ON entry BEGIN SELECT 1; END")
-    assert [one.place for one in judged(tampered, []).faults] == ["schema"]
+    assert [one.reason for one in judged(tampered, []).faults] == [f"trigger {names[0]} was changed"]
 
 
 @req("REC-03")

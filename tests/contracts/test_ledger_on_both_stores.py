@@ -52,7 +52,7 @@ def test_the_record_is_asked_checked_proven_and_exported_alike(house: HouseUnder
             assert record.count(reader, query).number == len(found)
             counted = record.summary(reader, query, most=99)
             assert counted.looked_at == len(found) == sum(number for _, number in counted.days)
-            assert sum(number for _, number in counted.facets["action"]) == len(found)
+            assert sum(number.number for _, number in counted.facets["action"]) == len(found)
         assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1"}))] == [
             seq for seq in reversed(rows) if rows[seq][1]["trial"] == "T1"]
         assert [line.seq for line in record.every(reader, parse(""), frozenset({"T1", None}))] == list(reversed(rows))

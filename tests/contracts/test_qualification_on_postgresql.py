@@ -24,7 +24,7 @@ def postgres_house(tmp_path: Path) -> Iterator[HouseUnderTest]:
 
 
 @req("REC-01", "REC-04", "VAL-04", "OPS-03")
-def test_checks_pass_on_postgresql_and_a_backup_is_left_to_its_own_tools(postgres_house: HouseUnderTest) -> None:
+def test_checks_pass_on_postgresql_and_a_backup_is_made_and_verified(postgres_house: HouseUnderTest) -> None:
     """Everything about the record is tried; a run on this store is recorded like any other."""
     team = Team.of(postgres_house)
     checks = qualification.checks_of(postgres_house.house, team.tester.user)
@@ -37,4 +37,6 @@ def test_checks_pass_on_postgresql_and_a_backup_is_left_to_its_own_tools(postgre
     outcome = run(postgres_house, team, "IQ-SMALL", checks=checks)
 
     assert {step: says for step, verdict, says in outcome.steps if verdict != "passed"} == {}
-    assert not checks["backup_verifies"]().executed
+    backup = checks["backup_verifies"]()
+    assert backup.executed
+    assert backup.passed, backup.says

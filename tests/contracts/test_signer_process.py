@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from audit import proofs
-from audit.entry import base64_text, body_to_prove, body_to_sign, pae
+from audit.entry import base64_text, body_to_prove, body_to_sign, kid_of, pae
+from core.access import rotation
 from core.access.queries import standing
 from core.access.usecases import GrantRole, grant_role
 from core.clock import SystemClock
@@ -191,7 +192,7 @@ def test_the_signer_signs_entries_of_the_one_who_acts_and_nothing_else(served: H
     for what, ask in asks.items():
         with pytest.raises(Refused) as refusal:
             ask()
-        assert refusal.value.rule == "F-03", what
+        assert refusal.value.rule == "F-09", what
     assert signer.attest("house", sign(known)).kid
 
 
@@ -214,6 +215,23 @@ def test_nobody_signs_without_password_and_fresh_code(served: HouseUnderTest) ->
         signer.sign_page("qa", seen, page)
     with pytest.raises(NotAuthenticated):
         signer.sign_page("qa", Proof("a guess of the captured house", served.proof("qa").code), page)
+
+
+@req("REC-05", "ACC-04")
+def test_keys_are_rotated_through_the_signer_of_another_user(served: HouseUnderTest) -> None:
+    """A person's key, a service's and the log's; the next key proves its own rotation only."""
+    made = rotation.rotate_key(served.desk, Actor("lead"), rotation.RotateKey(PASSWORD))
+    served.commit(made.proposal)
+    for holder in ("intake", "log"):
+        for person in (people.OWNER, people.QA):
+            served.commit(rotation.rotate_house_key(served.desk, person, holder, "yearly exchange"))
+    assert served.words().count("key.rotated") >= 3
+    grant(served, "lead", "model_custodian")
+
+    public = served.house.signer.next_house_key("intake")
+    with pytest.raises(Refused) as refusal:
+        served.house.signer.attest_next("intake", kid_of(public), body_to_prove(a_body(served, "intake")))
+    assert refusal.value.rule == "F-09"
 
 
 @req("REC-05")

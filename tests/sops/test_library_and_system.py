@@ -22,7 +22,7 @@ WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts that a procedure governs already and that a later issue builds; each leaves this list when it exists.
 AWAITED_ACTS = {"trail.review", "training.plan"}
 AWAITED_WORDS = {
-    "trail.reviewed", "privacy.decided", "ledger.continued", "study.reassigned", "backup.made", "cut.frozen",
+    "trail.reviewed", "privacy.decided", "study.reassigned", "cut.frozen",
     "allocation.imported", "unblinding.done",
 }
 

@@ -128,7 +128,7 @@ def test_nobody_sees_a_page_without_logging_in_and_comes_back_to_it_after(browse
 
 
 @req("ACC-01")
-@pytest.mark.parametrize("path", ["/api/v1/entries", "/api/v1/entries/5", "/api/v1/entries.csv", "/api/v1/checkpoint"])
+@pytest.mark.parametrize("path", ["/api/v1/entries", "/api/v1/entries/5", "/api/v1/checkpoint"])
 def test_the_api_tells_nobody_anything(browser: TestClient, path: str) -> None:
     answer = browser.get(path)
 
@@ -259,7 +259,8 @@ def test_whoever_must_not_see_reads_gets_no_entry_of_the_trial(
     rows = own_browser.get("/api/v1/entries", params={"limit": 500}).json()["entries"]
     assert {row["trial"] for row in rows} == {None}
     assert own_browser.get("/api/v1/entries", params={"q": "trial:T1"}).json()["count"] == "0"
-    csv_text = own_browser.get("/api/v1/entries.csv").text
+    csv_text = own_browser.post("/api/v1/exports", json={"form": "csv"}).text
+    assert "ledger.founded" in csv_text
     assert ",T1," not in csv_text
     own_browser.cookies.clear()
     enter(own_browser, "monitor-1")
@@ -385,15 +386,17 @@ def test_every_answer_carries_the_strict_policy_and_nothing_from_elsewhere(brows
 
 
 @req("REC-08", "ATR-04")
-def test_the_csv_has_the_columns_of_the_api_and_every_row(browser: TestClient, seen: HouseUnderTest) -> None:
+def test_the_csv_has_the_columns_of_the_api_and_every_row(own_browser: TestClient, lived: HouseUnderTest) -> None:
     import csv
     import io
 
-    enter(browser, "qa-1")
-    rows = list(csv.DictReader(io.StringIO(browser.get("/api/v1/entries.csv").text)))
-    api = browser.get("/api/v1/entries", params={"limit": 1}).json()["entries"][0]
+    enter(own_browser, "qa-1")
+    before = len(lived.words())
+    api = own_browser.get("/api/v1/entries", params={"limit": 1}).json()["entries"][0]
+    rows = list(csv.DictReader(io.StringIO(own_browser.post("/api/v1/exports", json={"form": "csv"}).text)))
 
-    assert len(rows) == len(seen.words())
+    assert len(rows) == before
+    assert lived.words()[before:] == ["query.exported"]
     assert list(rows[0]) == list(api)
     assert rows[0]["leaf"] == api["leaf"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from core.gates.statistics import (
     upper_tail_at_most,
 )
 from core.gates.usecases import lost_precondition
+from core.reviews.rules import Due
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
 from core.trials.rules import LIFECYCLES, SUBJECT, TIME_POINT
@@ -87,6 +89,7 @@ def full(use: int, charter: Charter = CHARTER) -> GateFacts:
         releases=(ReleaseFact("0.1.0", "demonstration", 14),), filed=filed,
         gates=tuple(GateState(f"G{one}", one, None, "open", 20 + one) for one in range(1, use)), run_in=run_in,
         pairs=pairs, pair_entries=(200,), able={"qc_technologist": 2, "adjudicator": 1, "reader": 2, "coordinator": 1},
+        review=Due("DEMO-301", date(2026, 3, 1), 90, 10, 15),
     )
 
 
@@ -108,6 +111,7 @@ SPOILED = {
     "agreement_difference": {"pairs": tuple(replace(one, ai=one.ai * 3) for one in full(4).pairs)},
     "adjudications": {"open_adjudications": 1}, "protocol_names_ai": {"filed": ()}, "sap_names_ai": {"filed": ()},
     "regulator_advice": {"filed": ()}, "adjudicators": {"able": {}},
+    "trail_reviewed": {"review": Due("DEMO-301", date(2026, 2, 19), 90, 10, 15)},
 }
 
 

@@ -1,0 +1,49 @@
+"""An entry as one row: the same columns for command line, API and exports. Only the standard library."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+from core.ledger_changes import said_changes
+from core.ledger_queries import Line, Reader
+from core.ledger_suspects import Suspicion, suspicion_of
+from core.ledger_words import evidence_code, sentence_of, utc
+
+COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
+           "sentence", "changes", "evidence", "leaf", "suspect")
+
+
+def row_of(
+    reader: Reader, line: Line, said: Mapping[tuple[str, int], str], marks: Mapping[str, Suspicion]
+) -> dict[str, Any]:
+    """The columns of an entry. `changes` says old → new where it changed what an earlier entry had set; `suspect` is
+    the number of the entry that made its key suspect from before it on."""
+    body, suspicion = line.body, suspicion_of(line, marks)
+    return {
+        "seq": line.seq, "recorded_at": utc(line.ts), "signed_at": body["at"], "actor": body["actor"],
+        "on_behalf_of": body.get("on_behalf_of"), "role": body["role"], "action": body["action"],
+        "trial": body.get("trial"), "reason": body.get("reason"), "rule": body["rule"],
+        "sentence": sentence_of(body, said), "changes": said_changes(reader, line) or None,
+        "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(),
+        "suspect": suspicion.by if suspicion else None,
+    }
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], file: TextIO) -> int:
+    """Comma-separated, one entry a line (RFC 4180); returns how many.
+
+    A cell that a spreadsheet would take for a formula is written as text, with an apostrophe before it.
+    """
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
+    writer.writeheader()
+    count = 0
+    for row in rows:
+        writer.writerow({name: _cell(row[name]) for name in COLUMNS})
+        count += 1
+    return count
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -1,0 +1,105 @@
+"""The page on which a person signs: everything that is signed, what it means, and the proof that it is them.
+
+What is to be signed is held by this process between showing and signing, for the 15 minutes that a draft lives (RECORD
+2); after a restart the page is asked for anew and nothing was signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from audit.entry import body_to_sign
+from audit.signatures import Proof
+from audit.vocabulary.registry import sentence
+from core.errors import NotAuthenticated, NotFound
+from core.ledger_words import utc
+from core.work import DRAFT_LIFE_US, LOCK_MARGIN_US
+from countersign.web.accounts import Session
+from countersign.web.app import Site, the_person, the_site
+from countersign.web.exports import same_session
+
+if TYPE_CHECKING:
+    from core.work import Proposal
+
+router = APIRouter(include_in_schema=False)
+TheSite = Annotated[Site, Depends(the_site)]
+ThePerson = Annotated[Session, Depends(the_person)]
+MOST_WAITING = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A page to be signed: whose, what, where one comes from and where one goes afterwards."""
+
+    user: str
+    proposal: Proposal
+    back: str
+    then: str
+
+    @property
+    def until_us(self) -> int:
+        return self.proposal.occasion.at_us + DRAFT_LIFE_US - LOCK_MARGIN_US
+
+    @property
+    def meaning(self) -> str:
+        return self.proposal.drafts[0].meaning
+
+
+def to_sign(site: Site, proposal: Proposal, *, back: str, then: str) -> str:
+    """Hold a proposal for its signer; returns the path of its page."""
+    now = site.house.desk.clock.now()
+    for name in [name for name, one in site.to_sign.items() if one.until_us < now]:
+        del site.to_sign[name]
+    while len(site.to_sign) >= MOST_WAITING:
+        del site.to_sign[next(iter(site.to_sign))]
+    site.to_sign[proposal.id] = Waiting(proposal.actor.user, proposal, back, then)
+    return f"/sign/{proposal.id}"
+
+
+def _waiting(site: Site, person: Session, name: str) -> Waiting:
+    """The page of this person. Raises NotFound for everybody else's and for one that is over."""
+    found = site.to_sign.get(name)
+    if found is None or found.user != person.user or found.until_us < site.house.desk.clock.now():
+        raise NotFound("This page is not open for signing any more.",
+                       next_step="Nothing was signed by it unless you have a receipt. Begin again where you came from.")
+    return found
+
+
+@router.get("/sign/{name}", name="sign")
+def sign_page(request: Request, site: TheSite, person: ThePerson, name: str) -> Response:
+    return _page(request, site, person, _waiting(site, person, name))
+
+
+def _page(
+    request: Request, site: Site, person: Session, waiting: Waiting, problem: str | None = None, status: int = 200
+) -> Response:
+    said = [sentence(body["action"], body["version"], body["fields"], body) for body in waiting.proposal.bodies]
+    digests = [hashlib.sha256(body_to_sign(body)).hexdigest() for body in waiting.proposal.bodies]
+    return site.page(
+        request, "sign.html", person, status, waiting=waiting, said=said, digests=digests, problem=problem,
+        until=utc(waiting.until_us)[11:19], manifest=waiting.proposal.bodies[0]["manifest"],
+        role=waiting.proposal.bodies[0]["role"])
+
+
+@router.post("/sign/{name}")
+def sign_now(
+    request: Request, site: TheSite, person: ThePerson, name: str, token: Annotated[str, Form(max_length=100)],
+    password: Annotated[str, Form(max_length=1000)], code: Annotated[str, Form(max_length=20)],
+    meaning: Annotated[str, Form(max_length=40)] = "",
+) -> Response:
+    """Sign exactly what was shown. A wrong proof signs nothing, is counted and recorded."""
+    same_session(person, token)
+    waiting = _waiting(site, person, name)
+    if meaning != waiting.meaning:
+        return _page(request, site, person, waiting, "Say what your signature means. Nothing was signed.", 422)
+    try:
+        receipt = site.house.desk.commit(waiting.proposal, Proof(password, code.strip()))
+    except NotAuthenticated as refusal:
+        return _page(request, site, person, waiting, refusal.in_words(), 401)
+    site.to_sign.pop(name, None)
+    return RedirectResponse(f"{waiting.then}?signed={receipt.seq}", 303)

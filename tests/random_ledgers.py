@@ -1,0 +1,446 @@
+"""Random ledgers of many shapes, bundles of them, and what somebody might do to a bundle; all from one seed.
+
+Keys and signatures are real. A change may stay as clumsy as it is, or be made good with stolen keys: the tree built
+anew and signed by the log key, bodies signed anew by every actor. Some changes leave a bundle good; that is meant.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bundles import (
+    INTAKE,
+    LOG,
+    READERS,
+    ROOT,
+    SERVICE,
+    WORDS,
+    Ledger,
+    Pen,
+    b64,
+    cosigned,
+    jcs,
+    leaf_of,
+    note,
+    pae,
+    path_of,
+    tree_root,
+)
+
+WITNESS = Pen.of("witness", "w")
+WITNESS_NAME = "w.example"
+TEXTS = ("plain", "µm ≥ 30 %", "line\nbreak", "läsion", "肺", "𝔘", "\\\"'", "", "\u00a0x", "\u007e", "\ue000",
+         "seven\u200bspaces", "é", "ﬃ")
+Members = dict[str, bytes]
+
+
+@dataclass
+class Case:
+    """A bundle with what was needed to make it."""
+
+    ledger: Ledger
+    members: Members
+    pens: dict[str, Pen]
+    card: dict[str, Any] | None = None
+    done: list[str] = field(default_factory=list)
+
+
+def a_case(rng: random.Random) -> Case:
+    """A good bundle: of everything, of streams or of chosen entries, with or without leaves, withheld entries, older
+    notes and a trust card."""
+    ledger, pens = _random_ledger(rng)
+    kind = rng.choice(("whole", "whole", "streams", "entries"))
+    if kind == "whole":
+        ledger.export()
+        members = ledger.whole()
+        if rng.random() < 0.4:
+            del members["leaves.bin"]
+    else:
+        names = ["keys", *rng.sample(["trial/T1", "trial/T2", "house"], rng.randint(0, 3))] if kind == "streams" else (
+            ["keys"])
+        names = [name for name in names if name in ledger._streams]
+        ledger.export(*names, scope=kind)
+        others = [seq for seq in range(ledger.size - 1) if ledger.parsed(seq)["stream"] != "keys"]
+        chosen = rng.sample(others, min(len(others), rng.randint(0, 4))) if kind == "entries" else []
+        pool = chosen if kind == "entries" else [seq for seq in others if ledger.parsed(seq)["stream"] in names]
+        withhold = rng.sample(pool, min(len(pool), rng.randint(0, 3))) if rng.random() < 0.5 else []
+        chosen = [seq for seq in chosen if seq not in withhold]
+        members = ledger.part(*names, kind=kind, chosen=chosen, withhold=sorted(withhold), leaves=rng.random() < 0.6)
+    for size in rng.sample(range(1, ledger.size + 1), rng.choice((0, 0, 1, 2))):
+        text = note(ledger.origin, size, tree_root(ledger.leaves[:size]), LOG)
+        members[f"anchors/{size}.note"] = cosigned(text, WITNESS_NAME, WITNESS, 1_795_600_000 + size).encode()
+    if rng.random() < 0.3:
+        members["checkpoint.txt"] = cosigned(members["checkpoint.txt"].decode(), WITNESS_NAME, WITNESS, 5).encode()
+    card = ledger.card() | {"witnesses": [{"name": WITNESS_NAME, "public_key": b64(WITNESS.public)}]}
+    return Case(ledger, members, pens, card if rng.random() < 0.5 else None)
+
+
+def _random_ledger(rng: random.Random) -> tuple[Ledger, dict[str, Pen]]:
+    """Streams, proofs, manifests, enrolments, rotations, revocations, late entries, a second vocabulary."""
+    ledger = Ledger(origin=rng.choice(("countersign.example/tests", "a", "öst.example/ü")))
+    pens = {pen.kid: pen for pen in (ROOT, LOG, SERVICE, INTAKE, *READERS)}
+    services, persons = [SERVICE, INTAKE], list(READERS)
+    seen = {ROOT.kid: ledger.size - 1}
+
+    def add(action: str, fields: dict[str, Any], by: Pen, **options: Any) -> None:
+        if rng.random() < 0.5:
+            seen[by.kid] = rng.randint(max(seen.get(by.kid, 0), ledger.size - 4), ledger.size)
+            options["seen"] = seen[by.kid]
+        seen[by.kid] = max(seen.get(by.kid, 0), options.get("seen", ledger.size))
+        ledger.add(action, fields, by=by, **options)
+
+    for number in range(rng.randint(0, 18)):
+        what = rng.choices(("service", "person", "two", "late", "enrol", "rotate", "revoke", "words", "passkey"),
+                           (6, 6, 2, 1, 1, 1, 0.7, 0.4, 0.7))[0]
+        trial = {} if rng.random() < 0.25 else {"trial": rng.choice(("T1", "T2"))}
+        if what == "service":
+            add("series.received", {"series": f"1.2.{number}", "subject": "T1-001", "note": rng.choice(TEXTS)},
+                rng.choice(services), **trial, **_sometimes(rng))
+        elif what in ("person", "two", "late", "passkey") and persons:
+            by = rng.choice(persons)
+            more: dict[str, Any] = {"manifest": {"meaning": "review", "printed_name": rng.choice(TEXTS), "n": 1}}
+            if what == "two":
+                more["proofs"] = tuple(pen for pen in rng.sample([*persons, *services], 2) if pen is not by)
+            elif what == "late":
+                more |= {"reason": rng.choice(("late", "late-form")), "at_us": ledger.now - rng.randrange(10**10)}
+            elif what == "passkey":
+                more["assertion"] = {"client": b64(bytes([number]))}
+            add("read.signed", _some_fields(rng, 3), by, **trial, **more)
+        elif what == "enrol":
+            holder = rng.choice((f"reader-{number}", "reader-1"))
+            fresh = Pen.of(rng.choice(("person", "service")), holder, f"{rng.random()}")
+            pens[fresh.kid] = fresh
+            (persons if fresh.klass == "person" else services).append(fresh)
+            add("key.enrolled", fresh.fields, ROOT, proofs=(fresh, *rng.sample(persons[:1], rng.randint(0, 1)))
+                if fresh is not persons[0] else (fresh,))
+        elif what == "rotate" and persons:
+            old = rng.choice(persons)
+            fresh = Pen.of("person", old.holder, f"{rng.random()}")
+            pens[fresh.kid] = fresh
+            add("key.rotated", fresh.fields | {"kid": old.kid}, old, proofs=(fresh,))
+            persons[persons.index(old)] = fresh
+        elif what == "revoke" and len(persons) > 1:
+            gone = persons.pop(rng.randrange(len(persons)))
+            since = {"suspect_from": rng.randrange(ledger.size)} if rng.random() < 0.5 else {}
+            add("key.revoked", {"kid": gone.kid, "because": "lost", **since}, ROOT)
+        elif what == "words":
+            words = [{"name": name, "version": 1, "signed_by": list(by), "sentence": "{actor} did"}
+                     for name, by in (*WORDS, (f"word.n{number}", ("service",)))]
+            add("vocabulary.adopted", {"digest": "0" * 64, "words": words}, ROOT)
+    return ledger, pens
+
+
+def _sometimes(rng: random.Random) -> dict[str, Any]:
+    return {name: value for name, value in (("on_behalf_of", "reader-1"), ("caused_by", "entry"), ("reason", "code"))
+            if rng.random() < 0.2}
+
+
+def _some_fields(rng: random.Random, depth: int) -> dict[str, Any]:
+    return {rng.choice(("a", "b_1", "sum", "zz", "n9")): _some_value(rng, depth) for _ in range(rng.randint(0, 4))}
+
+
+def _some_value(rng: random.Random, depth: int) -> Any:
+    kind = rng.randrange(6 if depth else 4)
+    if kind == 0:
+        return rng.choice((0, 1, -1, 2**53 - 1, 1 - 2**53, rng.randrange(10**6)))
+    if kind == 1:
+        return rng.random() < 0.5
+    if kind < 4:
+        return rng.choice(TEXTS)
+    if kind == 4:
+        return _some_fields(rng, depth - 1)
+    return [_some_value(rng, depth - 1) for _ in range(rng.randint(0, 3))]
+
+
+# ---------------------------------------------------------------- raw changes of members
+
+
+def _member(case: Case, rng: random.Random) -> str:
+    return rng.choice(sorted(name for name in case.members if case.members[name]))
+
+
+def flip_byte(case: Case, rng: random.Random) -> None:
+    name = _member(case, rng)
+    raw = bytearray(case.members[name])
+    raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+    case.members[name] = bytes(raw)
+
+
+def cut_or_grow(case: Case, rng: random.Random) -> None:
+    name = _member(case, rng)
+    raw = case.members[name]
+    at = rng.randrange(len(raw))
+    case.members[name] = rng.choice((raw[:at], raw[at:], raw + raw[at:], raw[:-1], raw + b"\n", raw + bytes(32)))
+
+
+def drop_member(case: Case, rng: random.Random) -> None:
+    del case.members[_member(case, rng)]
+
+
+def foreign_member(case: Case, rng: random.Random) -> None:
+    name = rng.choice(("proofs/0.tlog-proof", "proofs/99.tlog-proof", "objects/" + "0" * 64, "anchors/1.note",
+                       "withheld.jsonl", "leaves.bin", "index.html", "README", "anchors/x"))
+    case.members[name] = rng.choice((b"", b"x", case.members[_member(case, rng)]))
+
+
+def move_lines(case: Case, rng: random.Random) -> None:
+    """Entries, withheld entries or signature lines: one gone, doubled, or two exchanged."""
+    name = rng.choice(sorted(name for name in case.members if not name.endswith("leaves.bin")))
+    lines = case.members[name].splitlines(keepends=True)
+    if lines:
+        _shuffle(lines, rng)
+        case.members[name] = b"".join(lines)
+
+
+def move_leaves(case: Case, rng: random.Random) -> None:
+    raw = case.members.get("leaves.bin", b"")
+    leaves = [raw[at:at + 32] for at in range(0, len(raw), 32)]
+    if leaves:
+        _shuffle(leaves, rng)
+        case.members["leaves.bin"] = b"".join(leaves)
+
+
+def _shuffle(items: list[Any], rng: random.Random) -> None:
+    at, other = rng.randrange(len(items)), rng.randrange(len(items))
+    what = rng.randrange(3)
+    if what == 0:
+        del items[at]
+    elif what == 1:
+        items.insert(other, items[at])
+    else:
+        items[at], items[other] = items[other], items[at]
+
+
+def swap_members(case: Case, rng: random.Random) -> None:
+    names = sorted(case.members)
+    one, two = rng.choice(names), rng.choice(names)
+    proofs = [name for name in names if name.startswith("proofs/")]
+    if proofs and rng.random() < 0.7:
+        one, two = rng.choice(proofs), rng.choice(proofs)
+    case.members[one], case.members[two] = case.members[two], case.members[one]
+
+
+def extra_of_a_proof(case: Case, rng: random.Random) -> None:
+    """`extra` is signed by nobody; whatever it says changes nothing."""
+    proofs = sorted(name for name in case.members if name.startswith("proofs/"))
+    if proofs:
+        name = rng.choice(proofs)
+        extra = b"extra " + rng.choice((b"AAAA", b"index 3")) + b"\nindex"
+        case.members[name] = case.members[name].replace(b"index", extra, 1)
+
+
+def change_json(case: Case, rng: random.Random) -> None:
+    """bundle.json or a line of withheld.jsonl, canonical again."""
+    name = rng.choice(("bundle.json", "withheld.jsonl") if "withheld.jsonl" in case.members else ("bundle.json",))
+    lines = case.members.get(name, b"").splitlines()
+    at = rng.randrange(len(lines)) if lines else 0
+    if lines:
+        try:
+            lines[at] = jcs(_changed(json.loads(lines[at]), rng))
+        except ValueError:
+            return
+        case.members[name] = b"".join(line + b"\n" for line in lines)
+
+
+def another_note(case: Case, rng: random.Random) -> None:
+    ledger, thief = case.ledger, Pen.of("log", "thief")
+    size = rng.choice((ledger.size, ledger.size - 1, ledger.size + 1, 1))
+    root = rng.choice((tree_root(ledger.leaves[:size]), bytes(32)))
+    made = note(rng.choice((ledger.origin, ledger.origin, "b")), size, root, rng.choice((LOG, LOG, thief)),
+                rng.choice((None, None, "b", "x\u00a0y")))
+    case.members["checkpoint.txt"] = cosigned(made, WITNESS_NAME, rng.choice((WITNESS, thief)), 7).encode()
+
+
+def another_card(case: Case, rng: random.Random) -> None:
+    card = dict(case.ledger.card(), witnesses=[])
+    name = rng.choice(("origin", "genesis_leaf", "root_key"))
+    card[name] = {"origin": "b", "genesis_leaf": "0" * 64, "root_key": b64(bytes(32))}[name]
+    case.card = card
+
+
+def another_earlier_note(case: Case, rng: random.Random) -> None:
+    ledger = case.ledger
+    size = rng.randint(1, ledger.size)
+    root = rng.choice((tree_root(ledger.leaves[:size]), tree_root(ledger.leaves[:max(1, size - 1)]), bytes(32)))
+    case.members[f"anchors/{size}.note"] = cosigned(note(ledger.origin, size, root, LOG), WITNESS_NAME, WITNESS, 9
+                                                    ).encode()
+
+
+# ---------------------------------------------------------------- changes of entries, with or without stolen keys
+
+
+def _changed(value: Any, rng: random.Random) -> Any:
+    """One place somewhere in a value: gone, new, of another type, or with the content of another place."""
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        name = rng.choice(sorted(value))
+        what = rng.randrange(8)
+        if what == 0:
+            return {other: inner for other, inner in value.items() if other != name}
+        if what == 1:
+            return value | {rng.choice(("alg", "reason", "proofs", "trial", "seq", "X", "late")): _some_value(rng, 1)}
+        return value | {name: _changed(value[name], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        out = list(value)
+        at = rng.randrange(len(out))
+        if rng.random() < 0.3:
+            out.append(out[at]) if rng.random() < 0.5 else out.pop(at)
+        else:
+            out[at] = _changed(out[at], rng)
+        return out
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return rng.choice((value + 1, value - 1, -value, 0, value + 10**9, True, str(value), value + 2**53))
+    if isinstance(value, str):
+        return rng.choice((value + "x", value[:-1], value.upper(), "", value[::-1], 7, value + "\u0301",
+                           value + "\u202e", "late", value.swapcase(), [value], "root", value + "\u0378",
+                           value.replace("0", "1", 1)))
+    return _some_value(rng, 1)
+
+
+def _edit(case: Case, entry: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    part = rng.choice(("body", "body", "body", "outer", "fields", "head", "proofs", "foreign"))
+    body = entry["body"]
+    if part == "body":
+        return entry | {"body": _changed(body, rng)}
+    if part in ("fields", "head", "proofs") and body.get(part):
+        return entry | {"body": body | {part: _changed(body[part], rng)}}
+    if part == "foreign":
+        other = case.ledger.parsed(rng.randrange(case.ledger.size))
+        name = rng.choice(("sig", "kid", "stream", "stream_seq", "ts", "seq", "body", "id", "actor", "action", "log"))
+        if name in other:
+            return entry | {name: other[name]}
+        return entry | {"body": body | {name: other["body"][name]}}
+    return dict(_changed(entry, rng))
+
+
+def edit_entry(case: Case, rng: random.Random) -> None:
+    lines = case.members.get("entries.jsonl", b"").splitlines()
+    if not lines:
+        return
+    at = rng.randrange(len(lines))
+    try:
+        entry = _edit(case, json.loads(lines[at]), rng)
+        if rng.random() < 0.5:
+            entry = _signed_anew(case, entry)
+        lines[at] = jcs(entry)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return
+    case.members["entries.jsonl"] = b"".join(line + b"\n" for line in lines)
+
+
+def edit_bytes_of_entry(case: Case, rng: random.Random) -> None:
+    """What only bytes can do: spaces, escapes, doubled members, other numbers, spare bits."""
+    lines = case.members.get("entries.jsonl", b"").splitlines()
+    if not lines:
+        return
+    at = rng.randrange(len(lines))
+    old, new = rng.choice(((b'"type":1', b'"type":1.0'), (b'"type":1', b'"type":1e0'), (b'"type"', b'"t\\u0079pe"'),
+                           (b'"version":1', b'"version":1,"version":1'), (b",", b", "), (b'"ts":', b'"ts":0'),
+                           (b'"seq":', b'"seq":-'), (b"}", b"} "), (b'==",', b'=",'), (b'"head":', b'"head":null,"h":'),
+                           (b'"rule":"P', b'"rule":"\xff'), (b'"version":1', b'"version":1' + b"0" * 30)))
+    lines[at] = lines[at].replace(old, new, 1)
+    case.members["entries.jsonl"] = b"".join(line + b"\n" for line in lines)
+
+
+def reseal(case: Case, rng: random.Random) -> None:
+    """The thief of the log key: leaves, root, note and proofs made anew over whatever the entries now are."""
+    lines = case.members["entries.jsonl"].split(b"\n")[:-1]
+    numbered = {}
+    for at, line in enumerate(lines):
+        try:
+            numbered[int(json.loads(line)["seq"])] = line
+        except (ValueError, TypeError, KeyError):
+            numbered[at] = line
+    whole = b'"kind":"whole"' in case.members["bundle.json"]
+    if whole:
+        leaves = [leaf_of(line) for line in lines]
+    else:
+        leaves = [leaf_of(numbered[seq]) if seq in numbered else leaf for seq, leaf in enumerate(case.ledger.leaves)]
+    if not leaves:
+        return
+    made = note(case.ledger.origin, len(leaves), tree_root(leaves), LOG)
+    case.members["checkpoint.txt"] = made.encode()
+    if "leaves.bin" in case.members:
+        case.members["leaves.bin"] = b"".join(leaves)
+    for name in [name for name in case.members if name.startswith("proofs/")]:
+        seq = int(name[7:-11])
+        if seq < len(leaves):
+            hashes = "".join(b64(one) + "\n" for one in path_of(seq, leaves))
+            case.members[name] = f"c2sp.org/tlog-proof@v1\nindex {seq}\n{hashes}\n{made}".encode()
+    if whole and rng.random() < 0.8:
+        try:
+            about = json.loads(case.members["bundle.json"])
+        except ValueError:
+            return
+        case.members["bundle.json"] = jcs(about | {"last": len(leaves) - 1, "export": len(leaves) - 1}) + b"\n"
+
+
+def renumber_all(case: Case, rng: random.Random) -> None:
+    """One entry gone or doubled and everything after it renumbered, perhaps signed anew with every key."""
+    if b'"kind":"whole"' not in case.members.get("bundle.json", b""):
+        return
+    try:
+        entries = [json.loads(line) for line in case.members.get("entries.jsonl", b"").splitlines()]
+    except ValueError:
+        return
+    if len(entries) < 3:
+        return
+    at = rng.randrange(1, len(entries) - 1)
+    what = rng.randrange(3)
+    if what == 0:
+        del entries[at]
+    elif what == 1:
+        entries.insert(at, entries[at - 1])
+    else:
+        entries[at], entries[at - 1] = entries[at - 1], entries[at]
+    streams: dict[str, int] = {}
+    anew, heads = rng.random() < 0.5, rng.random() < 0.5
+    out: list[bytes] = []
+    for seq, given in enumerate(entries):
+        entry = given | {"seq": seq, "ts": case.ledger.now - (len(entries) - seq) * 1_000_000}
+        try:
+            stream = str(entry["stream"])
+            entry["stream_seq"] = streams.get(stream, 0)
+            streams[stream] = entry["stream_seq"] + 1
+            if heads:
+                size = min(seq, int(entry["body"]["head"]["size"]))
+                head = {"size": size, "root": b64(tree_root([leaf_of(one) for one in out[:size]]))}
+                entry["body"] = entry["body"] | {"head": head}
+            out.append(jcs(_signed_anew(case, entry) if anew else entry))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return
+    case.members["entries.jsonl"] = b"".join(one + b"\n" for one in out)
+
+
+def _signed_anew(case: Case, entry: dict[str, Any]) -> dict[str, Any]:
+    """By the key that the entry names, where that is one of ours; proofs stay as they are."""
+    pen = case.pens.get(str(entry.get("kid")))
+    if pen is None or not isinstance(entry.get("body"), dict):
+        return entry
+    message = pae("application/vnd.countersign.entry.v1+json", jcs(entry["body"]))
+    return entry | {"sig": b64(pen.private.sign(message))}
+
+
+Change = Callable[[Case, random.Random], None]
+CHANGES: tuple[Change, ...] = (
+    flip_byte, cut_or_grow, drop_member, foreign_member, move_lines, move_leaves, swap_members, extra_of_a_proof,
+    change_json, another_note, another_card, another_earlier_note, edit_entry, edit_entry, edit_entry,
+    edit_bytes_of_entry, renumber_all,
+)
+
+
+def change(case: Case, rng: random.Random) -> None:
+    """Between none and three changes; after those of entries the tree is often made good again."""
+    for _ in range(rng.choice((0, 1, 1, 1, 1, 2, 3))):
+        chosen = rng.choice(CHANGES)
+        chosen(case, rng)
+        case.done.append(chosen.__name__)
+        if chosen in (edit_entry, edit_bytes_of_entry, renumber_all, move_lines) and rng.random() < 0.7 and (
+                "entries.jsonl" in case.members and "bundle.json" in case.members):
+            reseal(case, rng)
+            case.done.append("reseal")

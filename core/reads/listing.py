@@ -6,7 +6,7 @@ read under seal is not in any of these rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -217,48 +217,19 @@ def _responses(
 def _response(
     task: Task, endpoint: rules.Endpoint, title: str, derived: Derived | None, accepted: bool, options_sha256: str
 ) -> ResponseRow:
+    none = (Evidence("TP-NO-BASELINE", "There is no evaluable baseline of this reader to compare with."),)
+    row = ResponseRow(
+        task.trial, task.subject, task.time_point, task.slot, task.reader, endpoint.id, title, options_sha256, "NE",
+        task.acquired_on, None, endpoint.unit, None, None, None, none, task.sealed_entry or 0, accepted,
+    )  # fmt: skip
     if derived is None:
-        none = (Evidence("TP-NO-BASELINE", "There is no evaluable baseline of this reader to compare with."),)
-        return ResponseRow(
-            task.trial,
-            task.subject,
-            task.time_point,
-            task.slot,
-            task.reader,
-            endpoint.id,
-            title,
-            options_sha256,
-            "NE",
-            task.acquired_on,
-            None,
-            endpoint.unit,
-            None,
-            None,
-            None,
-            none,
-            task.sealed_entry or 0,
-            accepted,
-        )
-    return ResponseRow(
-        task.trial,
-        task.subject,
-        task.time_point,
-        task.slot,
-        task.reader,
-        endpoint.id,
-        title,
-        derived.options_sha256,
-        str(derived.status),
-        derived.on,
-        derived.sum,
-        endpoint.unit,
-        derived.change_from_baseline_percent,
-        derived.change_from_nadir_percent,
-        derived.progression_first_seen_on,
-        derived.evidence,
-        task.sealed_entry or 0,
-        accepted,
-    )
+        return row
+    return replace(
+        row, options_sha256=derived.options_sha256, status=str(derived.status), on=derived.on, sum=derived.sum,
+        change_from_baseline_percent=derived.change_from_baseline_percent,
+        change_from_nadir_percent=derived.change_from_nadir_percent,
+        progression_on=derived.progression_first_seen_on, evidence=derived.evidence,
+    )  # fmt: skip
 
 
 def is_accepted(session: Connection, task: Task) -> bool:

@@ -60,6 +60,13 @@ class NotFound(CountersignError):
     next_step = "Check the spelling; list what exists first."
 
 
+class SubjectErased(NotFound):
+    """The key of a subject was destroyed: what it opened is gone, and nothing of the subject is stored anew."""
+
+    code, http_status = "erased", 410
+    next_step = "`countersign privacy list` shows the decision; the record keeps ciphertext and digests."
+
+
 class NotAuthenticated(CountersignError):
     """Password or one-time code did not prove the person. Counted, and recorded.
 

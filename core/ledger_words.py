@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from audit import CONCEALED
 from core.errors import UnusableInput
 from core.ledger_queries import Line, Reader, line_at, line_of_leaf
 
@@ -75,5 +76,7 @@ def shown_value(value: Any) -> str:
     if isinstance(value, dict):
         if "sha256" in value:
             return f"{value['sha256'][:12]}…"
+        if "ct" in value:
+            return CONCEALED
         return ", ".join(f"{key} {shown_value(item)}" for key, item in value.items())
     return str(value)

@@ -6,6 +6,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, String, Table, Text, insert, select, update
@@ -120,11 +121,17 @@ def work_once(desk: Desk) -> bool:
         _EFFECTS[type(event)][lease.effect](desk, Recorded.of(entry), event)
     except CountersignError as error:
         problem = error.in_words()
-    except Exception:  # noqa: BLE001  a broken effect must not take the worker down; the row keeps what happened
-        problem = traceback.format_exc(limit=3)
+    except Exception as error:  # noqa: BLE001  one effect must not stop the worker; the row keeps it
+        problem = where(error)
     with desk.working_tables() as session:
         settle(session, lease, desk.clock.now(), problem)
     return True
+
+
+def where(error: BaseException) -> str:
+    """Kind and place of an error. Never its words: they may quote a header, a name or a text (RECORD 6)."""
+    steps = [f"{Path(step.filename).name}:{step.lineno}" for step in traceback.extract_tb(error.__traceback__)[-3:]]
+    return f"{type(error).__name__} at {', '.join(steps)}"
 
 
 def drain(desk: Desk, most: int = 10_000) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,19 +19,28 @@ from audit.proofs import EMPTY_ROOT
 from audit.signatures import MEANINGS, Proof, Signature, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
-from audit.vocabulary.registry import fields_of, word_of
+from audit.vocabulary.registry import SubjectText, fields_of, word_of
 from core import outbox, projection
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
-from core.errors import AlreadyDone, AppendingStopped, ClockUntrusted, NotAuthenticated, Refused, Stale
+from core.errors import (
+    AlreadyDone,
+    AppendingStopped,
+    ClockUntrusted,
+    NotAuthenticated,
+    Refused,
+    Stale,
+    UnusableInput,
+)
 from core.ids import uuid7
 from core.keyring import Keyring
-from core.objects import VIEW, ObjectStore
+from core.objects import VIEW, ObjectStore, owner
 from core.persons import active_kids, person_named
 from core.policy.state import Actor, Decision
 
 DRAFT_LIFE_US = 15 * 60 * 1_000_000
 # Waiting for the lock must not push the time of record past the time that a signature may lie before it.
 LOCK_MARGIN_US = 5_000_000
+LONGEST_TEXT = 4_000
 HOUSE = Actor.of_service("house")
 __all__ = ["Actor", "Desk", "Draft", "Occasion", "Proof", "Proposal", "Receipt", "View", "Work"]
 
@@ -69,7 +78,8 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a person is about to sign."""
+    """What a person is about to sign. `subject` is whom it concerns, where the event itself does not name one; empty
+    where it names one and its view says nothing that erasure should reach."""
 
     event: Any
     under: Decision
@@ -81,7 +91,14 @@ class Draft:
     caused_by: str | None = None
     trainings: tuple[str, ...] = ()
     delegation: str | None = None
+    subject: str | None = None
     proofs_by: tuple[tuple[str, Callable[[bytes], Signature]], ...] = ()
+
+    @property
+    def owner(self) -> str | None:
+        """Under whose key the view is kept: that of the subject it concerns; None for what concerns no subject."""
+        subject = getattr(self.event, "subject", None) if self.subject is None else self.subject
+        return owner(self.trial, subject) if self.trial and subject else None
 
 
 Prover = Callable[[bytes], Signature]
@@ -121,6 +138,10 @@ class Work:
     receipts: list[Receipt] = field(default_factory=list)
     clock_confirmed: bool = False
     made: list[Entry] = field(default_factory=list)
+
+    def acting_as(self, actor: Actor) -> Work:
+        """The same transaction in another service's name; entries and receipts are shared."""
+        return replace(self, actor=actor)
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
@@ -290,8 +311,9 @@ class Desk:
         """Signatures of a page's bodies by its person's key, the views kept first."""
         if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US:
             raise Stale("The page was shown more than 15 minutes ago.")
-        for view in proposal.views:
-            self.objects.put(view.document(), VIEW)
+        for draft in proposal.drafts:
+            if draft.owner is None:
+                self.objects.put(draft.view.document(), VIEW)
         messages = [body_to_sign(body) for body in proposal.bodies]
         try:
             signatures = self.signer.sign_page(proposal.actor.user, proof, messages)
@@ -393,6 +415,17 @@ class Desk:
             work.record(locked, under=Decision(True, "F-00", failure.fact, "service"))
             work.finish()
 
+    def conceal(self, text: str | None, trial: str, subject: str, occasion: Occasion) -> SubjectText | None:
+        """Free text about a subject, encrypted for the entry of this occasion; None where nothing is said.
+
+        Raises UnusableInput where it is too long, SubjectErased where the subject's key was destroyed.
+        """
+        if text is None or not text.strip():
+            return None
+        if len(text) > LONGEST_TEXT:
+            raise UnusableInput(f"A text about a subject has at most {LONGEST_TEXT} characters; this has {len(text)}.")
+        return self.objects.keys.seal_text(owner(trial, subject), occasion.id, text.strip())
+
     def occasion(self) -> Occasion:
         """This instant and a fresh id."""
         at_us = self.clock.now()
@@ -438,6 +471,9 @@ class Desk:
             "auth": {"factors": list(self.signer.factors_of(actor.user)), "component": "first", "age_s": 0},
             "release": release(),
         }
+        if draft.owner is not None:
+            # Named by the digest of its ciphertext, so the signature says where the view lies (RECORD 1, 6).
+            manifest["view"] = fields_of(self.objects.put(draft.view.document(), VIEW, subject=draft.owner))
         manifest |= {
             key: value for key, value in (("scope", draft.scope), ("delegation", draft.delegation)) if value
         }

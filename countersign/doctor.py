@@ -21,8 +21,11 @@ from core.errors import CountersignError, DiskFull, DiskReadOnly, NotFound
 from core.ledger_queries import SessionReader
 from core.ledger_rehash import rehash_is_due
 from core.ledger_schema import deviations, record_objects, schema_digest
+from core.objects import owner
 from core.persons import ED25519, ML_DSA_44, keys_in_force
+from core.privacy.queries import subjects_of
 from countersign import disk
+from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.house import House
 from countersign.signer.local import SERVICES
 from countersign.signer.remote import RemoteSigner
@@ -50,7 +53,7 @@ def examine(house: House) -> list[Finding]:
 
     return [
         *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_keys(house),
-        *_key_pairs(house), *_seals(house), *_work(house), *_disk(house), *people_findings(house),
+        *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house), *_disk(house), *people_findings(house),
     ]
 
 
@@ -108,13 +111,16 @@ def _keys(house: House) -> Iterator[Finding]:
         "The signer runs inside this process: whoever controls the process can ask it for signatures of the house. "
         "Personal keys still need the person's password and code. `countersign signer init` sets up one of its own."
     )
-    folder = house.home / "signer"
-    open_files = [path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
-    yield Finding(
-        f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
-        else f"{len(open_files)} key files can be read by others.",
-        fine=not open_files, remedy=f"chmod -R go= {folder}",
-    )
+    for folder in (house.home / "signer", *house.settings.subject_key_folders):
+        open_files = [
+            path.name for path in folder.rglob("*")
+            if path.is_file() and path.name != ".lock" and path.stat().st_mode & 0o077
+        ]
+        yield Finding(
+            f"Key files are readable by their owner alone ({folder.name}/)" if not open_files
+            else f"{len(open_files)} key files can be read by others.",
+            fine=not open_files, remedy=f"chmod -R go= {folder}",
+        )
 
 
 def _own_process(signer: RemoteSigner) -> Finding:
@@ -182,6 +188,35 @@ def _held(house: House, user: str) -> set[str]:
         return {house.signer.kid_of_person(user)}
     except NotFound:
         return set()
+
+
+def _subjects(house: House) -> Iterator[Finding]:
+    keys = house.desk.objects.keys
+    with house.desk.reading() as session:
+        ordered = [one for one in subjects_of(session) if one.erased is not None]
+    due = sum(one.destroyed is None for one in ordered)
+    yield Finding(
+        f"{len(ordered)} subjects erased, every key destroyed" if not due
+        else f"{due} erasures are committed and not carried out: the keys are not destroyed yet.",
+        fine=not due, remedy="Run `countersign work`.",
+    )
+    back = [one for one in ordered if one.destroyed is not None and keys.is_there(owner(one.trial, one.subject))]
+    known = {owner(one.trial, one.subject) for one in ordered}
+    lost = [one for one in keys.marks() if one not in known]
+    if back or lost:
+        yield Finding(
+            f"{len(back)} keys of erased subjects have come back, {len(lost)} erasures are unknown to this record.",
+            fine=False, damaged=bool(back), remedy="A copy was restored: run `countersign work`, which erases again.",
+        )
+    if isinstance(keys, FileSubjectKeys):
+        there, single = keys.without_copy()
+        yield Finding(
+            f"{there} keys of subjects, each with its copy" if not single
+            else f"{single} of {there} keys of subjects have no copy; backups of the home hold none.",
+            fine=not single, remedy="Bring the folder of copies back, then run `countersign work`.",
+        )
+    if not house.settings.subject_key_copies:
+        yield Finding("Copies of subject keys lie on the same disk; `subject_key_copies` may name another one")
 
 
 def _work(house: House) -> Iterator[Finding]:

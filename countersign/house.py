@@ -22,9 +22,10 @@ from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
 from countersign import database, schema
-from countersign.adapters.files import FileObjects, SubjectKeys
+from countersign.adapters.files import FileObjects
+from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.settings import Settings, read_settings, sqlite_url, write_settings
-from countersign.signer.keyfiles import KeyFolder, PasswordCost
+from countersign.signer.keyfiles import PasswordCost
 from countersign.signer.local import SERVICES, LocalSigner
 from countersign.signer.remote import RemoteSigner
 from countersign.standstill import Standstill, follow_origin
@@ -104,7 +105,7 @@ def _wire(settings: Settings, clock: Clock) -> House:
     engine = database.connect(settings.database_url)
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
     signer = _signer(settings, engine, clock, cost)
-    objects = FileObjects(settings.home / "objects", SubjectKeys(KeyFolder(settings.home / "signer", cost)))
+    objects = FileObjects(settings.home / "objects", FileSubjectKeys(*settings.subject_key_folders))
     return House(
         settings, engine, signer, Desk(engine, signer, clock, objects, stopped=Standstill(settings.home).because)
     )

@@ -25,11 +25,21 @@ class Settings:
     password_lanes: int = 4
     seal_backup: str | None = None
     signer_socket: str | None = None
+    subject_keys: str | None = None
+    subject_key_copies: str | None = None
 
     @property
     def seal_backup_folder(self) -> Path:
         """Where copies of seal secrets go: beside the signer, unless `seal_backup` names a folder on another disk."""
         return Path(self.seal_backup) if self.seal_backup else self.home / "seal-backup"
+
+    @property
+    def subject_key_folders(self) -> tuple[Path, Path]:
+        """Where the keys of subjects lie, and their copies: in the home unless set; copies best on another disk."""
+        return (
+            Path(self.subject_keys) if self.subject_keys else self.home / "subject-keys",
+            Path(self.subject_key_copies) if self.subject_key_copies else self.home / "subject-key-copies",
+        )
 
     @property
     def config_file(self) -> Path:
@@ -53,8 +63,10 @@ def read_settings(home: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         step = "Correct the file; nothing was changed."
         raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
-    known = {"origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup",
-             "signer_socket"}
+    known = {
+        "origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup",
+        "signer_socket", "subject_keys", "subject_key_copies",
+    }
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
     if not isinstance(given.get("origin"), str):
@@ -69,10 +81,9 @@ def write_settings(settings: Settings) -> None:
     lines = [f'origin = "{settings.origin}"']
     if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
         lines.append(f'database_url = "{settings.database_url}"')
-    if settings.signer_socket:
-        lines.append(f'signer_socket = "{settings.signer_socket}"')
-    if settings.seal_backup:
-        lines.append(f'seal_backup = "{settings.seal_backup}"')
+    for name in ("signer_socket", "seal_backup", "subject_keys", "subject_key_copies"):
+        if getattr(settings, name):
+            lines.append(f'{name} = "{getattr(settings, name)}"')
     for name in ("password_memory_kib", "password_passes", "password_lanes"):
         lines.append(f"{name} = {getattr(settings, name)}")
     settings.home.mkdir(parents=True, exist_ok=True)

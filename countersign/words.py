@@ -8,6 +8,8 @@ import core.cohort.projections
 import core.gates.effects
 import core.gates.projections
 import core.persons
+import core.privacy.effects
+import core.privacy.projections
 import core.reads.effects
 import core.reads.projections
 import core.reads.seal_effects

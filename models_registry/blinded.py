@@ -10,6 +10,7 @@ from audit.vocabulary.models import RunOpened
 from core.errors import CountersignError, RecordDamaged, UnusableInput
 from core.objects import DICOM
 from core.policy.decide import permit
+from core.privacy.queries import relations_of
 from core.quantities import rounded
 from core.reads.ai_reads import seal_ai_read, withdraw_ai_read
 from core.reads.locking import LockAnswer
@@ -59,6 +60,8 @@ def open_results(desk: Desk, trial: str, subject: str, time_point: str) -> int:
     """
     opened = 0
     with desk.reading() as session:
+        if "erased" in relations_of(session, trial, subject):
+            return 0
         waiting = [
             row for row in runs_of(session, trial=trial, subject=subject, use="primary", state="finished")
             if row.time_point == time_point and is_blinded(row) and row.result is not None and row.report is None

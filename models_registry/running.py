@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from audit.vocabulary.models import RunFailed, RunFinished, RunUndecided, RunValue
 from core.errors import CountersignError, RecordDamaged, UnusableInput
-from core.policy.decide import permit
+from core.policy.decide import decide, permit
 from core.work import Desk
 from models_registry import blinded, queries
 from models_registry.digest import environment_digest
@@ -64,6 +64,10 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
     given: list[tuple[RunRow, Given]] = []
     reader = SeriesReader(desk, images)
     for row in rows:
+        barred = _barred(desk, row)
+        if barred is not None:
+            _fail(desk, row, "subject-data", barred)
+            continue
         try:
             with desk.reading() as session:
                 one = _again(session, images, reader, row)
@@ -104,6 +108,15 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
                                               if blinded.is_blinded(row)}):
         blinded.open_results(desk, trial, subject, time_point)
     return len(rows)
+
+
+def _barred(desk: Desk, row: RunRow) -> str | None:
+    """Why the subject's images may not be read: restricted or erased after the run was asked for."""
+    with desk.reading() as session:
+        facts = queries.run_facts(session, INFERENCE, "subject.use", row.trial, relations=(), endpoint=row.endpoint,
+                                  subject=row.subject)
+    decision = decide(INFERENCE, "subject.use", facts)
+    return None if decision.allowed else decision.because
 
 
 def _again(session: Connection, images: Images, reader: SeriesReader, row: RunRow) -> Given:

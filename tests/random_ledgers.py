@@ -70,7 +70,7 @@ def a_case(rng: random.Random) -> Case:
         withhold = rng.sample(pool, min(len(pool), rng.randint(0, 3))) if rng.random() < 0.5 else []
         chosen = [seq for seq in chosen if seq not in withhold]
         members = ledger.part(*names, kind=kind, chosen=chosen, withhold=sorted(withhold), leaves=rng.random() < 0.6)
-    for size in rng.sample(range(1, ledger.size + 1), rng.choice((0, 0, 1, 2))):
+    for size in rng.sample(range(2, ledger.size + 1), rng.choice((0, 0, 1, 2))):
         text = note(ledger.origin, size, tree_root(ledger.leaves[:size]), LOG)
         members[f"anchors/{size}.note"] = cosigned(text, WITNESS_NAME, WITNESS, 1_795_600_000 + size).encode()
     if rng.random() < 0.3:
@@ -111,8 +111,9 @@ def _random_ledger(rng: random.Random) -> tuple[Ledger, dict[str, Pen]]:
                 more["assertion"] = {"client": b64(bytes([number]))}
             add("read.signed", _some_fields(rng, 3), by, **trial, **more)
         elif what == "enrol":
-            holder = rng.choice((f"reader-{number}", "reader-1"))
-            fresh = Pen.of(rng.choice(("person", "service")), holder, f"{rng.random()}")
+            klass = rng.choice(("person", "service"))
+            # A holder has one key in force; a name belongs to a person or to the house, never to both (RECORD 4).
+            fresh = Pen.of(klass, f"{'reader' if klass == 'person' else 'worker'}-{100 + number}", f"{rng.random()}")
             pens[fresh.kid] = fresh
             (persons if fresh.klass == "person" else services).append(fresh)
             add("key.enrolled", fresh.fields, ROOT, proofs=(fresh, *rng.sample(persons[:1], rng.randint(0, 1)))

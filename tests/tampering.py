@@ -81,7 +81,7 @@ def a_scene(folder: Path) -> Scene:
     authority = Authority(folder / "authority", KEYS["p256"])
     tokens: dict[int, bytes] = {}
     older = b""
-    for size, commits in ((200, 3), (400, 3)):
+    for size, commits in ((200, 3), (400, 2)):
         _fill(house, size, commits)
         tokens[size] = authority.stamp(_note(house).encode())
         _anchor(house, size, tokens[size])

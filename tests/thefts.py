@@ -86,7 +86,9 @@ Change = Callable[[Theft], object]
 def seq_of(scene: Scene, where: str | int | None) -> int | None:
     if not isinstance(where, str):
         return where
-    return {"service": scene.service, "person": scene.person, "second": scene.second_person, "end": SIZE}[where]
+    word, _, further = where.partition("+")
+    known = {"service": scene.service, "person": scene.person, "second": scene.second_person, "end": SIZE}
+    return known[word] + int(further or 0)
 
 
 def with_one(scene: Scene, seq: int, raw: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from audit.vocabulary.validation import (
 from core.errors import AlreadyDone, NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Facts
+from core.privacy.queries import the_subject
 from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
 from validation import queries
@@ -68,7 +69,10 @@ def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occa
 
 @dataclass(frozen=True, slots=True)
 class OpenDeviation:
-    """Something was not as signed. klass_name: critical, major or minor."""
+    """Something was not as signed. klass_name: critical, major or minor.
+
+    `says` is read by everybody and names no person; what must be said of a subject goes into `comment`.
+    """
 
     deviation: str
     klass_name: str
@@ -77,24 +81,32 @@ class OpenDeviation:
     says: str
     trial: str | None = None
     lock: str | None = None
+    subject: str | None = None
+    comment: str | None = None
 
 
 def open_deviation(desk: Desk, actor: Actor, command: OpenDeviation) -> Proposal:
     """A person reports a deviation; those of a run open by themselves."""
     if command.klass_name not in ("critical", "major", "minor"):
         raise UnusableInput(f"{command.klass_name!r} is no class of deviation: critical, major or minor.")
+    if command.comment and not (command.subject and command.trial):
+        raise UnusableInput("A comment on a subject names the subject and its trial; nothing was recorded.")
 
-    def propose(session: Connection, _occasion: Occasion) -> Draft:
+    def propose(session: Connection, occasion: Occasion) -> Draft:
+        if command.subject is not None:
+            the_subject(session, command.trial or "", command.subject)
         if queries.is_deviation(session, command.deviation):
             raise AlreadyDone(f"Deviation {command.deviation} exists already.")
         known = queries.facts(session, actor, "deviation.open", trial=command.trial)
         decision = permit(actor, "deviation.open", known)
         event = DeviationOpened(
             deviation=command.deviation, klass_name=command.klass_name, source=command.source, about=command.about,
-            says=command.says, lock=command.lock,
+            says=command.says, lock=command.lock, subject=command.subject,
+            comment=desk.conceal(command.comment, command.trial or "", command.subject or "", occasion),
         )
         lines = (("Deviation", event.deviation), ("Class", event.klass_name), ("About", event.about),
-                 ("What happened", event.says))
+                 ("What happened", event.says), *((("Subject", command.subject),) if command.subject else ()),
+                 *((("Comment", command.comment),) if command.comment else ()))
         return resting_draft(session, actor, "deviation.open", event, decision, "responsibility",
                       View("Open a deviation", TEMPLATE, lines), command.trial)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import event
+from audit.vocabulary.registry import SubjectText, event
 
 
 @event(
@@ -33,6 +33,7 @@ class CandidateSelected:
     subject: str
     decision: str
     ai_was_shown: bool
+    comment: SubjectText | None = None
 
 
 @event(
@@ -45,3 +46,4 @@ class EligibilityDecided:
     candidate: str
     subject: str
     decision: str
+    comment: SubjectText | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import ObjectRef, event, piece
+from audit.vocabulary.registry import ObjectRef, SubjectText, event, piece
 
 
 @event(
@@ -267,6 +267,7 @@ class QualityDisposed:
     disposition: str
     manifest_sha256: str
     not_met: tuple[str, ...]
+    comment: SubjectText | None = None
 
 
 @event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import ObjectRef, event, piece
+from audit.vocabulary.registry import ObjectRef, SubjectText, event, piece
 
 
 @event(
@@ -150,6 +150,7 @@ class RereadOrdered:
     slot: str
     scope: str
     on: str
+    comment: SubjectText | None = None
 
 
 @event(
@@ -202,6 +203,7 @@ class ReadAdjudicated:
     chosen: str
     against: tuple[str, ...]
     time_point: str | None = None
+    comment: SubjectText | None = None
 
 
 @event(

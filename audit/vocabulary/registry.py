@@ -12,6 +12,8 @@ from typing import Any, TypeVar, dataclass_transform
 
 import orjson
 
+from audit import CONCEALED
+
 E = TypeVar("E", bound=type)
 
 CLASSES = ("root", "log", "person", "service", "witness")
@@ -175,6 +177,8 @@ def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         if "sha256" in value:
             return f"{value['sha256'][:12]}…"
+        if "ct" in value:
+            return CONCEALED
         return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
     return value
 
@@ -206,3 +210,15 @@ class ObjectRef:
     sha256: str
     bytes: int
     media: str
+
+
+@piece
+class SubjectText:
+    """Free text about a subject, base64: AES-256-GCM under the subject's key, AAD the id of its entry (RECORD 6).
+
+    `kid` names the key: SHA-256 over `countersign-subject-key/1`, a zero byte and the key, hex.
+    """
+
+    ct: str
+    iv: str
+    kid: str

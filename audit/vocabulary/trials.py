@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import event, piece
+from audit.vocabulary.registry import SubjectText, event, piece
 
 
 @event(
@@ -233,6 +233,7 @@ class SubjectScreenFailed:
 
     subject: str
     on: str
+    comment: SubjectText | None = None
 
 
 @event(
@@ -334,6 +335,7 @@ class TimePointMissed:
 
     subject: str
     time_point: str
+    comment: SubjectText | None = None
 
 
 @event(
@@ -345,3 +347,4 @@ class TimePointNotEvaluable:
 
     subject: str
     time_point: str
+    comment: SubjectText | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.vocabulary.registry import ObjectRef, event, piece
+from audit.vocabulary.registry import ObjectRef, SubjectText, event, piece
 
 
 @event(
@@ -135,7 +135,10 @@ class StepRecorded:
     sentence="Deviation {deviation} ({klass_name}) was opened about {about}: {says}",
 )
 class DeviationOpened:
-    """Something was not as signed. `source` is validation, quality, gate, read or system; `about` names the thing."""
+    """Something was not as signed. `source` is validation, quality, gate, read or system; `about` names the thing.
+
+    Where it concerns a subject, that one is named and what says more of it stands in `comment` alone.
+    """
 
     deviation: str
     klass_name: str
@@ -143,6 +146,8 @@ class DeviationOpened:
     about: str
     says: str
     lock: str | None = None
+    subject: str | None = None
+    comment: SubjectText | None = None
 
 
 @event(

@@ -139,8 +139,7 @@ def _successors(desk: Desk, holder: str) -> tuple[tuple[str, str, bytes], ...]:
 def _replace(work: Work, *, successors: tuple[tuple[str, str, bytes], ...], klass: str, named: str) -> None:
     """In the transaction of the second signature: one `key.rotated` for each key, signed by the key that goes."""
     under = permit(Actor.of_service("house"), "key.replace", Facts())
-    own = Work(work.desk, work.session, Actor.of_service(named), work.on_behalf_of, work.entries, work.receipts,
-               made=work.made)
+    own = work.acting_as(Actor.of_service(named))
     second = work.entries[0].body["id"]
     for algorithm, name, public in successors:
         old = _in_force(work.session, klass, named, algorithm)

@@ -24,12 +24,16 @@ from core.work import Desk, Draft, Occasion, Proposal, View, Work
 
 @dataclass(frozen=True, slots=True)
 class DisposeCase:
-    """A technologist's verdict on a case: accepted, queried or rejected, with a coded reason."""
+    """A technologist's verdict on a case: accepted, queried or rejected, with a coded reason.
+
+    `comment` is free text, of a query the text to the site; it is kept under the subject's key alone.
+    """
 
     trial: str
     case: str
     disposition: str
     reason: str
+    comment: str | None = None
 
 
 def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
@@ -59,9 +63,10 @@ def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
             case=case.case_id, subject=case.subject, study=case.study, series=case.series, time_point=case.time_point,
             modality=case.modality, disposition=command.disposition, manifest_sha256=case.manifest_sha256,
             not_met=tuple(rule.rule for rule in case.rules if rule.outcome == "not_met"),
+            comment=desk.conceal(command.comment, command.trial, case.subject, occasion),
         )
         rests_on = basis(session, actor.user, decision.role, "quality.dispose", command.trial)
-        view: View = views.disposition(case, row, command.disposition, command.reason)
+        view: View = views.disposition(case, row, command.disposition, command.reason, command.comment)
         meaning = "rejection" if command.disposition == "rejected" else "review"
         return Draft(event, under=decision, meaning=meaning, view=view, trial=command.trial, reason=command.reason,
                      trainings=rests_on.trainings, delegation=rests_on.delegation)

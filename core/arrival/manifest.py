@@ -11,7 +11,7 @@ import orjson
 
 from audit.vocabulary.registry import ObjectRef
 from core.errors import RecordDamaged
-from core.objects import ObjectStore
+from core.objects import ObjectStore, owner
 
 FORMAT = "countersign-series/1"
 MEDIA = "application/vnd.countersign.series+json"
@@ -74,11 +74,6 @@ class Manifest:
 def content_of(digests: Iterable[str]) -> str:
     """One digest over content digests, in sorted order."""
     return hashlib.sha256(b"countersign-series-content/1\x00" + "\n".join(sorted(digests)).encode()).hexdigest()
-
-
-def owner(trial: str, subject: str) -> str:
-    """The name under which a subject's objects are encrypted."""
-    return f"{trial}/{subject}"
 
 
 def load_manifest(objects: ObjectStore, trial: str, subject: str, ref: ObjectRef, sha256: str) -> Manifest:

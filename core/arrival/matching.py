@@ -15,6 +15,7 @@ from core.arrival.delivery import Arrived
 from core.arrival.rules import Severity, checked, identify, window_finding
 from core.dicom.deidentify import new_uid, pseudonym
 from core.dicom.findings import Finding, Outcome
+from core.privacy.queries import relations_of
 from core.trials.charter import Charter
 from core.trials.queries import (
     SubjectRow,
@@ -90,6 +91,8 @@ def match_series(
     if found.subject is None:
         return Mismatch(found.code or "unknown-subject")
     subject = subjects[found.subject]
+    if "erased" in relations_of(session, trial, subject.subject):
+        return Mismatch("subject-erased", subject.subject)
     try:
         acquired = datetime.strptime(min(one.acquired for one in group), "%Y%m%d").date()  # noqa: DTZ007 - a day
     except ValueError:

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, select
 from audit.vocabulary.imaging import CheckedRule
 from audit.vocabulary.registry import ObjectRef
 from core.arrival import projections as tables
-from core.arrival.manifest import Manifest, load_manifest, owner
+from core.arrival.manifest import Manifest, load_manifest
 from core.arrival.rules import SERIES_REFUSALS
 from core.dicom.reading import REASONS, read_object
 from core.errors import NotFound, RecordDamaged
-from core.objects import ObjectStore
+from core.objects import ObjectStore, owner
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
 from core.trials.queries import facts_for, signed_charter, time_point_of

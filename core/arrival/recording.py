@@ -19,7 +19,7 @@ from core.arrival.delivery import Arrived, Delivery
 from core.arrival.matching import Assigned, Match, Mismatch
 from core.arrival.storing import Prepared
 from core.errors import Stale
-from core.objects import DICOM
+from core.objects import DICOM, owner
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.trials.acting import move_time_point
@@ -79,7 +79,7 @@ def refuse_series(run: Run, group: Sequence[Arrived], why: Mismatch) -> list[Fil
 def record_series(
     run: Run, charter: SignedCharter, match: Match, prepared: Prepared
 ) -> tuple[list[FileOutcome], str | None]:
-    quarantined = _quarantine(run, prepared.conflicting)
+    quarantined = _quarantine(run, match.subject.subject, prepared.conflicting)
     case = None
     with opened(run) as work:
         under = receiving(run, work.session)
@@ -198,12 +198,12 @@ def _record_known(
         )
 
 
-def _quarantine(run: Run, conflicting: Sequence[Arrived]) -> ObjectRef | None:
-    """What came under a known UID with other content, as it came, encrypted under a key of its own."""
+def _quarantine(run: Run, subject: str, conflicting: Sequence[Arrived]) -> ObjectRef | None:
+    """What came under a known UID with other content, as it came, under the subject's key: erasure reaches it too."""
     if not conflicting:
         return None
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in sorted({one.digests.file: one.content() for one in conflicting}.items()):
             archive.writestr(zipfile.ZipInfo(f"{name}.dcm"), content)
-    return run.desk.objects.put(packed.getvalue(), f"{DICOM}+zip", subject=f"{run.trial}/_quarantine")
+    return run.desk.objects.put(packed.getvalue(), f"{DICOM}+zip", subject=owner(run.trial, subject))

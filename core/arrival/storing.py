@@ -13,7 +13,7 @@ from audit.vocabulary.registry import ObjectRef
 from core.arrival import queries
 from core.arrival.delivery import Arrived
 from core.arrival.leak_check import CleanObject, HeaderCheck, clean
-from core.arrival.manifest import MEDIA, Instance, Manifest, content_of, owner
+from core.arrival.manifest import MEDIA, Instance, Manifest, content_of
 from core.arrival.matching import Match
 from core.arrival.quality import Extent, check_series, coverage_finding, middle, noise_hu
 from core.arrival.rules import checked
@@ -22,7 +22,7 @@ from core.dicom.digest import content_digest, data_set_digest, pixel_digest
 from core.dicom.findings import Finding
 from core.dicom.reading import PIXEL_TAGS
 from core.errors import NotFound
-from core.objects import DICOM, ObjectStore
+from core.objects import DICOM, ObjectStore, owner
 from core.trials.charter import Charter
 from core.work import Desk
 

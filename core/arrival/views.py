@@ -8,7 +8,7 @@ from core.work import View
 _WORDS = {"met": "met", "warning": "noted", "not_met": "not met"}
 
 
-def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str) -> View:
+def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str, comment: str | None = None) -> View:
     """Every value to be signed, and every rule of the check with its outcome."""
     lines = [
         ("Disposition", verdict),
@@ -25,6 +25,7 @@ def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str) -> Vie
         ("Charter", case.charter_version),
         ("Rules not met", str(case.broken)),
     ]
+    lines += [("Comment", comment)] if comment else []
     lines += [
         (rule.rule, f"{_WORDS[rule.outcome]}: required {rule.required}; measured {rule.measured} ({rule.where})")
         for rule in case.rules

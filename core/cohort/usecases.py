@@ -47,6 +47,8 @@ def flag_candidate(desk: Desk, command: FlagCandidate) -> Receipt:
     if len(command.confidence) > 12 or not confidence.is_finite() or not 0 <= confidence <= 1:
         raise UnusableInput(f"A confidence lies from 0 to 1; {command.confidence} does not.")
     with desk.open(INFERENCE, asked="ai.run") as work:
+        permit(INFERENCE, "subject.use", facts_for(
+            work.session, INFERENCE, "subject.use", command.trial, about=command.subject))
         facts = facts_for(
             work.session, INFERENCE, "ai.run", command.trial, relations=frozenset({"for_cohort"}))
         under = permit(INFERENCE, "ai.run", facts)
@@ -68,7 +70,9 @@ def worklist(session: Connection, actor: Actor, trial: str) -> tuple[queries.Can
     return tuple(one for one in queries.candidates_of(session, trial) if one.state == "candidate")
 
 
-def select_candidate(desk: Desk, actor: Actor, candidate: str, decision: str, reason: str) -> Proposal:
+def select_candidate(
+    desk: Desk, actor: Actor, candidate: str, decision: str, reason: str, comment: str | None = None
+) -> Proposal:
     """The coordinator's signed selection, with reason; the AI flag is shown beside it where the gate is open."""
     if decision not in ("selected", "not_selected"):
         raise UnusableInput(f"{decision!r} is no decision: selected or not_selected.")
@@ -82,18 +86,22 @@ def select_candidate(desk: Desk, actor: Actor, candidate: str, decision: str, re
         shown = any(use.use_name == "cohort" for use in open_uses(session, row.trial))
         flag = f"{'flagged' if row.flagged else 'not flagged'}, confidence {row.confidence}, unreviewed"
         event = words.CandidateSelected(
-            candidate=candidate, subject=row.subject, decision=decision, ai_was_shown=shown)
+            candidate=candidate, subject=row.subject, decision=decision, ai_was_shown=shown,
+            comment=desk.conceal(comment, row.trial, row.subject, occasion))
         return draft(
             session, actor, "cohort.select", row.trial, event, under=under, meaning="review", reason=reason,
             view=View("Selection of a candidate", "cohort/select", (
                 ("Trial", row.trial), ("Candidate", candidate), ("Subject", row.subject), ("Study", row.study),
                 ("AI", flag if shown else "not shown: the cohort gate is closed"),
-                ("Decision", decision.replace("_", " ")), ("Reason", reason.replace("_", " ")))))
+                ("Decision", decision.replace("_", " ")), ("Reason", reason.replace("_", " ")),
+                *((("Comment", comment),) if comment else ()))))
 
     return desk.prepare(actor, propose, asked="cohort.select")
 
 
-def decide_eligibility(desk: Desk, actor: Actor, candidate: str, decision: str, reason: str) -> Proposal:
+def decide_eligibility(
+    desk: Desk, actor: Actor, candidate: str, decision: str, reason: str, comment: str | None = None
+) -> Proposal:
     """The investigator's signed decision on a selected candidate; no AI value stands in it."""
     if decision not in ("eligible", "not_eligible") or reason not in ELIGIBILITY_REASONS:
         raise UnusableInput(
@@ -105,11 +113,13 @@ def decide_eligibility(desk: Desk, actor: Actor, candidate: str, decision: str, 
         if row.state != "selected":
             raise Refused(f"Candidate {candidate} is {row.state.replace('_', ' ')}; a selected one is decided on.",
                           rule="F-642")
-        event = words.EligibilityDecided(candidate=candidate, subject=row.subject, decision=decision)
+        event = words.EligibilityDecided(
+            candidate=candidate, subject=row.subject, decision=decision,
+            comment=desk.conceal(comment, row.trial, row.subject, occasion))
         return draft(
             session, actor, "cohort.decide_eligibility", row.trial, event, under=under, meaning="responsibility",
             reason=reason, view=View("Eligibility", "cohort/eligibility", (
                 ("Trial", row.trial), ("Subject", row.subject), ("Decision", decision.replace("_", " ")),
-                ("Reason", reason.replace("_", " ")))))
+                ("Reason", reason.replace("_", " ")), *((("Comment", comment),) if comment else ()))))
 
     return desk.prepare(actor, propose, asked="cohort.decide_eligibility")

@@ -172,7 +172,7 @@ def _record_as_gates(
     caused_by: str | None = None,
 ) -> None:
     """Append a word of the gates service inside an open transaction, whoever opened it."""
-    own = Work(work.desk, work.session, GATES, work.on_behalf_of, work.entries, work.receipts)
+    own = work.acting_as(GATES)
     own.record(event, under=under, trial=trial, caused_by=caused_by)
 
 

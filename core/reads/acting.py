@@ -17,21 +17,24 @@ READS = Actor.of_service("reads")
 
 
 def facts_of(
-    session: Connection, actor: Actor, action: str, trial: str, *relations: str, endpoint: str | None = None
+    session: Connection, actor: Actor, action: str, trial: str, *relations: str, endpoint: str | None = None,
+    about: str | None = None,
 ) -> Facts:
     """Facts for a decision about reads."""
-    return trials.facts_for(session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint)
+    return trials.facts_for(
+        session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint, about=about
+    )
 
 
 def draft(
     session: Connection, actor: Actor, action: str, event: Any, under: Decision, *, trial: str, meaning: str,
-    view: View, reason: str | None = None,
+    view: View, reason: str | None = None, subject: str | None = None,
 ) -> Draft:  # fmt: skip
     """A draft that names the training and delegation it rests on."""
     rests_on = basis(session, actor.user, under.role, action, trial)
     return Draft(
         event, under=under, meaning=meaning, view=view, trial=trial, reason=reason,
-        trainings=rests_on.trainings, delegation=rests_on.delegation,
+        trainings=rests_on.trainings, delegation=rests_on.delegation, subject=subject,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from core.reads.criteria.answer import (
     TimePointAnswer,
     Unmeasurable,
 )
+from core.reads.criteria.organs import words_of_no_place
 
 FORMAT = "countersign-answer/1"
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
@@ -84,13 +85,13 @@ class Target(Part):
     lesion: Code
     state: TargetState
     sizes: dict[Code, tuple[Size, ...]] = Field(default_factory=dict)
-    merged_with: str = ""
+    merged_with: Code | Literal[""] = ""
     location: str = ""
     kind: Kind = "extranodal"
     modality: Modality = "CT"
     slice_mm: str = ""
     unmeasurable: Unmeasurable = ""
-    tracking_uid: str = ""
+    tracking_uid: Annotated[str, Field(pattern=r"^[0-9.]{0,64}$")] = ""
     ai: tuple[AiUse, ...] = ()
 
 
@@ -314,6 +315,17 @@ def coding_problems(answer: Answer, endpoints: Iterable[str]) -> list[str]:
             wrong.append(
                 f"target {target.lesion}: {use.use} needs a coded reason (one of: {', '.join(OVERRIDE_REASONS)})"
             )
+    wrong += [
+        f"{kind} {each.lesion}: {', '.join(map(repr, unknown))} names no place of the body"
+        for kind, many in (("target", answer.targets), ("non-target", answer.non_targets), ("new", answer.new_lesions))
+        for each in many
+        if (unknown := words_of_no_place(each.location))
+    ]
+    wrong += [
+        f"non-target {each.lesion}: {each.reason!r} is on no list"
+        for each in answer.non_targets
+        if each.reason not in ("", *PROGRESSION_REASONS)
+    ]
     wrong += [
         f"non-target {each.lesion}: progression needs a coded reason (one of: {', '.join(PROGRESSION_REASONS)})"
         for each in answer.non_targets

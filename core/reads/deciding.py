@@ -74,12 +74,14 @@ def _third(session: Connection, charter: Charter, found: Comparison) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Adjudicate:
-    """`letter` is that of one of `candidates`; `reason` a code of CHOICE_REASONS."""
+    """`letter` is that of one of `candidates`; `reason` a code of CHOICE_REASONS; the comment is kept under the
+    subject's key alone."""
 
     trial: str
     compared: str
     letter: str
     reason: str
+    comment: str | None = None
 
 
 def adjudicate(desk: Desk, actor: Actor, command: Adjudicate) -> Proposal:
@@ -108,9 +110,10 @@ def adjudicate(desk: Desk, actor: Actor, command: Adjudicate) -> Proposal:
         event = words.ReadAdjudicated(
             subject=found.subject, time_point=found.time_point, compared=found.compared, chosen=chosen.sealed[-1],
             against=tuple(each.sealed[-1] for each in shown if each is not chosen and each.slot != AI_SLOT),
+            comment=desk.conceal(command.comment, found.trial, found.subject, occasion),
         )  # fmt: skip
         lines = [line for each in shown for line in each.lines(charter)]
-        view = views.adjudication(found, command.letter, lines, command.reason)
+        view = views.adjudication(found, command.letter, lines, command.reason, command.comment)
         return draft(
             session, actor, "read.adjudicate", event, under, trial=found.trial, meaning="adjudication", view=view,
             reason=command.reason,

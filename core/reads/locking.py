@@ -75,7 +75,8 @@ def _lock(desk: Desk, actor: Actor, command: LockAnswer, *, marks: bool) -> ToLo
         word = words.ReadMarked if marks else words.ReadSealed
         event = word(assignment=task.assignment, commit=sealed.commit, iv=sealed.iv, ct=sealed.ct)
         view = views.seal(task, sealed, marks=marks)
-        return draft(session, actor, action, event, under, trial=command.trial, meaning="authorship", view=view)
+        return draft(session, actor, action, event, under, trial=command.trial, meaning="authorship", view=view,
+                     subject=task.subject)  # fmt: skip
 
     return ToLock(desk.prepare(actor, propose, asked=action), tuple(shown))
 

@@ -166,7 +166,10 @@ def place_seeds(desk: Desk, actor: Actor, command: PlaceSeeds) -> Proposal:
         ]  # fmt: skip
         parts = queries.parts_of(session, command.trial, command.subject, actor.user)
         relations = ["reader_of_subject"] if parts else []
-        under = permit(actor, "seed.place", facts_of(session, actor, "seed.place", command.trial, *relations))
+        under = permit(
+            actor, "seed.place",
+            facts_of(session, actor, "seed.place", command.trial, *relations, about=command.subject),
+        )  # fmt: skip
         event = words.SeedPlaced(
             subject=command.subject, time_point=command.time_point, series=command.series,
             frame_of_reference=command.frame_of_reference, seeds=command.seeds,
@@ -182,7 +185,8 @@ def place_seeds(desk: Desk, actor: Actor, command: PlaceSeeds) -> Proposal:
 
 @dataclass(frozen=True, slots=True)
 class OrderReread:
-    """`scope` is this or from_here; `reason` a code of REREAD_REASONS."""
+    """`scope` is this or from_here; `reason` a code of REREAD_REASONS; the comment is kept under the subject's
+    key alone."""
 
     trial: str
     subject: str
@@ -190,6 +194,7 @@ class OrderReread:
     slot: str
     scope: str
     reason: str
+    comment: str | None = None
 
 
 def order_reread(desk: Desk, actor: Actor, command: OrderReread) -> Proposal:
@@ -217,9 +222,11 @@ def order_reread(desk: Desk, actor: Actor, command: OrderReread) -> Proposal:
         under = permit(actor, "reread.order", facts_of(session, actor, "reread.order", command.trial, *relations))
         on = found[-1].acquired_on.isoformat()
         event = words.RereadOrdered(
-            subject=command.subject, time_point=command.time_point, slot=command.slot, scope=command.scope, on=on
-        )
-        view = views.reread(command.subject, command.time_point, command.slot, command.scope, command.reason)
+            subject=command.subject, time_point=command.time_point, slot=command.slot, scope=command.scope, on=on,
+            comment=desk.conceal(command.comment, command.trial, command.subject, occasion),
+        )  # fmt: skip
+        view = views.reread(command.subject, command.time_point, command.slot, command.scope, command.reason,
+                            command.comment)  # fmt: skip
         return draft(
             session, actor, "reread.order", event, under, trial=command.trial, meaning="responsibility", view=view,
             reason=command.reason,
@@ -247,7 +254,10 @@ def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
         charter = trials.charter_of(session, command.trial)
         slot = queries.slot_held(session, command.trial, command.subject, actor.user)
         relations = begin_relations(session, charter, command, actor.user)
-        under = permit(actor, "read.begin", facts_of(session, actor, "read.begin", command.trial, *relations))
+        under = permit(
+            actor, "read.begin",
+            facts_of(session, actor, "read.begin", command.trial, *relations, about=command.subject),
+        )  # fmt: skip
         point = trials.time_point_of(session, command.trial, command.subject, command.time_point)
         assert slot is not None  # else refused above, as not_yours
         assert point is not None  # else refused above, as not_ready

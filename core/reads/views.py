@@ -32,7 +32,7 @@ def assignment(subject: str, slot: str, reader: str, replaces: str | None, reaso
     return View("Give a slot of a subject to a reader", "reads/assign", tuple(lines))
 
 
-def reread(subject: str, time_point: str, slot: str, scope: str, reason: str) -> View:
+def reread(subject: str, time_point: str, slot: str, scope: str, reason: str, comment: str | None = None) -> View:
     lines = (
         ("Subject", subject),
         ("Time point", time_point),
@@ -40,6 +40,7 @@ def reread(subject: str, time_point: str, slot: str, scope: str, reason: str) ->
         ("Read again", "this time point alone" if scope == "this" else "from this time point on"),
         ("Reason", reason),
         ("What follows", "The earlier reads are kept, and excluded; responses are derived from the new ones."),
+        *((("Comment", comment),) if comment else ()),
     )
     return View("Order reads to be read again", "reads/reread", lines)
 
@@ -77,7 +78,9 @@ def seeds(subject: str, time_point: str, placed: Sequence[SeedRow]) -> View:
     )
 
 
-def adjudication(found: Comparison, letter: str, shown: Iterable[tuple[str, str]], reason: str) -> View:
+def adjudication(
+    found: Comparison, letter: str, shown: Iterable[tuple[str, str]], reason: str, comment: str | None = None
+) -> View:  # fmt: skip
     """The reads side by side under their letters, without who read them, and the choice."""
     fired = ", ".join(f"{each.trigger} ({each.kind.replace('_', ' ')})" for each in found.fired)
     return View(
@@ -90,6 +93,7 @@ def adjudication(found: Comparison, letter: str, shown: Iterable[tuple[str, str]
             *shown,
             ("Chosen read", letter),
             ("Reason", reason),
+            *((("Comment", comment),) if comment else ()),
         ),
     )
 

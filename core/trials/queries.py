@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts, Stage
+from core.privacy.queries import relations_of
 from core.trials import projections as tables
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
@@ -158,9 +159,11 @@ def facts_for(
         relations: what the actor is to the thing, and what the thing is.
         endpoint: narrows open uses to this endpoint, so that another one's gate opens nothing.
         site: narrows open uses to those whose scope holds this site.
-        about: what the act is about, for refusals.
+        about: the subject that the act is about; brings what was decided about its data.
     """
     facts = standing(session, actor, trial, action)
+    if trial and about:
+        relations |= relations_of(session, trial, about)
     row = trial_row(session, trial) if trial else None
     uses = open_uses(session, trial) if trial else ()
     fitting = [

@@ -83,7 +83,7 @@ def record_consent(desk: Desk, actor: Actor, command: RecordConsent) -> Receipt:
     iso_day(command.given_on, "given on")
     _check_scopes(command.scopes)
     with desk.open(_HOUSE, on_behalf_of=actor.user, asked="consent.record") as work:
-        under = allowed(work.session, actor, "consent.record", command.trial)
+        under = allowed(work.session, actor, "consent.record", command.trial, about=command.subject)
         subject_of(work.session, command.trial, command.subject)
         event = words.ConsentRecorded(
             subject=command.subject, consent_version=command.version, given_on=command.given_on, scopes=command.scopes)
@@ -106,7 +106,7 @@ def enrol_subject(desk: Desk, actor: Actor, trial: str, subject: str, on: str) -
     day = iso_day(on, "on")
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
-        under = allowed(session, actor, "subject.enrol", trial)
+        under = allowed(session, actor, "subject.enrol", trial, about=subject)
         row, charter = subject_of(session, trial, subject), queries.charter_of(session, trial)
         follow("subject", subject, row.state, "subject.enrolled")
         named = {one.person for one in charter.people.investigators if one.site == row.site}
@@ -157,43 +157,50 @@ def progress_subject(desk: Desk, actor: Actor, trial: str, subject: str, became:
     if word is None:
         raise UnusableInput(f"{became!r} is no state of a subject; allowed: {', '.join(BECAMES)}.")
     with desk.open(_HOUSE, on_behalf_of=actor.user, asked="subject.progress") as work:
-        under = allowed(work.session, actor, "subject.progress", trial)
+        under = allowed(work.session, actor, "subject.progress", trial, about=subject)
         row = subject_of(work.session, trial, subject)
         follow("subject", subject, row.state, word)
         work.record(words.SubjectProgressed(subject=subject, became=became, on=on), under=under, trial=trial)
     return work.receipts[0]
 
 
-def fail_screening(desk: Desk, actor: Actor, trial: str, subject: str, on: str, reason: str) -> Proposal:
-    """The investigator ends screening without enrolment."""
+def fail_screening(
+    desk: Desk, actor: Actor, trial: str, subject: str, on: str, reason: str, comment: str | None = None
+) -> Proposal:
+    """The investigator ends screening without enrolment; the comment is kept under the subject's key alone."""
     iso_day(on, "on")
     if reason not in SCREEN_FAILURES:
         raise UnusableInput(f"{reason!r} is no reason here; allowed: {', '.join(SCREEN_FAILURES)}.")
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
-        under = allowed(session, actor, "subject.fail_screening", trial)
+        under = allowed(session, actor, "subject.fail_screening", trial, about=subject)
         row = subject_of(session, trial, subject)
         follow("subject", subject, row.state, "subject.screen_failed")
         return draft(
-            session, actor, "subject.fail_screening", trial, words.SubjectScreenFailed(subject=subject, on=on),
+            session, actor, "subject.fail_screening", trial, words.SubjectScreenFailed(
+                subject=subject, on=on, comment=desk.conceal(comment, trial, subject, occasion)),
             under=under, meaning="responsibility", reason=reason, view=views.lines(
                 "Screen failure", "trial/subject", ("Trial", trial), ("Subject", subject), ("On", on),
-                ("Reason", reason.replace("_", " "))),
+                ("Reason", reason.replace("_", " ")), *((("Comment", comment),) if comment else ())),
         )
 
     return desk.prepare(actor, propose, asked="subject.fail_screening")
 
 
 def declare_gap(
-    desk: Desk, actor: Actor, trial: str, subject: str, time_point: str, reason: str, *, evaluable: bool = False
+    desk: Desk, actor: Actor, trial: str, subject: str, time_point: str, reason: str, *, evaluable: bool = False,
+    comment: str | None = None,
 ) -> Proposal:
-    """A time point is missed, or (evaluable=True: images are there) not evaluable; signed with a coded reason."""
+    """A time point is missed, or (evaluable=True: images are there) not evaluable; signed with a coded reason.
+
+    The comment is kept under the subject's key alone.
+    """
     if reason not in GAP_REASONS:
         raise UnusableInput(f"{reason!r} is no reason here; allowed: {', '.join(GAP_REASONS)}.")
     word = "time_point.not_evaluable" if evaluable else "time_point.missed"
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
-        under = allowed(session, actor, "time_point.declare", trial)
+        under = allowed(session, actor, "time_point.declare", trial, about=subject)
         row = queries.time_point_of(session, trial, subject, time_point)
         if row is None:
             raise NotFound(f"{subject} has no time point {time_point}.")
@@ -203,11 +210,14 @@ def declare_gap(
             raise Refused(f"{time_point} of {subject} is not due before {row.earliest_on}.", rule="F-215")
         kind = words.TimePointNotEvaluable if evaluable else words.TimePointMissed
         return draft(
-            session, actor, "time_point.declare", trial, kind(subject=subject, time_point=time_point), under=under,
+            session, actor, "time_point.declare", trial, kind(
+                subject=subject, time_point=time_point, comment=desk.conceal(comment, trial, subject, occasion)),
+            under=under,
             meaning="responsibility", reason=reason, view=views.lines(
                 "Time point without a result", "trial/time_point", ("Trial", trial), ("Subject", subject),
                 ("Time point", time_point), ("Declared", "not evaluable" if evaluable else "missed"),
-                ("Reason", reason.replace("_", " ")), ("Window", f"{row.earliest_on} to {row.latest_on}")),
+                ("Reason", reason.replace("_", " ")), ("Window", f"{row.earliest_on} to {row.latest_on}"),
+                *((("Comment", comment),) if comment else ())),
         )
 
     return desk.prepare(actor, propose, asked="time_point.declare")

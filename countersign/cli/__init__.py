@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "site": ("trial", "Sites: activate, list."),
     "gate": ("trial", "Phase gates: status, request, sign, suspend."),
     "cohort": ("trial", "Cohort candidates and selections."),
+    "privacy": ("privacy", "Subjects' data: requests, restriction, erasure."),
     "intake": ("intake", "Take a folder of DICOM files in."),
     "qc": ("intake", "Quality control cases: list, show, dispose."),
     "model": ("model", "Models: register, lock, verify, run."),

@@ -282,10 +282,14 @@ def list_candidates(trial: str, acting: AsOption, home: HomeOption = None, as_js
 
 @cohort_app.command("select")
 @told
-def select(candidate: str, decision: str, reason: str, acting: AsOption, home: HomeOption = None) -> None:
+def select(
+    candidate: str, decision: str, reason: str, acting: AsOption,
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
+    home: HomeOption = None,
+) -> None:
     """Sign a selection: selected or not_selected, with a coded reason."""
     from core.cohort.usecases import select_candidate
     from core.policy.state import Actor
 
     opened = house(home)
-    sign(opened.desk, select_candidate(opened.desk, Actor(acting), candidate, decision, reason))
+    sign(opened.desk, select_candidate(opened.desk, Actor(acting), candidate, decision, reason, comment or None))

@@ -53,9 +53,13 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
 
     from core.gates.usecases import enforce
     from core.outbox import drain
+    from core.privacy.effects import reapply
     from sops.usecases import make_due_effective
 
     opened = house(home)
+    again = reapply(opened.desk)
+    if again:
+        typer.echo(f"{again} erasures were carried out again: keys of erased subjects had come back.")
     for name in make_due_effective(opened.desk):
         typer.echo(f"{name} is effective.")
     done = drain(opened.desk)

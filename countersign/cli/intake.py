@@ -108,19 +108,28 @@ def show(case: CaseArgument, trial: TrialOption, person: AsOption, home: HomeOpt
     """Every rule of a case: required, measured, where, outcome."""
     from dataclasses import asdict
 
-    from core.arrival.queries import case_of, the_series
+    from core.arrival.queries import case_of, dispositions_of, the_series
+    from core.privacy.queries import text_of
 
-    with house(home).desk.reading() as session:
+    desk = house(home).desk
+    with desk.reading() as session:
         _seen(session, person, trial)
         found = case_of(session, trial, case)
         row = the_series(session, trial, found.series)
+        comments = [
+            {"entry": one.entry, "by": one.person, "disposition": one.disposition, "comment": text}
+            for one in dispositions_of(session, trial)
+            if one.case_id == found.case_id
+            and (text := text_of(session, desk.objects.keys, one.entry_id)) is not None
+        ]
     rules = [asdict(rule) for rule in found.rules]
     words = [f"Case {found.case_id}: {found.broken} rules not met under charter {found.charter_version}"]
     words += [
         f"  {rule.outcome.replace('_', ' '):<8} {rule.rule:<26} required {rule.required}; "
         f"measured {rule.measured} ({rule.where})" for rule in found.rules
     ]
-    answer(_line(found, row) | {"rules": rules}, as_json=as_json, words="\n".join(words))
+    words += [f"  {one['disposition']} by {one['by']}, entry {one['entry']}: {one['comment']}" for one in comments]
+    answer(_line(found, row) | {"rules": rules, "comments": comments}, as_json=as_json, words="\n".join(words))
 
 
 @qc_app.command()
@@ -131,6 +140,7 @@ def dispose(
     person: AsOption,
     disposition: Annotated[str, typer.Option(help="accepted, queried or rejected")],
     reason: Annotated[str, typer.Option(help="Coded reason, such as all_rules_met or missing_slices.")],
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
     home: HomeOption = None,
 ) -> None:
     """Accept, query or reject a series, with your signature."""
@@ -139,7 +149,7 @@ def dispose(
     from countersign.cli.signing import sign
 
     desk = house(home).desk
-    sign(desk, dispose_case(desk, Actor(person), DisposeCase(trial, case, disposition, reason)))
+    sign(desk, dispose_case(desk, Actor(person), DisposeCase(trial, case, disposition, reason, comment or None)))
 
 
 @qc_app.command()

@@ -314,6 +314,7 @@ def adjudicate(
     letter: Annotated[str, typer.Argument(help="Letter of the read that is chosen as a whole.")],
     trial: TrialOption, person: AsOption,
     reason: Annotated[str, typer.Option(help="Reason code, such as measurement or new_lesion.")],
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
     home: HomeOption = None,
 ) -> None:  # fmt: skip
     """Choose one whole read and sign the choice."""
@@ -322,7 +323,8 @@ def adjudicate(
     from countersign.cli.signing import sign
 
     opened = house(home)
-    sign(opened.desk, adjudicate(opened.desk, Actor(person), Adjudicate(trial, compared, letter.upper(), reason)))
+    command = Adjudicate(trial, compared, letter.upper(), reason, comment or None)
+    sign(opened.desk, adjudicate(opened.desk, Actor(person), command))
 
 
 @app.command()
@@ -348,6 +350,7 @@ def again(
     trial: TrialOption, person: AsOption,
     scope: Annotated[str, typer.Option(help="this or from_here.")],
     reason: Annotated[str, typer.Option(help="Reason code, such as images_corrected.")],
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
     home: HomeOption = None,
 ) -> None:  # fmt: skip
     """Order locked reads to be read again after a correction; the earlier ones are kept and excluded."""
@@ -356,7 +359,7 @@ def again(
     from countersign.cli.signing import sign
 
     opened = house(home)
-    command = OrderReread(trial, subject, time_point, slot, scope, reason)
+    command = OrderReread(trial, subject, time_point, slot, scope, reason, comment or None)
     sign(opened.desk, order_reread(opened.desk, Actor(person), command))
 
 

@@ -30,6 +30,7 @@ def serve(
     import uvicorn
 
     from core.errors import UnusableInput
+    from core.privacy.effects import reapply
     from countersign.web.app import build_app
 
     tls = behind_tls or certificate is not None
@@ -37,6 +38,8 @@ def serve(
         raise UnusableInput(f"Listening on {host} without TLS would send passwords in the clear.",
                             next_step="Give --certificate and --key, or --behind-tls when a proxy speaks TLS.")
     opened = house(home)
+    # Before anybody is shown anything: a restored copy must not serve what was erased since it was made.
+    reapply(opened.desk)
     scheme = "https" if certificate else "http"
     typer.echo(f"Countersign on {scheme}://{host}:{port}/ — end with Ctrl-C.")
     uvicorn.run(build_app(opened, tls=tls), host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key,

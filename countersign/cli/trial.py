@@ -334,6 +334,7 @@ def withdraw_consent(
 def missed(
     trial: str, subject: str, time_point: str, reason: str, acting: AsOption,
     not_evaluable: Annotated[bool, typer.Option("--not-evaluable", help="Images exist, unusable.")] = False,
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
     home: HomeOption = None,
 ) -> None:
     """Declare a time point missed, or not evaluable, with a coded reason."""
@@ -342,7 +343,8 @@ def missed(
 
     opened = house(home)
     sign(opened.desk, declare_gap(
-        opened.desk, Actor(acting), trial, subject, time_point, reason, evaluable=not_evaluable))
+        opened.desk, Actor(acting), trial, subject, time_point, reason, evaluable=not_evaluable,
+        comment=comment or None))
 
 
 @subject_app.command("list")

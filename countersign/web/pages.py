@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
+from sqlalchemy import Connection
 
 from audit.query import QueryError, parse, quoted
 from core import ledger_queries as record
+from core.access.queries import standing
 from core.errors import NotAuthenticated, NotFound, Refused
 from core.ledger_changes import Change, changes_of
 from core.ledger_evidence import Evidence, examine
@@ -20,7 +23,9 @@ from core.ledger_rows import row_of
 from core.ledger_scope import Scope, scope_of
 from core.ledger_suspects import suspicions
 from core.ledger_words import find_line, sentence_of
+from core.policy.decide import decide
 from core.policy.state import Actor
+from core.privacy.queries import texts_of
 from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
@@ -172,9 +177,22 @@ def evidence_and_row(site: Site, person: Session, named: str) -> tuple[Evidence,
 @router.get("/ledger/{named}", name="entry")
 def entry(request: Request, site: TheSite, person: ThePerson, named: str) -> Response:
     looked = evidence_for(site, person, named)
+    body = looked.evidence.line.body
+    with site.house.desk.reading() as session:
+        texts = _texts(session, site, person, body)
     return site.page(request, "entry.html", person, evidence=looked.evidence, sentence=looked.sentence,
-                     scope=looked.scope, changes=looked.changes, plot=plots.proof(looked.evidence),
-                     body=looked.evidence.line.body)
+                     scope=looked.scope, changes=looked.changes, texts=texts, plot=plots.proof(looked.evidence),
+                     body=body)
+
+
+def _texts(session: Connection, site: Site, person: Session, body: Mapping[str, Any]) -> dict[str, str]:
+    """Texts about a subject, where the key lives; the words of a request for those who may see decisions alone."""
+    actor = Actor(person.user)
+    if body["action"].startswith("privacy."):
+        facts = standing(session, actor, body.get("trial"), "privacy.see")
+        if not decide(actor, "privacy.see", facts).allowed:
+            return {}
+    return texts_of(session, site.house.desk.objects.keys, body["id"])
 
 
 @router.get("/ledger/{named}/proof", name="proof")

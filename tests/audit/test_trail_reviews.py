@@ -232,7 +232,7 @@ def test_only_a_review_without_gap_and_filter_moves_the_date(live: HouseUnderTes
     concluded(live, first)
     assert first.first == 0
     live.clock.advance(days=5)
-    recorded(live, gate_words.DefectSeeded(study="1.2.3"))
+    signed(live, "imaging-lead", gate_words.DefectSeeded(study="1.2.3"))
     concluded(live, opened(live, first=first.last + 2, last=first.last + 3))
     covered = due(live).covered_to
     assert covered < today(live)  # a gap was left, so it does not count

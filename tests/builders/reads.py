@@ -62,6 +62,7 @@ class _Made:
     at_us: int
     secrets: dict[str, str]
     counters: dict[str, int]
+    shares: tuple[str, str] | None
 
 
 _MADE: dict[str, _Made] = {}
@@ -81,7 +82,7 @@ def a_live_trial(house: HouseUnderTest, text: str | None = None, *, subjects: tu
         shutil.rmtree(house.home)
         shutil.copytree(made.home, house.home)
         house.clock.at_us = max(house.clock.at_us, made.at_us)
-        house.secrets, house.counters = dict(made.secrets), dict(made.counters)
+        house.secrets, house.counters, house.shares = dict(made.secrets), dict(made.counters), made.shares
         house.house = open_house(house.home, clock=house.clock)
     else:
         _set_up(house, text)
@@ -91,7 +92,7 @@ def a_live_trial(house: HouseUnderTest, text: str | None = None, *, subjects: tu
             atexit.register(shutil.rmtree, kept.parent, ignore_errors=True)
             shutil.copytree(house.home, kept)
             house.house = open_house(house.home, clock=house.clock)
-            _MADE[text] = _Made(kept, house.clock.at_us, dict(house.secrets), dict(house.counters))
+            _MADE[text] = _Made(kept, house.clock.at_us, dict(house.secrets), dict(house.counters), house.shares)
     for subject in subjects:
         a_subject(house, subject)
 

@@ -20,9 +20,9 @@ TEMPLATES = texts.templates()
 COMMAND = re.compile(r"`countersign ([a-z]+)(?: ([a-z][a-z-]*[a-z])\b)?")
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts that a procedure governs already and that a later issue builds; each leaves this list when it exists.
-AWAITED_ACTS = {"trail.review", "training.plan"}
+AWAITED_ACTS = {"training.plan"}
 AWAITED_WORDS = {
-    "trail.reviewed", "privacy.decided", "study.reassigned", "cut.frozen",
+    "study.reassigned", "cut.frozen",
     "allocation.imported", "unblinding.done",
 }
 

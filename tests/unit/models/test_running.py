@@ -34,6 +34,7 @@ from models_registry.library import SHIPPED
 from models_registry.results import unpacked
 from models_registry.running import run_waiting
 from models_registry.usecases import LockModel, RegisterModel, RetireModel, lock_model, register_model, retire_model
+from tests.builders import privacy
 from tests.builders import reads as trial
 from tests.builders.models import MadeImages, stand_in
 from tests.builders.reads import SUBJECT, TRIAL
@@ -437,6 +438,24 @@ def test_one_unreadable_study_does_not_hold_the_others_back(
     first, second = rows(told)
     assert (first.state, first.cause) == ("failed", "input")
     assert second.state == "finished"
+
+
+@req("PRV-03")
+def test_a_run_that_waits_when_its_subject_is_restricted_never_sees_the_images(
+    told: HouseUnderTest, images: MadeImages
+) -> None:
+    """Asking is refused by the row of restrictions; what was asked before ends as failed, unread."""
+    privacy.people(told)
+    request_run(told.desk, ASKER, ask(told), images)
+    privacy.decide(told, "restrict")
+
+    with pytest.raises(Refused) as refusal:
+        request_run(told.desk, ASKER, ask(told, 1), images)
+    assert refusal.value.rule == "F-901"
+    assert run_waiting(told.desk, images, runner=raising(AssertionError("the worker was started"))) == 1
+    [row] = rows(told)
+    assert (row.state, row.cause) == ("failed", "subject-data")
+
 
 
 @req("MLK-08")

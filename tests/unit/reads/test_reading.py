@@ -274,6 +274,10 @@ UNUSABLE: list[tuple[dict[str, object], str]] = [
     ({"not_evaluable": {"bone": "artefact"}}, "no endpoint bone"),
     ({"time_point": "W08", "targets": []}, "and not for BL"),
     ({"targets": [target("T01", "50.0", "60.0", location="liver", sizes={"response": ["5.0 cm"]})]}, "not in mm"),
+    ({"targets": [target("T01", "50.0", "60.0", location="liver of Mrs Example")]}, "'mrs', 'example' names no place"),
+    ({"targets": [target("T01", "50.0", "60.0", location="liver 19480523")]}, "names no place"),
+    ({"targets": [target("T01", "50.0", "60.0", location="liver")],
+      "new_lesions": [{"lesion": "N1", "location": "lung of Example", "state": "unequivocal"}]}, "names no place"),
     ({"targets": [target("T01", "50.0", "60.0")]}, "no location"),
 ]
 

@@ -1,0 +1,1 @@
+"""The rights of subjects: restriction, erasure, and what no longer opens."""

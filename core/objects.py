@@ -11,7 +11,6 @@ DICOM = "application/dicom"
 JSON = "application/json"
 PDF = "application/pdf"
 VIEW = "application/vnd.countersign.view+json"
-ARRAY = "application/x-npz"
 #: What stands where a text was whose key is gone: the tombstone.
 ERASED = "[erased]"
 

@@ -1,4 +1,4 @@
-"""Who is missing for which act: founding, training, delegation, roles that nobody holds, documents that fall due."""
+"""What is missing for which act: founding, release, training, delegation, roles nobody holds, documents due."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from core.clock import in_words
 from core.errors import ClockUntrusted
 from core.policy.table import TABLE
 from core.reviews.queries import all_due
+from core.work import release
 from countersign.doctor import Finding
 from countersign.house import House
 from sops.queries import due, overdue_reviews
+from validation.queries import installation_is_released
 
 
 def people_findings(house: House) -> list[Finding]:
@@ -29,8 +31,10 @@ def people_findings(house: House) -> list[Finding]:
         with house.desk.reading() as session:
             day = in_words(store.head(session)[1])[:10]
     with house.desk.reading() as session:
-        return [*_founding(session), *_gaps(session, day), *_unheld(session), *_documents(session, day),
-                *_reviews(session, day)]
+        return [
+            *_founding(session), *_released(session), *_gaps(session, day), *_unheld(session),
+            *_documents(session, day), *_reviews(session, day),
+        ]
 
 
 def _founding(session: Connection) -> Iterator[Finding]:
@@ -39,6 +43,17 @@ def _founding(session: Connection) -> Iterator[Finding]:
         return
     for gap in queries.what_opening_lacks(session):
         yield Finding(f"Before the opening: {gap.what}", fine=False, remedy=gap.supplied_by)
+
+
+def _released(session: Connection) -> Iterator[Finding]:
+    """The software that runs, and QA's release of it (VAL-06)."""
+    fine = installation_is_released(session, release())
+    yield Finding(
+        f"This installation ({release()}) is released by QA." if fine
+        else f"This installation ({release()}) is not released, or a run that its release rests on is suspect: no gate "
+        "opens, open ones are suspended.",
+        fine=fine, remedy="Run IQ and OQ (`countersign validate installation`), then QA: countersign validate release",
+    )
 
 
 def _gaps(session: Connection, day: str) -> Iterator[Finding]:

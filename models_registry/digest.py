@@ -140,11 +140,3 @@ def environment(torch_state: Mapping[str, str] | None = None) -> dict[str, str]:
 def environment_digest(stated: Mapping[str, str]) -> str:
     """SHA-256 of the environment's canonical form."""
     return sha256(canonical(dict(stated), "environment"))
-
-
-def differences(locked: Mapping[str, str], found: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Name, locked and found value of everything that differs."""
-    return [
-        (name, locked.get(name, "absent"), found.get(name, "absent"))
-        for name in sorted(set(locked) | set(found)) if locked.get(name) != found.get(name)
-    ]

@@ -54,7 +54,6 @@ class Preparation:
         )
 
 
-CHANNELS = ("ct", "suv", "suv relative to the seed", "seed")
 # What lies outside the field of a series.
 OUTSIDE_HU, OUTSIDE_SUV = -1000.0, 0.0
 

@@ -14,9 +14,11 @@ import numpy as np
 
 from audit.vocabulary.registry import ObjectRef
 from core.clock import as_datetime
+from core.dicom import codes
+from core.dicom.reading import read_object
 from core.dicom.result import Algorithm, Instance, as_bytes
-from core.dicom.segmentation import Segment, make_segmentation
-from core.dicom.structured_report import LesionResult, Measured, TimePoint, make_ai_report
+from core.dicom.segmentation import Segment, make_segmentation, read_segmentation
+from core.dicom.structured_report import LesionResult, Measured, TimePoint, make_ai_report, read_measurements
 from core.errors import RecordDamaged, UnusableInput
 from core.ids import derived_uid
 from core.objects import DICOM, JSON
@@ -119,7 +121,22 @@ def _instances(
     )
     report = make_ai_report([lesion], [segmentation, *ct_files], algorithm, _time_point(desk, row),
                             instance("SR", SR_SERIES))
-    return as_bytes(segmentation), as_bytes(report)
+    files = as_bytes(segmentation), as_bytes(report)
+    _read_back(*files, ct_files, segment, lesion)
+    return files
+
+
+def _read_back(
+    segmentation: bytes, report: bytes, ct_files: Sequence[Any], segment: Segment, lesion: LesionResult
+) -> None:
+    """What a reader of the files will find is what was measured. Raises UnusableInput; then nothing is stored."""
+    masks = [found.mask for found in read_segmentation(read_object(segmentation), ct_files)]
+    if len(masks) != 1 or not np.array_equal(masks[0], segment.mask):
+        raise UnusableInput("The segmentation, read back from its bytes, is not the mask that was measured.")
+    told = sorted((codes.MEASURES[one.name].value, one.value) for one in lesion.measurements if one.value is not None)
+    numbers = read_measurements(read_object(report))
+    if sorted((one.concept, one.value) for one in numbers if one.value is not None) != told:
+        raise UnusableInput("The numbers of the report, read back from its bytes, are not those that were measured.")
 
 
 def _measured(value: Value) -> Measured:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from audit.entry import canonical
 from core.errors import AlreadyDone, UnusableInput
@@ -22,13 +21,6 @@ LOCK: dict[tuple[str | None, str], str] = {
     ("valid", "retired"): "retired",
     ("valid", "recalled"): "recalled",
     ("retired", "recalled"): "recalled",
-}
-RUN: dict[tuple[str | None, str], str] = {
-    (None, "run.requested"): "requested",
-    ("requested", "run.finished"): "finished",
-    ("requested", "run.undecided"): "undecided",
-    ("requested", "run.failed"): "failed",
-    ("requested", "model.refused"): "refused",
 }
 
 USES = ("qc", "cohort", "secondary", "primary", "none")
@@ -105,8 +97,3 @@ def standing_of(asked: str | None, use: str, endpoint: str | None, lock: str, ga
     if asked == "gated":
         return Standing("gated", use == "primary", other_lock=bool(fitting))
     return Standing("exploratory", False)
-
-
-def coarse_for(resolution_mm: str, limit_mm: str) -> bool:
-    """True where a lock's cells are coarser than a criterion's absolute limit: it must not serve that criterion."""
-    return Decimal(resolution_mm) > Decimal(limit_mm)

@@ -15,7 +15,6 @@ from core.errors import RecordDamaged, UnusableInput
 from reports.model import FORMAT, NOTHING, Basis, Cell, Column, Cover, Figure, Paper, Point, Range, Row, Table
 
 CONTENT_NAME, BUNDLE_NAME = "content.json", "record.zip"
-LARGEST_ATTACHMENT = 2 * 1024**3
 
 
 # The file's own checksum: over all bytes, with the digits of the checksum itself as zeros.

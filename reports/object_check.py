@@ -1,4 +1,4 @@
-"""Checks a DICOM object without the system that made it: every digital signature in it, and what they cover."""
+"""Checks a DICOM object without the system that made it: its signatures, what they cover, the numbers it reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.dicom.codes import MEASURES
 from core.dicom.reading import read_object
 from core.dicom.signature import PURPOSES, covers_all, signatures_of
+from core.dicom.structured_report import ReadMeasurement, read_measurements
 from core.persons import key_of_certificate
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+NAMES = {code.value: name.replace("_", " ") for name, code in MEASURES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class ObjectCheck:
     sop_instance: str
     sha256: str
     signatures: tuple[SignatureSaid, ...]
+    measurements: tuple[ReadMeasurement, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -56,12 +61,20 @@ class ObjectCheck:
         return {
             "file": self.path, "ok": self.ok, "sop_class": self.sop_class, "sop_instance": self.sop_instance,
             "sha256": self.sha256,
+            "measurements": [
+                {"lesion": m.tracking_id, "concept": m.concept, "value": None if m.value is None else f"{m.value:f}",
+                 "unit": m.unit} for m in self.measurements
+            ],
             "signatures": [{slot: getattr(s, slot) for slot in SignatureSaid.__slots__} for s in self.signatures],
         }
 
     def in_words(self) -> str:
         """For people."""
         lines = [f"{self.path}: {self.sop_class}, {self.sop_instance}", f"sha256:{self.sha256}"]
+        lines += [
+            f"  {one.tracking_id}, {NAMES.get(one.concept, one.concept)}: "
+            + ("no value" if one.value is None else f"{one.value:f} {one.unit}") for one in self.measurements
+        ]
         for one in self.signatures:
             state = "fits the bytes" if one.sound else "DOES NOT FIT THE BYTES"
             cover = "the whole object" if one.whole else "a part of the object only"
@@ -92,7 +105,7 @@ def check_object(path: Path) -> ObjectCheck:
         for found in signatures_of(dataset)
     )
     return ObjectCheck(path.name, dataset.SOPClassUID.name, str(dataset.SOPInstanceUID),
-                       hashlib.sha256(path.read_bytes()).hexdigest(), said)
+                       hashlib.sha256(path.read_bytes()).hexdigest(), said, tuple(read_measurements(dataset)))
 
 
 def _vouched(session: Connection, one: SignatureSaid) -> SignatureSaid:

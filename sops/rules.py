@@ -60,23 +60,6 @@ def step_refusal(document: str, state: State | None, word: str) -> str | None:
     return f"{document} is {stands}; this step needs it to be {' or '.join(wanted)}."
 
 
-# -- three pairs of eyes -----------------------------------------------------------------------------------------
-
-
-def hands_refusal(word: str, person: str, *, author: str, reviewer: str | None = None) -> str | None:
-    """Why this person may not take this step because of an earlier one: author, reviewer, approver differ.
-
-    Source: 21 CFR 11.10(k); TRIAL 1 (segregation).
-    """
-    if word in ("sop.reviewed", "sop.returned") and person == author:
-        return "You wrote this version; another person reviews it."
-    if word == "sop.approved":
-        if person == author:
-            return "You wrote this version; another person approves it."
-        if reviewer is not None and person == reviewer:
-            return "You reviewed this version; another person approves it."
-    return None
-
 
 # -- dates -------------------------------------------------------------------------------------------------------
 

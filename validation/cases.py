@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ class Case:
     volume_mm3: float
     long_axis_mm: float | None
     short_axis_mm: float | None
+    # A second, independent human contour of the same lesion, where the data have one.
+    reader: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class CaseResult:
     input_sha256: str
     output_sha256: str
     metrics: Mapping[str, float]
+    # Measured and true value, for what is judged on both; a lesion that was missed measures zero.
+    pairs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, object]:
         """For evidence: numbers as text at four decimals."""
@@ -59,6 +63,7 @@ class CaseResult:
             "case": self.case, "subgroup": self.subgroup, "status": self.status, "cause": self.cause,
             "input_sha256": self.input_sha256, "output_sha256": self.output_sha256,
             "metrics": {name: f"{value:.4f}" for name, value in sorted(self.metrics.items())},
+            "pairs": {name: [f"{one:.4f}" for one in pair] for name, pair in sorted(self.pairs.items())},
         }
 
 
@@ -92,6 +97,7 @@ def clinical_case(folder: Path, subject: str) -> Case:
     try:
         with np.load(path, allow_pickle=False) as stored:
             ct, pet, contour = stored["ct"], stored["pet_suv_x1000"], stored["gtv"] > 0
+            reader = stored["reader"] > 0 if "reader" in stored else None
     except (OSError, KeyError, ValueError) as error:
         raise UnusableInput(f"{subject} of the test set is missing or unreadable ({error}).") from error
     if not contour.any():
@@ -104,7 +110,7 @@ def clinical_case(folder: Path, subject: str) -> Case:
         subject, Grid(ct.astype(np.float32), (0.0, 0.0, 0.0), spacing),
         Grid(pet.astype(np.float32) / np.float32(1000), (0.0, 0.0, 0.0), spacing), seed,
     )
-    return Case(question, "clinical", contour, float(contour.sum()) * CLINICAL_CELL_MM**3, None, None)
+    return Case(question, "clinical", contour, float(contour.sum()) * CLINICAL_CELL_MM**3, None, None, reader)
 
 
 def clinical_file(folder: Path, subject: str) -> Path:
@@ -114,6 +120,7 @@ def clinical_file(folder: Path, subject: str) -> Path:
 
 def measured(case: Case, reply: Reply) -> CaseResult:
     """Every metric that the reply allows."""
+    pairs: dict[str, tuple[float, float]] = {}
     metrics: dict[str, float] = {"undecided": float(reply.status == "undecided")}
     if reply.status != "undecided":
         mask = reply.mask if reply.status == "finished" and reply.mask is not None else np.zeros_like(case.mask)
@@ -121,12 +128,16 @@ def measured(case: Case, reply: Reply) -> CaseResult:
             raise UnusableInput(f"{case.question.case}: the model answered on another grid than the CT's.")
         metrics["missed"] = float(not (mask & case.mask).any())
         metrics["dice"] = dice(mask, case.mask)
+        if case.reader is not None:
+            metrics["dice_minus_reader"] = metrics["dice"] - dice(case.reader, case.mask)
         metrics["hd95"] = hd95_mm(mask, case.mask, case.question.ct.spacing_mm)[0]
         spacing = case.question.ct.spacing_mm
         volume = volume_mm3(mask, spacing) if mask.any() else None
         if volume is None:
             metrics["volume_error"] = -100.0
+            pairs["volume_concordance"] = (0.0, case.volume_mm3)
         elif isinstance(volume, Measured):
+            pairs["volume_concordance"] = (float(volume.value), case.volume_mm3)
             metrics["volume_error"] = 100 * (float(volume.value) - case.volume_mm3) / case.volume_mm3
         else:
             # A mask without a value (it reaches the edge of the image) leaves the value to a human as well.
@@ -140,8 +151,11 @@ def measured(case: Case, reply: Reply) -> CaseResult:
                     metrics[name] = -truth
                 elif isinstance(axis, Measured):
                     metrics[name] = float(axis.value) - truth
+        if case.long_axis_mm is not None and "long_axis_error" in metrics:
+            pairs["long_axis_concordance"] = (metrics["long_axis_error"] + case.long_axis_mm, case.long_axis_mm)
     return CaseResult(
-        case.question.case, case.subgroup, reply.status, reply.cause, reply.input_sha256, reply.output_sha256, metrics
+        case.question.case, case.subgroup, reply.status, reply.cause, reply.input_sha256, reply.output_sha256, metrics,
+        pairs,
     )
 
 

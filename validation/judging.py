@@ -56,10 +56,16 @@ def _estimate(protocol: Protocol, criterion: Criterion, cases: Sequence[CaseResu
     values = [one.metrics[criterion.metric] for one in cases if criterion.metric in one.metrics]
     if criterion.metric in PROPORTIONS:
         return statistics.clopper_pearson(int(sum(values)), len(values))
+    if criterion.statistic == "concordance":
+        pairs = [one.pairs[criterion.metric] for one in cases if criterion.metric in one.pairs]
+        return statistics.lin_ccc([measured for measured, _ in pairs], [true for _, true in pairs])
+    if criterion.statistic == "limits":
+        found = statistics.bland_altman(values)
+        return replace(found.bias, low=found.lower.low, high=found.upper.high, method="Bland-Altman limits, t")
     assert protocol.seed is not None
     assert protocol.resamples is not None
     return statistics.bootstrap_by_subject(
-        [[value] for value in values], _mean if criterion.statistic == "mean" else _p90,
+        [[value] for value in values], _p90 if criterion.statistic == "p90" else _mean,
         seed=protocol.seed, resamples=protocol.resamples,
     )
 

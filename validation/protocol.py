@@ -27,9 +27,15 @@ METRICS: dict[str, tuple[str, str]] = {
     "short_axis_error": ("short_axis", "mm"),
     "dice": ("overlap", "1"),
     "hd95": ("overlap", "mm"),
+    # Overlap with the reference less that of a second human contour: what a reader does, from case to case.
+    "dice_minus_reader": ("overlap", "1"),
+    "volume_concordance": ("volume", "1"),
+    "long_axis_concordance": ("long_axis", "1"),
     "undecided": ("operation", "1"),
     "missed": ("operation", "1"),
 }
+CONCORDANCES = frozenset({"volume_concordance", "long_axis_concordance"})
+ERRORS = frozenset({"volume_error", "long_axis_error", "short_axis_error"})
 PROPORTIONS = frozenset({"undecided", "missed"})
 
 
@@ -130,9 +136,12 @@ class Criterion(_Part):
     requirement: Text
     stratum: Literal["generated", "clinical"]
     metric: Literal[
-        "volume_error", "long_axis_error", "short_axis_error", "dice", "hd95", "undecided", "missed"
+        "volume_error", "long_axis_error", "short_axis_error", "dice", "hd95", "dice_minus_reader",
+        "volume_concordance", "long_axis_concordance", "undecided", "missed"
     ]
-    statistic: Literal["mean", "p90", "proportion"]
+    # `limits`: the 95 % limits of agreement of Bland and Altman, each at the far end of its own interval.
+    # `noninferiority`: the lower bound of a mean difference lies above minus the margin, which is the limit.
+    statistic: Literal["mean", "p90", "limits", "concordance", "noninferiority", "proportion"]
     judge: Literal["lower", "upper", "within"]
     limit: Measured | None = None
     low: Measured | None = None
@@ -147,6 +156,14 @@ class Criterion(_Part):
             raise ValueError(f"judge {self.judge} needs exactly {' and '.join(sorted(wanted))}")
         if (self.statistic == "proportion") != (self.metric in PROPORTIONS):
             raise ValueError(f"{self.metric} goes with {'proportion' if self.metric in PROPORTIONS else 'mean or p90'}")
+        if (self.statistic == "concordance") != (self.metric in CONCORDANCES):
+            raise ValueError(f"{self.metric} {'needs' if self.metric in CONCORDANCES else 'has no'} concordance")
+        if self.statistic == "limits" and (self.metric not in ERRORS or self.judge != "within"):
+            raise ValueError("limits of agreement are those of an error, judged within low and high")
+        if (self.statistic == "noninferiority") != (self.metric == "dice_minus_reader"):
+            raise ValueError("dice_minus_reader goes with noninferiority, and nothing else does")
+        if self.statistic == "noninferiority" and (self.judge != "lower" or self.numbers()[0] >= 0):
+            raise ValueError("noninferiority is judged lower, against minus the margin (a limit below zero)")
         unit = METRICS[self.metric][1]
         for name in sorted(given):
             if Quantity.read(getattr(self, name)).unit != unit:

@@ -27,7 +27,6 @@ DEVIATION: Mapping[tuple[str | None, str], str] = {
     (None, "deviation.opened"): "open",
     ("open", "deviation.closed"): "closed",
 }
-VERDICTS = ("passed", "failed", "insufficient_evidence", "too_coarse", "not_executed")
 _PLACES = Decimal("0.0001")
 
 

@@ -107,11 +107,6 @@ def installation_state(session: Connection) -> Installation | None:
     return Installation.FOUNDING if "founded" in done else None
 
 
-def house_state(session: Connection) -> HouseState:
-    """Only founding acts are possible until the installation is opened (TRIAL 1)."""
-    return HouseState.OPENED if installation_state(session) is Installation.OPEN else HouseState.FOUNDING
-
-
 def signed_step(session: Connection, step: str) -> dict[str, str]:
     """Who signed a step of founding (`founded`, `opened`), with the id of their entry."""
     rows = session.execute(select(installations).where(installations.c.step == step).order_by(installations.c.entry))

@@ -161,31 +161,8 @@ class Installation(StrEnum):
     OPEN = "open"
 
 
-INSTALLATIONS: Mapping[tuple[Installation | None, str], Installation] = {
-    (None, "installation.founded"): Installation.FOUNDING,
-    (Installation.FOUNDING, "installation.opened"): Installation.OPEN,
-}
 
-# The words that may be written while an installation is founded; every other act waits for `installation.opened`.
-FOUNDING_WORDS = frozenset({
-    "installation.founded", "installation.opened",
-    "person.registered", "person.locked_out", "person.closed", "identity.checked",
-    "accountability.stated", "role.granted", "role.revoked",
-    "sop.drafted", "sop.reviewed", "sop.returned", "sop.approved", "sop.effective", "sop.superseded", "sop.retired",
-    "training.completed", "password.renewed", "recovery.begun",
-})
-# Whole nouns: keys and the record's own upkeep, and installation qualification (protocols, runs, deviations).
-FOUNDING_NOUNS = frozenset({
-    "key", "policy", "vocabulary", "ledger", "clock", "action",
-    "requirements", "protocol", "run", "step", "deviation", "evidence", "release", "qualification", "validation",
-    "backup", "restore", "checkpoint", "witness", "anchor",
-})
 MINIMUM_PEOPLE = 3
-
-
-def allowed_in_founding(word: str) -> bool:
-    """Whether an act that writes this word is possible before the installation is opened (TRIAL 1)."""
-    return word in FOUNDING_WORDS or word.partition(".")[0] in FOUNDING_NOUNS
 
 
 @dataclass(frozen=True)

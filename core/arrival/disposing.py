@@ -11,12 +11,13 @@ from audit.vocabulary import imaging as words
 from core.access.queries import basis
 from core.arrival import queries, views
 from core.arrival.matching import still_held
-from core.arrival.recording import INTAKE, move_time_point
+from core.arrival.recording import INTAKE
 from core.arrival.rules import DISPOSITIONS, REASONS, relations_of_disposition
 from core.arrival.storing import trial_key_of
 from core.errors import UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
+from core.trials.acting import move_time_point
 from core.trials.queries import signed_charter
 from core.work import Desk, Draft, Occasion, Proposal, View, Work
 
@@ -87,7 +88,8 @@ def _after_disposition(work: Work, trial: str, case_id: str) -> None:
     facts = queries.quality_facts(work.session, work.actor, "time_point.move", trial)
     under = permit(work.actor, "time_point.move", facts)
     word = "time_point.ready" if ready else "time_point.checked"
-    move_time_point(work, under, trial, case.subject, case.time_point, word, work.entries[0].body["id"])
+    move_time_point(work, trial, case.subject, case.time_point, word, under=under,
+                    caused_by=work.entries[0].body["id"])
 
 
 @dataclass(frozen=True, slots=True)

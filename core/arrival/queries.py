@@ -13,7 +13,8 @@ from audit.vocabulary.imaging import CheckedRule
 from audit.vocabulary.registry import ObjectRef
 from core.arrival import projections as tables
 from core.arrival.manifest import Manifest, load_manifest
-from core.dicom.reading import read_object
+from core.arrival.rules import SERIES_REFUSALS
+from core.dicom.reading import REASONS, read_object
 from core.errors import NotFound, RecordDamaged
 from core.objects import ObjectStore, owner
 from core.policy.state import Actor, Facts
@@ -230,6 +231,11 @@ def refusals_of(session: Connection, trial: str, kind: str | None = None) -> tup
         query = query.where(table.c.kind == kind)
     rows = session.execute(query.order_by(table.c.entry, table.c.part))
     return tuple(RefusalRow(**row._mapping) for row in rows)
+
+
+def why_in_words(code: str) -> str:
+    """What a code of a refusal means, for whoever sent the images; empty where the code says it itself."""
+    return SERIES_REFUSALS.get(code) or REASONS.get(code, "")
 
 
 def completed_time_points(session: Connection, trial: str) -> frozenset[tuple[str, str]]:

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -23,8 +22,8 @@ from core.errors import Stale
 from core.objects import DICOM, owner
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
+from core.trials.acting import move_time_point
 from core.trials.queries import SignedCharter, signed_charter, time_point_of
-from core.trials.rules import TIME_POINT, next_state
 from core.work import Desk, Work
 
 INTAKE = Actor.of_service("intake")
@@ -146,7 +145,8 @@ def _record_added(
             subject=subject, time_point=match.time_point, acquired_on=match.acquired.isoformat()
         )
         work.record(event, under=under, trial=trial, caused_by=cause)
-    move_time_point(work, under, trial, subject, match.time_point, "time_point.received", cause, match.acquired)
+    point = (work, trial, subject, match.time_point)
+    move_time_point(*point, "time_point.received", under=under, caused_by=cause, acquired_on=match.acquired)
     case = (prepared.row.case_id if prepared.row else None) or (
         f"{subject}-{match.time_point}-{match.modality}-{prepared.manifest.content_sha256[:6]}"
     )
@@ -155,24 +155,9 @@ def _record_added(
         broken=sum(rule.outcome == "not_met" for rule in prepared.lines), rules=prepared.lines, **same,
     )
     work.record(check, under=under, trial=trial, caused_by=cause)
-    move_time_point(work, under, trial, subject, match.time_point, "time_point.checked", cause)
+    move_time_point(*point, "time_point.checked", under=under, caused_by=cause)
     _complete(work, under, charter, trial, subject, match.time_point, prepared.study, cause)
     return case
-
-
-def move_time_point(
-    work: Work, under: Decision, trial: str, subject: str, time_point: str, word: str, cause: str,
-    acquired: date | None = None,
-) -> None:
-    """Move a time point where the word changes its state."""
-    point = time_point_of(work.session, trial, subject, time_point)
-    became = next_state(TIME_POINT, point.state, word) if point else None
-    if point is None or became is None or became == point.state:
-        return
-    event = trial_words.TimePointMoved(
-        subject=subject, time_point=time_point, became=became, acquired_on=acquired.isoformat() if acquired else None
-    )
-    work.record(event, under=under, trial=trial, caused_by=cause)
 
 
 def _complete(

@@ -44,12 +44,6 @@ READER_ROLES: Final = {
     "eligibility_reader": Code("129001", "DCM", "Eligibility Reader"),
     "verifying": Code("121098", "DCM", "Verifying"),
 }
-LESION_RESPONSES: Final = {  # CID 6144
-    "target_cr": Code("112041", "DCM", "Target Lesion Complete Response"),
-    "target_pr": Code("112042", "DCM", "Target Lesion Partial Response"),
-    "target_pd": Code("112043", "DCM", "Target Lesion Progressive Disease"),
-    "target_sd": Code("112044", "DCM", "Target Lesion Stable Disease"),
-}
 CURRENT_RESPONSE: Final = Code("112048", "DCM", "Current Response")
 PROCEDURES: Final = {
     "CT": Code("77477000", "SCT", "Computed tomography"),

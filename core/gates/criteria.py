@@ -156,6 +156,9 @@ def _released(facts: GateFacts) -> Finding:
         return Finding(False, f"{other} is released", limit)
     if not facts.counts(fitting[-1].evidence_class):
         return Finding(False, "the release is of class demonstration", limit, (fitting[-1].entry,))
+    doubt = fitting[-1].suspect
+    if doubt is not None:
+        return Finding(False, f"{fitting[-1].what} is released, but on a run that is suspect", limit, (doubt,))
     return Finding(True, f"{fitting[-1].what} is released", limit, (fitting[-1].entry,))
 
 
@@ -325,7 +328,11 @@ def _reader_study(facts: GateFacts) -> Finding:
 
 def _non_inferior(facts: GateFacts) -> Finding:
     limit = "PQ shows AI not inferior to the readers it stands beside, or the statistician's assessment is on file"
-    runs = [one for one in facts.validations if one.kind == "PQ" and "noninferiority" in one.metrics_met]
+    runs = [
+        one for one in facts.validations
+        if one.kind == "PQ" and one.suspect is None
+        and any(name.endswith(" noninferiority") for name in one.metrics_met)
+    ]
     filed = _filed("noninferiority_assessment", limit, of_endpoint=True)(facts)
     entries = (*(one.entry for one in runs[-1:]), *filed.entries)
     return Finding(bool(entries), "shown" if entries else "not shown", limit, entries)

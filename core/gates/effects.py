@@ -29,9 +29,11 @@ def suspend_after_retirement(desk: Desk, entry: Recorded, event: ModelRetired) -
 
 @follows(ValidationSuspect, "suspend-gates")
 def suspend_after_suspicion(desk: Desk, entry: Recorded, event: ValidationSuspect) -> None:
-    """What was shown is suspect."""
+    """What was shown of a lock is suspect; or of this installation, and then the release that rests on it."""
     if event.lock is not None:
         suspend_for(desk, "validation_suspect", lock=event.lock, caused_by=entry.id)
+    else:
+        enforce(desk)
 
 
 @follows(DeviationOpened, "suspend-gates")

@@ -50,11 +50,12 @@ class ValidationFact:
 
 @dataclass(frozen=True)
 class ReleaseFact:
-    """A signed release of the installation."""
+    """A signed release of the installation; `suspect` is the entry that made a run behind it so."""
 
     what: str
     evidence_class: str
     entry: int
+    suspect: int | None = None
 
 
 @dataclass(frozen=True)

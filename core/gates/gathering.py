@@ -139,7 +139,7 @@ def _validations(session: Connection, lock: str) -> tuple[ValidationFact, ...]:
 
 def _releases(session: Connection) -> tuple[ReleaseFact, ...]:
     rows = session.execute(select(tables.releases).order_by(tables.releases.c.entry))
-    return tuple(ReleaseFact(row.what, row.evidence_class, row.entry) for row in rows)
+    return tuple(ReleaseFact(row.what, row.evidence_class, row.entry, row.suspect) for row in rows)
 
 
 def _filed(session: Connection, trial: str) -> tuple[FiledFact, ...]:

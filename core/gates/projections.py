@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete
+from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
 from audit.vocabulary import gates as words
 from audit.vocabulary import imaging, models, sops
@@ -118,6 +118,8 @@ validations = Table(
 releases = Table(
     "gate_release", metadata,
     Column("what", String(120), nullable=False),
+    Column("runs", Text, nullable=False),
+    Column("suspect", Integer),
     Column("evidence_class", String(16), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
 )
@@ -309,12 +311,16 @@ def remember_validation(session: Connection, entry: Recorded, event: validated.V
 @projects(validated.ValidationSuspect)
 def suspect_validation(session: Connection, entry: Recorded, event: validated.ValidationSuspect) -> None:
     session.execute(validations.update().where(validations.c.run == event.run).values(suspect=entry.seq))
+    for row in session.execute(select(releases.c.entry, releases.c.runs).where(releases.c.suspect.is_(None))).all():
+        if event.run in json.loads(row.runs):
+            session.execute(releases.update().where(releases.c.entry == row.entry).values(suspect=entry.seq))
 
 
 @projects(validated.ReleaseSigned)
 def remember_release(session: Connection, entry: Recorded, event: validated.ReleaseSigned) -> None:
     if event.target == "installation":
-        keep(session, releases, what=event.what, evidence_class=event.evidence_class, entry=entry.seq)
+        keep(session, releases, what=event.what, runs=json.dumps(list(event.runs)),
+             evidence_class=event.evidence_class, entry=entry.seq)
 
 
 @projects(sops.SopEffective)

@@ -47,6 +47,18 @@ class StopRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedCriterion:
+    """A criterion as an entry holds it; `at` is requested, opened or resumed."""
+
+    at: str
+    criterion: str
+    state: str
+    found: str
+    wanted: str
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WaiverRow:
     """A waiver and who approved it."""
 
@@ -153,13 +165,14 @@ def waiver_named(session: Connection, waiver: str) -> WaiverRow:
     return WaiverRow(**row._mapping)
 
 
-def criteria_recorded(session: Connection, gate: str) -> tuple[tuple[str, str, str, str, str, tuple[int, ...]], ...]:
-    """(at, criterion, state, found, wanted, entries) as recorded when requested, opened and resumed."""
+def criteria_recorded(session: Connection, gate: str) -> tuple[RecordedCriterion, ...]:
+    """Criteria as they stood when the gate was requested, opened and resumed, in order."""
     table = tables.criteria
     rows = session.execute(
         select(table).where(table.c.gate == gate).order_by(table.c.entry, table.c.position))
     return tuple(
-        (row.at, row.criterion, row.state, row.found, row.wanted, tuple(json.loads(row.entries))) for row in rows)
+        RecordedCriterion(row.at, row.criterion, row.state, row.found, row.wanted, tuple(json.loads(row.entries)))
+        for row in rows)
 
 
 def use_named(name: str) -> int:

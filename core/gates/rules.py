@@ -13,7 +13,6 @@ from core.trials.charter import Charter, UnusedUse
 from core.trials.charter_rules import arm_scope_refusal
 
 USES: Mapping[int, str] = {1: "qc", 2: "cohort", 3: "secondary", 4: "primary"}
-NUMBER_OF = {name: number for number, name in USES.items()}
 WITH_ENDPOINT = frozenset({3, 4})
 
 GATE: Mapping[tuple[str | None, str], str] = {
@@ -161,15 +160,6 @@ def scope_refusal(charter: Charter, use: int, scope: str, why_signed_by: frozens
     if declared is not None and declared.scope not in ("all", scope):
         return f"The charter plans use {use} for {declared.scope}, not for {scope}."
     return None
-
-
-def in_scope(scope: str, *, site: str | None = None, part: str | None = None, arm: str | None = None) -> bool:
-    """True when a subject of this site, part and arm lies in a gate's scope. Unknown is outside."""
-    kind, _, ids = scope.partition(":")
-    if scope == "all":
-        return True
-    value = {"sites": site, "part": part, "arm": arm}.get(kind)
-    return value is not None and value in ids.split(",")
 
 
 @dataclass(frozen=True)

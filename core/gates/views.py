@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from audit.entry import canonical
 from audit.vocabulary.gates import JudgedCriterion
-from audit.vocabulary.registry import fields_of
 from core.gates.criteria import Judged
 from core.gates.rules import USES
 from core.work import View
@@ -26,11 +25,6 @@ def digest_of(judged: Sequence[Judged]) -> str:
     """SHA-256 over id and state of every criterion: what a signer saw, without numbers that may still grow."""
     plain = [{"id": one.id, "state": one.state} for one in judged]
     return hashlib.sha256(canonical(plain, "criteria")).hexdigest()
-
-
-def full_digest(criteria: Sequence[JudgedCriterion]) -> str:
-    """SHA-256 over the recorded criteria."""
-    return hashlib.sha256(canonical([fields_of(one) for one in criteria], "criteria")).hexdigest()
 
 
 def gate(

@@ -3,7 +3,6 @@
 from core.measures.operators import (
     Axes,
     lesion_axes,
-    lesion_count,
     long_axis_mm,
     short_axis_mm,
     volume_mm3,
@@ -17,7 +16,6 @@ __all__ = [
     "Measured",
     "NotMeasured",
     "lesion_axes",
-    "lesion_count",
     "long_axis_mm",
     "short_axis_mm",
     "volume_mm3",

@@ -12,7 +12,6 @@ from decimal import Decimal
 import numpy as np
 
 from core.measures.geometry import (
-    Connectivity,
     Mask,
     Spacing,
     contour_points,
@@ -99,14 +98,6 @@ def short_axis_mm(mask: Mask, spacing_mm: Spacing) -> Measure:
     """
     found = lesion_axes(mask, spacing_mm)
     return found if isinstance(found, NotMeasured) else Measured(found.short_mm, "mm", _end_uncertainty(spacing_mm))
-
-
-def lesion_count(mask: Mask, connectivity: Connectivity) -> Measured:
-    """Number of connected regions in three dimensions; an empty mask has none, and that is a value.
-
-    The connectivity has no default: 6, 18 and 26 give different counts of the same mask.
-    """
-    return Measured(Decimal(len(regions(exact_mask(mask), connectivity))), "1")
 
 
 def lesion_axes(mask: Mask, spacing_mm: Spacing) -> Axes | NotMeasured:

@@ -6,12 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from audit.vocabulary.trials import TimePointMoved
 from core.access.queries import basis
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision, Facts
 from core.trials import queries as trials
-from core.trials.rules import TIME_POINT, next_state
+from core.trials.acting import move_time_point
 from core.work import Draft, View, Work
 
 READS = Actor.of_service("reads")
@@ -39,14 +38,7 @@ def draft(
     )  # fmt: skip
 
 
-def move_time_point(work: Work, trial: str, subject: str, time_point: str, word: str, caused_by: str) -> None:
-    """Carry a time point on where the word fits its state; a re-read of a read time point moves nothing."""
-    row = trials.time_point_of(work.session, trial, subject, time_point)
-    became = next_state(TIME_POINT, row.state if row else None, word)
-    if row is None or became is None or became == row.state:
-        return
+def carry_on(work: Work, trial: str, subject: str, time_point: str, word: str, caused_by: str) -> None:
+    """Carry a time point on, under the rule of the service that watches reads."""
     under = permit(READS, "time_point.move", facts_of(work.session, READS, "time_point.move", trial))
-    work.record(
-        TimePointMoved(subject=subject, time_point=time_point, became=became), under=under, trial=trial,
-        caused_by=caused_by,
-    )  # fmt: skip
+    move_time_point(work, trial, subject, time_point, word, under=under, caused_by=caused_by)

@@ -5,36 +5,16 @@ Every row names the entry it rests on; nothing under seal is in any of them. Not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
-from core.errors import UnusableInput
 from core.reads import queries, rules
 from core.reads.answer import Answer, Target
-from core.reads.disagreement import Course
 from core.reads.listing import is_accepted, size_sum
-from core.reads.state import AI_SLOTS, SHADOW_SLOT, AiDecision, AiValue, Comparison, OpenedRead, Task
+from core.reads.state import AI_SLOTS, SHADOW_SLOT, AiDecision, AiValue, OpenedRead, Task
 from core.trials.charter import Charter
-
-
-@dataclass(frozen=True, slots=True)
-class AdjudicationRow:
-    """A difference and what became of it (table A8). Responses by slot for the endpoints whose triggers fired."""
-
-    trial: str
-    subject: str
-    time_point: str | None
-    triggers: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    by_slot: dict[str, dict[str, str]]
-    adjudicator: str | None
-    chosen_slot: str | None
-    reason: str | None
-    compared_entry: int
-    entry: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,59 +156,3 @@ def burden(answer: Answer, endpoint: str) -> Decimal | None:
     if any(size is None and not away for size, away in zip(sizes, gone, strict=True)):
         return None
     return sum((size for size in sizes if size is not None), Decimal(0))
-
-
-def adjudication_rows(session: Connection, trial: str) -> list[AdjudicationRow]:
-    """Every comparison in which a trigger fired, decided or not, with what each slot's read derives to."""
-    decided = {each.compared: each for each in queries.adjudications_of(session, trial)}
-    slots = {each.sealed: each.slot for each in queries.tasks_of(session, trial)}
-    rows = []
-    for each in queries.comparisons_of(session, trial):
-        if not each.fired:
-            continue
-        found = decided.get(each.compared)
-        rows.append(
-            AdjudicationRow(
-                trial,
-                each.subject,
-                each.time_point,
-                tuple(one.trigger for one in each.fired),
-                tuple(dict.fromkeys(one.endpoint for one in each.fired)),
-                _by_slot(session, each),
-                found.adjudicator if found else None,
-                slots[found.chosen] if found else None,
-                found.reason if found else None,
-                each.entry,
-                found.entry if found else None,
-            )
-        )
-    return rows
-
-
-def _by_slot(session: Connection, compared: Comparison) -> dict[str, dict[str, str]]:
-    """Status and sum in words by slot and endpoint, at the time point of a comparison or over the course."""
-    charter = queries.charter_for(session, compared.trial, compared.charter_version)
-    answers = queries.answers_by_slot(session, compared.trial, compared.subject, ai=True)
-    told: dict[str, dict[str, str]] = {}
-    for slot, given in answers.items():
-        told[slot] = {}
-        for endpoint in charter.endpoints:
-            try:
-                found = rules.course(charter, endpoint, given)
-            except UnusableInput:
-                # A model may find other lesions than at its baseline; a person's answer is checked before it is locked.
-                told[slot][endpoint.id] = "not comparable"
-                continue
-            told[slot][endpoint.id] = _in_words(found, endpoint, given, compared.time_point)
-    return told
-
-
-def _in_words(found: Course, endpoint: rules.Endpoint, given: Iterable[Answer], time_point: str | None) -> str:
-    if time_point is None:
-        return str(found.subject.best)
-    derived = next((each for each in found.timepoints if each.time_point == time_point), None)
-    if derived is not None:
-        return f"{derived.status}, {derived.sum} {endpoint.unit}" if derived.sum is not None else str(derived.status)
-    here = next((each for each in given if each.time_point == time_point), None)
-    total = burden(here, endpoint.id) if here is not None else None
-    return f"{total} {endpoint.unit}" if total is not None else "not evaluable"

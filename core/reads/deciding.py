@@ -12,7 +12,7 @@ from core.errors import UnusableInput
 from core.policy.decide import decide, permit
 from core.policy.state import Actor
 from core.reads import queries, rules, views
-from core.reads.acting import draft, facts_of, move_time_point
+from core.reads.acting import carry_on, draft, facts_of
 from core.reads.answer import lines_of
 from core.reads.state import AI_SLOT, Comparison, OpenedRead
 from core.trials.charter import Charter
@@ -122,7 +122,7 @@ def adjudicate(desk: Desk, actor: Actor, command: Adjudicate) -> Proposal:
     def then(work: Work) -> None:
         found = queries.comparison(work.session, command.compared)
         if found.time_point is not None:
-            move_time_point(
+            carry_on(
                 work, found.trial, found.subject, found.time_point, "time_point.adjudicated", work.entries[0].body["id"]
             )
 

@@ -6,7 +6,7 @@ read under seal is not in any of these rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -97,7 +97,6 @@ class UnreadRow:
     time_point: str
     state: str
     waits_for: tuple[str, ...]
-    not_evaluable: dict[str, dict[str, str]]
     entry: int
 
 
@@ -218,48 +217,19 @@ def _responses(
 def _response(
     task: Task, endpoint: rules.Endpoint, title: str, derived: Derived | None, accepted: bool, options_sha256: str
 ) -> ResponseRow:
+    none = (Evidence("TP-NO-BASELINE", "There is no evaluable baseline of this reader to compare with."),)
+    row = ResponseRow(
+        task.trial, task.subject, task.time_point, task.slot, task.reader, endpoint.id, title, options_sha256, "NE",
+        task.acquired_on, None, endpoint.unit, None, None, None, none, task.sealed_entry or 0, accepted,
+    )  # fmt: skip
     if derived is None:
-        none = (Evidence("TP-NO-BASELINE", "There is no evaluable baseline of this reader to compare with."),)
-        return ResponseRow(
-            task.trial,
-            task.subject,
-            task.time_point,
-            task.slot,
-            task.reader,
-            endpoint.id,
-            title,
-            options_sha256,
-            "NE",
-            task.acquired_on,
-            None,
-            endpoint.unit,
-            None,
-            None,
-            None,
-            none,
-            task.sealed_entry or 0,
-            accepted,
-        )
-    return ResponseRow(
-        task.trial,
-        task.subject,
-        task.time_point,
-        task.slot,
-        task.reader,
-        endpoint.id,
-        title,
-        derived.options_sha256,
-        str(derived.status),
-        derived.on,
-        derived.sum,
-        endpoint.unit,
-        derived.change_from_baseline_percent,
-        derived.change_from_nadir_percent,
-        derived.progression_first_seen_on,
-        derived.evidence,
-        task.sealed_entry or 0,
-        accepted,
-    )
+        return row
+    return replace(
+        row, options_sha256=derived.options_sha256, status=str(derived.status), on=derived.on, sum=derived.sum,
+        change_from_baseline_percent=derived.change_from_baseline_percent,
+        change_from_nadir_percent=derived.change_from_nadir_percent,
+        progression_on=derived.progression_first_seen_on, evidence=derived.evidence,
+    )  # fmt: skip
 
 
 def is_accepted(session: Connection, task: Task) -> bool:
@@ -307,9 +277,8 @@ def reader_rows(session: Connection, trial: str) -> list[ReaderRow]:
 
 
 def unread(session: Connection, trial: str) -> list[UnreadRow]:
-    """Time points with images and no accepted read: who is awaited, and what readers found not evaluable."""
+    """Time points with images and no accepted read, and who is awaited. It names slots and no value or reason."""
     rows = []
-    opened = [each for each in queries.opened_reads(session, trial) if not each.excluded]
     for subject in trials.subjects_of(session, trial):
         for point in queries.readable(session, trial, subject.subject):
             if queries.accepted_read(session, trial, subject.subject, point.time_point) is not None:
@@ -318,11 +287,5 @@ def unread(session: Connection, trial: str) -> list[UnreadRow]:
             done = {each.slot for each in held if each.locked}
             slots = queries.slots_of(session, trial, subject.subject)
             waits = tuple(each.slot for each in slots if each.slot not in done) or ("adjudicator",)
-            reasons = {
-                each.task.slot: each.answer.not_evaluable
-                for each in opened
-                if (each.task.subject, each.task.time_point) == (subject.subject, point.time_point)
-                and each.answer.not_evaluable
-            }
-            rows.append(UnreadRow(trial, subject.subject, point.time_point, point.state, waits, reasons, point.entry))
+            rows.append(UnreadRow(trial, subject.subject, point.time_point, point.state, waits, point.entry))
     return rows

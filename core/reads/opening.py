@@ -12,7 +12,7 @@ from audit.vocabulary import reads as words
 from core.errors import RecordDamaged
 from core.policy.decide import permit
 from core.reads import queries, rules, seal_queries
-from core.reads.acting import READS, facts_of, move_time_point
+from core.reads.acting import READS, carry_on, facts_of
 from core.reads.disagreement import Fired
 from core.reads.ports import keeper_of
 from core.reads.sealing import Sealed, open_seal
@@ -76,7 +76,7 @@ def _compare(work: Work, trial: str, subject: str, time_point: str) -> None:
     answers = queries.answers_by_slot(session, trial, subject, until=here[-1].acquired_on)
     sealed = tuple(str(each.sealed) for each in here if each.slot not in AI_SLOTS)
     compared = _record(work, trial, subject, time_point, charter, sealed, rules.fired_at(charter, answers, time_point))
-    move_time_point(work, trial, subject, time_point, "time_point.read", compared)
+    carry_on(work, trial, subject, time_point, "time_point.read", compared)
     _compare_later(work, trial, subject, charter, here[-1].acquired_on)
     expected = trials.time_points_of(session, trial, subject)
     if rules.has_course_triggers(charter) and all(each.state in SETTLED for each in expected):

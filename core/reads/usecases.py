@@ -15,7 +15,7 @@ from core.errors import NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
 from core.reads import queries, rules, views
-from core.reads.acting import READS, draft, facts_of, move_time_point
+from core.reads.acting import READS, carry_on, draft, facts_of
 from core.reads.state import SeedRow, human_slots
 from core.trials import queries as trials
 from core.trials.charter import Charter
@@ -271,7 +271,7 @@ def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
             under=under, trial=command.trial,
         )  # fmt: skip
         begun = str(entry.body["id"])
-        move_time_point(work, command.trial, command.subject, command.time_point, "time_point.read_opened", begun)
+        carry_on(work, command.trial, command.subject, command.time_point, "time_point.read_opened", begun)
     return begun
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from audit.vocabulary.trials import TimePointMoved
 from core.access.queries import basis
 from core.errors import UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
-from core.trials.queries import facts_for
-from core.work import Draft, View
+from core.trials.queries import facts_for, time_point_of
+from core.trials.rules import TIME_POINT, next_state
+from core.work import Draft, View, Work
 
 
 def allowed(
@@ -40,3 +42,18 @@ def iso_day(text: str, what: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise UnusableInput(f"{what}: {text!r} is no date of the form YYYY-MM-DD.") from error
+
+
+def move_time_point(
+    work: Work, trial: str, subject: str, time_point: str, word: str, *, under: Decision, caused_by: str,
+    acquired_on: date | None = None,
+) -> None:
+    """Carry a time point on where the word changes its state; a re-read of a read time point moves nothing."""
+    point = time_point_of(work.session, trial, subject, time_point)
+    became = next_state(TIME_POINT, point.state if point else None, word)
+    if point is None or became is None or became == point.state:
+        return
+    event = TimePointMoved(
+        subject=subject, time_point=time_point, became=became,
+        acquired_on=acquired_on.isoformat() if acquired_on else None)
+    work.record(event, under=under, trial=trial, caused_by=caused_by)

@@ -151,16 +151,6 @@ def expectation_on(earliest: date, latest: date, today: date) -> Expectation:
     return "due" if today <= latest else "overdue"
 
 
-def time_point_of(expected: Sequence[ExpectedTimePoint], acquired: date) -> ExpectedTimePoint | None:
-    """The expected time point whose window holds an acquisition date; None for an unscheduled one.
-
-    Windows of one anchor never overlap (the charter check refuses it). Where windows of different anchors do,
-    the nearer target wins, the earlier one of equals.
-    """
-    fitting = [point for point in expected if point.holds(acquired)]
-    return min(fitting, key=lambda point: (abs((point.target - acquired).days), point.target), default=None)
-
-
 def consent_gap(
     consents: Sequence[tuple[date, frozenset[str], str]], withdrawn_as_of: date | None, acquired: date, scope: str
 ) -> str | None:

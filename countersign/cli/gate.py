@@ -10,7 +10,7 @@ import typer
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.signing import AsOption, sign
 
-gate_app = typer.Typer(no_args_is_help=True, help="Phase gates: status, check, request, sign, suspend, resume, halt.")
+gate_app = typer.Typer(no_args_is_help=True, help="Phase gates: status, show, request, sign, suspend, resume, halt.")
 cohort_app = typer.Typer(no_args_is_help=True, help="Cohort candidates and selections.")
 EndpointOption = Annotated[str | None, typer.Option("--endpoint", help="For secondary and primary.")]
 ScopeOption = Annotated[str, typer.Option("--scope", help="all, part:X, sites:X,Y or arm:X.")]
@@ -42,6 +42,36 @@ def status(trial: str, home: HomeOption = None, as_json: JsonOption = False) -> 
         if one.missing:
             lines.append(f"  still to sign: {', '.join(one.missing)}")
     answer([asdict(one) for one in rows], as_json=as_json, words="\n".join(lines))
+
+
+@gate_app.command("show")
+@told
+def show(gate: str, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """What a gate was opened on: criteria as recorded at each step, every signature, every stop."""
+    from dataclasses import asdict
+
+    from core.gates import queries
+
+    with house(home).desk.reading() as session:
+        row = queries.gate_named(session, gate)
+        criteria = queries.criteria_recorded(session, gate)
+        signed = queries.signatures_of(session, gate)
+        stops = queries.stops_of(session, gate)
+    lines = [f"{row.gate}: {row.use_name} {row.endpoint or ''}".rstrip() + f", lock {row.lock}: {row.state}"]
+    for step in dict.fromkeys(one.at for one in criteria):
+        lines.append(f"criteria when {step}")
+        lines += [
+            f"  {one.criterion}: {one.state}: {one.found}; wanted: {one.wanted}"
+            + (f" (entries {', '.join(map(str, one.entries))})" if one.entries else "")
+            for one in criteria if one.at == step
+        ]
+    lines += [f"signed to {purpose} by {one.person} as {one.role}, entry {one.entry}" for purpose, one in signed]
+    lines += [f"{one.kind}, entry {one.entry}: {one.says}{' (resumed)' if one.resumed else ''}" for one in stops]
+    data = {
+        "gate": asdict(row), "criteria": [asdict(one) for one in criteria], "stops": [asdict(one) for one in stops],
+        "signatures": [{"purpose": purpose, **asdict(one)} for purpose, one in signed],
+    }
+    answer(data, as_json=as_json, words="\n".join(lines))
 
 
 @gate_app.command("check")
@@ -78,6 +108,17 @@ def request(
 
     opened = house(home)
     sign(opened.desk, request_gate(opened.desk, Actor(acting), RequestGate(trial, use, lock, endpoint, scope)))
+
+
+@gate_app.command("withdraw")
+@told
+def withdraw(gate: str, reason: str, acting: AsOption, home: HomeOption = None) -> None:
+    """Take a request back before it is opened, with a coded reason."""
+    from core.gates.usecases import withdraw_gate
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, withdraw_gate(opened.desk, Actor(acting), gate, reason))
 
 
 @gate_app.command("sign")
@@ -174,6 +215,17 @@ def file_document(
     reference = opened.desk.objects.put(document.read_bytes(), media)
     sign(opened.desk, file_evidence(opened.desk, Actor(acting), FileEvidence(
         trial, kind, title, reference, on, use, endpoint, display, cases, lock)))
+
+
+@gate_app.command("seed-defect")
+@told
+def seed_defect(trial: str, study: str, acting: AsOption, home: HomeOption = None) -> None:
+    """Sign that a study (its UID in the trial) was made defective on purpose; the run-in counts it apart."""
+    from core.gates.evidence import seed_defect as seed
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, seed(opened.desk, Actor(acting), trial, study))
 
 
 @gate_app.command("waive")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from core.arrival.queries import CaseRow, SeriesRow
 
 intake_app = typer.Typer(help="Take a folder of DICOM files in.")
-qc_app = typer.Typer(no_args_is_help=True, help="Quality control: list, show, dispose, release, refused.")
+qc_app = typer.Typer(
+    no_args_is_help=True, help="Quality control: list, show, dispose, release, queries, incomplete, refused."
+)
 APPS = {"intake": intake_app, "qc": qc_app}
 
 TrialOption = Annotated[str, typer.Option("--trial", help="The trial.")]
@@ -172,10 +174,54 @@ def refused(trial: TrialOption, person: AsOption, home: HomeOption = None, as_js
     """What was kept out of a trial or recognised: unreadable files, foreign series, conflicts, duplicates."""
     from dataclasses import asdict
 
-    from core.arrival.queries import refusals_of
+    from core.arrival.queries import refusals_of, why_in_words
 
     with house(home).desk.reading() as session:
         _seen(session, person, trial)
         rows = refusals_of(session, trial)
-    words = "\n".join(f"entry {row.entry:<6} {row.kind:<10} {row.count:>5}  {row.code}" for row in rows)
-    answer([asdict(row) for row in rows], as_json=as_json, words=words or "Nothing was refused.")
+    said = [asdict(row) | {"meaning": why_in_words(row.code)} for row in rows]
+    words = "\n".join(
+        f"entry {one['entry']:<6} {one['kind']:<10} {one['count']:>5}  {one['code']:<26} {one['meaning']}".rstrip()
+        for one in said
+    )
+    answer(said, as_json=as_json, words=words or "Nothing was refused.")
+
+
+@qc_app.command()
+@told
+def queries(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Series that wait for their site's answer, oldest question first."""
+    from core.arrival.queries import open_queries
+
+    with house(home).desk.reading() as session:
+        _seen(session, person, trial)
+        found = open_queries(session, trial)
+    lines: list[dict[str, Any]] = [
+        {"case": one.series.case_id, "site": one.series.site, "subject": one.series.subject,
+         "time_point": one.series.time_point, "modality": one.series.modality, "reason": one.reason,
+         "asked_at": one.asked_at, "asked_by": one.asked_by, "not_met": list(one.not_met), "entry": one.entry}
+        for one in found
+    ]
+    words = "\n".join(
+        f"site {one['site']:<6} {one['case']:<32} {one['reason']}, asked by {one['asked_by']}, {one['asked_at'][:10]}; "
+        f"not met: {', '.join(one['not_met']) or 'no rule'}" for one in lines
+    )
+    answer(lines, as_json=as_json, words=words or "No query is open.")
+
+
+@qc_app.command()
+@told
+def incomplete(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Time points with images of which something expected has not come, or is not accepted."""
+    from dataclasses import asdict
+
+    from core.arrival.queries import incomplete_time_points
+
+    with house(home).desk.reading() as session:
+        _seen(session, person, trial)
+        found = incomplete_time_points(session, trial)
+    words = "\n".join(
+        f"{one.subject:<12} {one.time_point:<10} not received: {', '.join(one.lacking) or 'nothing'}; "
+        f"not accepted: {', '.join(one.not_accepted) or 'nothing'}" for one in found
+    )
+    answer([asdict(one) for one in found], as_json=as_json, words=words or "No time point with images is incomplete.")

@@ -441,3 +441,29 @@ def responses(
         for one in data
     )
     answer(data, as_json=as_json, words=words or "There is no open read that you may see.")
+
+
+@app.command()
+@told
+def progress(trial: TrialOption, person: AsOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Readers with what they have done, and time points without an accepted read; no value of any read."""
+    from dataclasses import asdict
+
+    from core.policy.decide import permit
+    from core.policy.state import Actor
+    from core.reads.listing import reader_rows, unread
+    from core.trials.queries import facts_for
+
+    with house(home).desk.reading() as session:
+        permit(Actor(person), "trial.see", facts_for(session, Actor(person), "trial.see", trial))
+        readers, waiting = reader_rows(session, trial), unread(session, trial)
+    lines = [
+        f"{one.user:<16} {one.role_read:<12} {one.reads:>4} reads {one.adjudications:>4} adjudications; "
+        f"{one.reference_set}: {one.score} of {one.cases} cases, limit {one.limit}" for one in readers
+    ]
+    lines += [
+        f"{one.subject:<16} {one.time_point:<12} {one.state.replace('_', ' ')}, waits for {', '.join(one.waits_for)}"
+        for one in waiting
+    ]
+    data = {"readers": [asdict(one) for one in readers], "unread": [asdict(one) for one in waiting]}
+    answer(data, as_json=as_json, words="\n".join(lines) or "Nobody is qualified, and nothing waits to be read.")

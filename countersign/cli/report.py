@@ -100,6 +100,32 @@ def list_reports(trial: TrialOption, home: HomeOption = None, as_json: JsonOptio
     answer(rows, as_json=as_json, words=words or f"No paper was drawn in {trial} yet.")
 
 
+@report_app.command("which")
+@told
+def which(file: FileArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Whether a file is byte for byte a paper that this house issued, and whether it was replaced; 2 where not."""
+    import hashlib
+    from dataclasses import asdict
+
+    from core.errors import UnusableInput
+    from reports import queries
+
+    if not file.is_file():
+        raise UnusableInput(f"There is no file {file}.", next_step="Check the path.")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with house(home).desk.reading() as session:
+        found = queries.issued_as(session, digest)
+        later = [one for one in queries.issued_reports(session, found.trial) if one.supersedes == found.content_digest
+                 ] if found else []
+    if found is None:
+        answer({"sha256": digest, "issued": None}, as_json=as_json, words=f"sha256:{digest} was never issued here.")
+        raise typer.Exit(2)
+    words = f"{found.report} of {found.trial}, issued {found.at}, entry {found.entry}, {found.pages} pages."
+    words += "".join(f"\nReplaced by {one.report}, issued {one.at}, entry {one.entry}." for one in later)
+    answer({"sha256": digest, "issued": asdict(found), "replaced_by": [one.entry for one in later]}, as_json=as_json,
+           words=words)
+
+
 def _write(path: Path, data: bytes) -> None:
     from core.errors import UnusableInput
 

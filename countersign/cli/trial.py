@@ -11,9 +11,9 @@ from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.gate import cohort_app, gate_app
 from countersign.cli.signing import AsOption, sign
 
-trial_app = typer.Typer(no_args_is_help=True, help="Trials: create, show, bring live.")
+trial_app = typer.Typer(no_args_is_help=True, help="Trials: create, show, bring live, lock the data.")
 charter_app = typer.Typer(no_args_is_help=True, help="Imaging charters: check, sign, accept, approve, schema.")
-site_app = typer.Typer(no_args_is_help=True, help="Sites: train, qualify scanners, activate, list.")
+site_app = typer.Typer(no_args_is_help=True, help="Sites: train, qualify scanners, activate, close, list.")
 subject_app = typer.Typer(no_args_is_help=True, help="Subjects: add, consent, enrol, list.")
 APPS = {
     "trial": trial_app, "charter": charter_app, "site": site_app, "subject": subject_app, "gate": gate_app,
@@ -97,6 +97,21 @@ def activate(trial: str, acting: AsOption, home: HomeOption = None) -> None:
 
     opened = house(home)
     sign(opened.desk, activate_trial(opened.desk, Actor(acting), trial))
+
+
+@trial_app.command("lock")
+@told
+def lock(
+    trial: str, cut: str, acting: AsOption,
+    role: Annotated[str, typer.Option("--role", help="data_manager, statistician, imaging_lead; qa_auditor last.")],
+    home: HomeOption = None,
+) -> None:
+    """Sign the lock of a data cut; with QA's signature the data are locked."""
+    from core.policy.state import Actor
+    from core.trials.usecases import sign_lock
+
+    opened = house(home)
+    sign(opened.desk, sign_lock(opened.desk, Actor(acting), trial, cut, role))
 
 
 @charter_app.command("check")
@@ -207,6 +222,17 @@ def activate_one(
 
     opened = house(home)
     sign(opened.desk, activate_site(opened.desk, Actor(acting), trial, site, effective_on))
+
+
+@site_app.command("close")
+@told
+def close(trial: str, site: str, acting: AsOption, home: HomeOption = None) -> None:
+    """Close a site; images that come later are held."""
+    from core.policy.state import Actor
+    from core.trials.sites import close_site
+
+    opened = house(home)
+    sign(opened.desk, close_site(opened.desk, Actor(acting), trial, site))
 
 
 @site_app.command("list")

@@ -72,6 +72,20 @@ def _text(name: str) -> str:
 
 @app.command()
 @told
+def power(
+    cases: Annotated[int, typer.Option(min=1, max=5000, help="Planned cases.")],
+    true: Annotated[float, typer.Option(min=0, max=1, help="Proportion that is expected to be true.")],
+    limit: Annotated[float, typer.Option(min=0, max=1, help="Limit that the lower 95 % bound must reach.")],
+) -> None:
+    """Chance that a PQ of this size reaches its limit on the exact bound; to plan a test set before it is sealed."""
+    from validation.statistics import power_of_lower_bound
+
+    typer.echo(f"{100 * power_of_lower_bound(cases, true, limit):.1f} % that the exact lower 95 % bound of {cases} "
+               f"cases is at least {limit:g}, if the true proportion is {true:g}.")
+
+
+@app.command()
+@told
 def seal(
     name: TextArgument, person: AsOption, lock: LockOption, use: UseOption = 3, endpoint: EndpointOption = "",
     data: DataOption = "", home: HomeOption = None,
@@ -235,6 +249,27 @@ def review(
 
     opened = house(home)
     sign(opened.desk, review_run(opened.desk, Actor(person), ReviewRun(run, conclusion)))
+
+
+@app.command()
+@told
+def deviate(
+    deviation: Annotated[str, typer.Argument(help="Id of the new deviation.")], person: AsOption,
+    klass: Annotated[str, typer.Option("--class", help="critical, major or minor.")],
+    about: Annotated[str, typer.Option(help="What it is about: a run, a procedure, a place.")],
+    says: Annotated[str, typer.Option(help="What was not as signed; no subject's data.")],
+    source: Annotated[str, typer.Option(help="Where it was noticed, such as validation or operation.")] = "operation",
+    trial: Annotated[str, typer.Option(help="Trial that it touches.")] = "", lock: LockOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Report a deviation. A critical one suspends the gates of its trial or lock at once."""
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.releases import OpenDeviation, open_deviation
+
+    opened = house(home)
+    command = OpenDeviation(deviation, klass, source, about, says, trial or None, lock or None)
+    sign(opened.desk, open_deviation(opened.desk, Actor(person), command))
 
 
 @app.command()

@@ -7,7 +7,6 @@ import os
 import socket
 import socketserver
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,10 +155,3 @@ class _Connection(socketserver.BaseRequestHandler):
                 send(self.request, reply)
             except OSError:
                 return
-
-
-def serve_in_thread(server: SignerServer) -> threading.Thread:
-    """Serve until `server.shutdown()`."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True, name="signer")
-    thread.start()
-    return thread

@@ -446,9 +446,10 @@ def test_a_paper_is_drawn_signed_and_issued_at_the_command_line(
     check = check_pdf(final)
     assert check.ok, check.in_words()
     assert check.signatures == 2
-    with ready.desk.reading() as session:
-        assert queries.issued_as(session, check.pdf_sha256) is not None
-        assert queries.issued_as(session, "0" * 64) is None
+    assert "issued 20" in run("report", "which", str(final))
+    never = CliRunner().invoke(app, ["report", "which", str(draft)])
+    assert never.exit_code == 2
+    assert "was never issued here" in never.output
 
 
 def test_approval_issues_the_paper_by_itself(ready: HouseUnderTest) -> None:

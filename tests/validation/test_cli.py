@@ -71,6 +71,33 @@ def test_a_wrong_call_says_what_is_wrong_and_records_nothing(
     assert house.words() == before
 
 
+@req("VAL-05")
+def test_a_deviation_is_reported_signed_and_listed(house: HouseUnderTest) -> None:
+    Team.of(house)
+    words = ("deviate", "DEV-7", "--class", "minor", "--about", "backup", "--says", "A drill was late.")
+
+    wrong = call(house, "deviate", "DEV-7", "--class", "small", "--about", "x", "--says", "y", user="lead-1")
+    done = call(house, *words, user="lead-1", meaning="responsibility")
+    twice = call(house, *words, user="lead-1", meaning="responsibility")
+
+    assert "no class of deviation" in wrong.output
+    assert done.exit_code == 0, done.output
+    assert house.words().count("deviation.opened") == 1
+    assert "DEV-7 exists already" in twice.output
+    listed = json.loads(call(house, "list", "--json").output)
+    assert [one["deviation"] for one in listed["open_deviations"]] == ["DEV-7"]
+
+
+@req("VAL-08")
+def test_the_size_of_a_test_set_is_planned_with_the_bound_that_judges_it(house: HouseUnderTest) -> None:
+    """240 cases show a lower bound of 0.90 with 94 % where the truth is 0.96; 20 never do."""
+    planned = call(house, "power", "--cases", "240", "--true", "0.96", "--limit", "0.9")
+    few = call(house, "power", "--cases", "20", "--true", "0.96", "--limit", "0.9")
+
+    assert planned.output.startswith("94.")
+    assert few.output.startswith("0.0 %")
+
+
 @req("VAL-02")
 def test_a_trace_without_evidence_shows_the_gaps(house: HouseUnderTest, tmp_path: Path) -> None:
     out = tmp_path / "matrix.csv"

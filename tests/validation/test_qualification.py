@@ -12,11 +12,12 @@ from core.policy.decide import permit
 from core.policy.state import Actor, Facts
 from core.work import release
 from countersign import qualification
+from countersign.readiness import people_findings
 from tests.builders.validation import Team, approve, installation, passing, reviewed, run
 from tests.house import HouseUnderTest, a_house
 from tests.req import req
-from validation import protocol, queries
-from validation.releases import SignRelease, sign_release
+from validation import protocol
+from validation.releases import MarkSuspect, SignRelease, mark_suspect, sign_release
 from validation.runner import Bench, RunProtocol, run_protocol
 
 
@@ -39,8 +40,11 @@ def test_this_installation_qualifies_and_is_released(house: HouseUnderTest) -> N
     reviewed(house, team, *runs)
     house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit for use.")))
 
-    with house.desk.reading() as session:
-        assert queries.installation_is_released(session, release())
+    assert [one.fine for one in people_findings(house.house) if release() in one.what] == [True]
+    house.commit(mark_suspect(house.desk, team.lead, MarkSuspect(runs[1], "A library was patched.", "OQ")))
+    (told,) = [one for one in people_findings(house.house) if release() in one.what]
+    assert not told.fine
+    assert "suspect: no gate opens" in told.what
 
 
 @req("VAL-01", "VAL-06")

@@ -5,16 +5,16 @@ Image-only: tumour markers, cytology and clinical progression are not part of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from core.reads.criteria import baseline as rules
 from core.reads.criteria import best, engine
-from core.reads.criteria.answer import Baseline, TimePointAnswer, digest_of
-from core.reads.criteria.derived import Derived, Finding, State, SubjectResponse
+from core.reads.criteria.answer import Baseline, digest_of
+from core.reads.criteria.bound import Bound
+from core.reads.criteria.derived import Finding
 from core.reads.criteria.options import OptionsUnstated, read_options, schema_of
 
 
@@ -43,7 +43,7 @@ class Recist11Options:
     max_per_organ: int
 
 
-class Recist11:
+class Recist11(Bound):
     """RECIST 1.1 with a charter's options bound; sizes are millimetres."""
 
     id: ClassVar[str] = "recist11"
@@ -77,11 +77,6 @@ class Recist11:
             time_point_date=self.options.time_point_date,
         )
 
-    @property
-    def name(self) -> str:
-        """The criterion and version that a derived value names."""
-        return f"{self.id}/{self.version}"
-
     def validate_baseline(self, baseline: Baseline) -> tuple[Finding, ...]:
         """Everything against the baseline (RECIST 1.1, 3.1 and 4.2); empty = usable."""
         return (
@@ -90,32 +85,15 @@ class Recist11:
             *(found for lesion in baseline.targets for found in rules.measurable_length(lesion)),
         )
 
-    def start(self, baseline: Baseline) -> State:
-        """State after a baseline without findings. Raises UnusableInput, listing them, where there are some."""
-        return rules.started(baseline, self.validate_baseline(baseline))
-
-    def timepoint(self, state: State, answer: TimePointAnswer) -> Derived:
-        """Response at one time point; see engine.timepoint."""
-        return engine.timepoint(self.name, self.scale, self.options_sha256, state, answer)
-
-    def subject(
-        self, timepoints: Sequence[Derived], *, reference_on: date, new_therapy_on: date | None = None
-    ) -> SubjectResponse:
-        """Best overall response and dates; see best.best_response."""
-        return best.best_response(
-            best.Confirmation(
-                confirm=self.options.confirm,
-                confirm_min_days=self.options.confirm_min_days,
-                sd_min_days=self.options.sd_min_days,
-                max_ne=self.options.max_ne,
-                accept_sd=self.options.accept_sd,
-                unconfirmed_pr_date=self.options.unconfirmed_pr_date,
-                missing_label=self.options.missing_label,
-                scans_after_new_therapy=self.options.scans_after_new_therapy,
-            ),
-            timepoints,
-            reference_on=reference_on,
-            new_therapy_on=new_therapy_on,
-            criterion=self.name,
-            options_sha256=self.options_sha256,
+    def confirmation(self) -> best.Confirmation:
+        """What makes a response confirmed, as the charter states it."""
+        return best.Confirmation(
+            confirm=self.options.confirm,
+            confirm_min_days=self.options.confirm_min_days,
+            sd_min_days=self.options.sd_min_days,
+            max_ne=self.options.max_ne,
+            accept_sd=self.options.accept_sd,
+            unconfirmed_pr_date=self.options.unconfirmed_pr_date,
+            missing_label=self.options.missing_label,
+            scans_after_new_therapy=self.options.scans_after_new_therapy,
         )

@@ -14,12 +14,11 @@ from core.measures import (
     Measured,
     NotMeasured,
     lesion_axes,
-    lesion_count,
     long_axis_mm,
     short_axis_mm,
     volume_mm3,
 )
-from core.measures.geometry import Connectivity, Mask
+from core.measures.geometry import Mask
 from tests.req import req
 
 Triple = tuple[float, float, float]
@@ -106,26 +105,6 @@ def test_the_diameter_lies_within_one_region_of_one_slice() -> None:
     assert (axes.slice, axes.long_mm) == (1, Decimal("7.0"))
 
 
-@req("VAL-10")
-@pytest.mark.parametrize(("connectivity", "count"), [(6, 3), (18, 2), (26, 1)])
-def test_lesions_are_counted_by_the_stated_connectivity(connectivity: Connectivity, count: int) -> None:
-    """A voxel, one beside it by an edge, one beside that by a corner."""
-    mask = np.zeros((5, 6, 6), dtype=np.bool_)
-    mask[1, 1, 1] = mask[1, 2, 2] = mask[2, 3, 3] = True
-
-    assert lesion_count(mask, connectivity) == Measured(Decimal(count), "1")
-
-
-@req("VAL-10")
-def test_lesion_count_agrees_with_an_independent_labelling() -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    mask = np.random.default_rng(7).random((12, 20, 20)) < 0.2
-    choices: tuple[tuple[int, Connectivity], ...] = ((1, 6), (2, 18), (3, 26))
-    for rank, connectivity in choices:
-        expected = ndimage.label(mask, ndimage.generate_binary_structure(3, rank))[1]
-        assert lesion_count(mask, connectivity).value == expected
-
-
 @req("VAL-11")
 def test_an_empty_or_cut_mask_gives_a_reason_and_no_number() -> None:
     empty = np.zeros((3, 4, 4), dtype=np.bool_)
@@ -138,7 +117,6 @@ def test_an_empty_or_cut_mask_gives_a_reason_and_no_number() -> None:
     assert long_axis_mm(cut, (1, 1, 1)) == NotMeasured("cut-by-image-edge")
     assert volume_mm3(last_slice, (1, 1, 1)) == NotMeasured("cut-by-image-edge")
     assert str(long_axis_mm(last_slice, (1, 1, 1))) == "1.0 mm"
-    assert lesion_count(empty, 26).value == 0
 
 
 @req("VAL-11")

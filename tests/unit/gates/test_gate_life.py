@@ -92,9 +92,10 @@ def test_a_cohort_gate_with_one_study_too_few_is_refused_and_says_which_criterio
     gate = build.opened(house, "cohort")
     assert uses_open(house) == ["qc", "cohort"]
     with house.desk.reading() as session:
-        recorded_criteria = {one[1]: one for one in queries.criteria_recorded(session, gate) if one[0] == "opened"}
-    assert recorded_criteria["run_in_sensitivity"][3] == "2 of 2 flagged, exact lower bound 0.158"
-    assert all(recorded_criteria["pq"][5])
+        recorded_criteria = {
+            one.criterion: one for one in queries.criteria_recorded(session, gate) if one.at == "opened"}
+    assert recorded_criteria["run_in_sensitivity"].found == "2 of 2 flagged, exact lower bound 0.158"
+    assert all(recorded_criteria["pq"].entries)
 
 
 @req("GAT-01")

@@ -17,10 +17,8 @@ from models_registry.library import SHIPPED
 from models_registry.rules import (
     LIFECYCLE,
     LOCK,
-    RUN,
     OpenGate,
     after,
-    coarse_for,
     lock_id,
     standing_of,
 )
@@ -79,9 +77,7 @@ def test_a_retired_lock_never_comes_back() -> None:
     assert not [pair for pair in LOCK if LOCK[pair] == "valid" and pair[0] is not None]
 
 
-def test_a_run_ends_once_and_a_model_is_locked_after_it_is_registered() -> None:
-    for end in ("finished", "undecided", "failed", "refused"):
-        assert not [pair for pair in RUN if pair[0] == end]
+def test_a_model_is_locked_after_it_is_registered() -> None:
     with pytest.raises(AlreadyDone):
         after(LIFECYCLE, None, "model.locked", "M")
 
@@ -92,13 +88,6 @@ def test_the_id_of_a_lock_follows_from_everything_it_binds() -> None:
     changed = [[*base[:place], "other", *base[place + 1 :]] for place in range(5)]
 
     assert len({lock_id(*one) for one in [base, *changed]}) == 6
-
-
-@req("MLK-03")
-@pytest.mark.parametrize(("cell", "limit", "coarse"), [("5.333", "5", True), ("5.333", "5.333", False),
-                                                       ("1.0", "5", False)])
-def test_cells_larger_than_a_criterions_limit_are_too_coarse(cell: str, limit: str, coarse: bool) -> None:
-    assert coarse_for(cell, limit) is coarse
 
 
 @pytest.fixture(scope="module")

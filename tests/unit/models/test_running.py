@@ -6,9 +6,12 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 
@@ -109,6 +112,33 @@ def gate(
     trial.recorded(house, gate_words.GateOpened(
         gate=f"G{use}-{endpoint}", use=use, use_name=name, scope=scope, lock=lock or lock_in(house), criteria=(),
         signed=(), endpoint=endpoint), "gates")
+
+
+@req("REC-14", "VAL-11")
+@pytest.mark.parametrize("spoilt", ["make_segmentation", "make_ai_report"])
+def test_files_that_do_not_say_what_was_measured_are_never_stored(
+    told: HouseUnderTest, images: MadeImages, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    """SEG and SR are read back from their bytes: a mask one slice off, or another number, fails the run."""
+    from models_registry import results
+
+    make = getattr(results, spoilt)
+
+    def wrong(parts: Sequence[Any], *rest: Any) -> Any:
+        (one,) = parts
+        if spoilt == "make_segmentation":
+            return make([replace(one, mask=np.roll(one.mask, 1, axis=0))], *rest)
+        first, *others = one.measurements
+        return make([replace(one, measurements=(replace(first, value=Decimal(1)), *others))], *rest)
+
+    monkeypatch.setattr(results, spoilt, wrong)
+    request_run(told.desk, ASKER, ask(told), images)
+    run_waiting(told.desk, images, runner=stand_in)
+
+    (row,) = rows(told)
+    assert (row.state, row.segmentation, row.report) == ("failed", None, None)
+    assert told.words()[-1] == "run.failed"
+    assert "read back from its bytes" in str(told.entries()[-1].body["fields"])
 
 
 @req("REC-14", "GAT-03")

@@ -283,11 +283,10 @@ def test_a_shadow_read_counts_in_agreement_alone(house: HouseUnderTest) -> None:
         assert {one.task.slot for one in seen if isinstance(one, OpenedRead)} == {"reader_1", "reader_2"}
         assert [one.user for one in listing.reader_rows(session, TRIAL)] == ["reader-1", "reader-2", "adjudicator"]
         assert [one.waits_for for one in listing.unread(session, TRIAL)] == [("reader_1", "reader_2")] * 2
-        assert agreement.adjudication_rows(session, TRIAL) == []
 
 
 @req("RDG-05", "RDG-06")
-def test_a_difference_is_listed_with_every_slots_response(house: HouseUnderTest) -> None:
+def test_the_course_that_counts_is_open_until_a_difference_is_decided(house: HouseUnderTest) -> None:
     a_live_trial(house)
     assign(house, BOTH)
     open_gate(house, 4, "primary", "response")
@@ -300,18 +299,14 @@ def test_a_difference_is_listed_with_every_slots_response(house: HouseUnderTest)
         seal(house, reader, baseline_answer(mm))
     house.work()
     with house.desk.reading() as session:
-        row = agreement.adjudication_rows(session, TRIAL)[0]
-        assert {slot: said["response"] for slot, said in row.by_slot.items()} == {
-            "ai": "55.0 mm",
-            "reader_1": "50.0 mm",
-            "reader_2": "80.0 mm",
-        }
-        assert (row.chosen_slot, row.triggers) == (None, ("ADJ-2",))
+        (compared,) = queries.comparisons_of(session, TRIAL)
+        assert [one.trigger for one in compared.fired] == ["ADJ-2"]
         assert listing.accepted_slot(session, TRIAL, SUBJECT) is None
     decide(house, queries_compared(house))
     with house.desk.reading() as session:
-        row = agreement.adjudication_rows(session, TRIAL)[0]
-        assert row.chosen_slot == listing.accepted_slot(session, TRIAL, SUBJECT)
+        (decided,) = queries.adjudications_of(session, TRIAL)
+        (chosen,) = [one.slot for one in queries.tasks_of(session, TRIAL) if one.sealed == decided.chosen]
+        assert chosen == listing.accepted_slot(session, TRIAL, SUBJECT)
 
 
 def queries_compared(house: HouseUnderTest) -> str:

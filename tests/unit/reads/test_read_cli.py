@@ -106,3 +106,22 @@ def test_seeds_are_signed_from_a_file_and_never_by_a_reader_of_the_subject(
     house.grant("reader-1", "qc_technologist", trial=TRIAL)
     refused = run(house, "reader-1", "seeds", SUBJECT, "BL", str(file))
     assert "You read this subject blind" in refused.output
+
+
+@req("RDG-08", "RDG-02")
+def test_progress_names_who_is_awaited_and_no_value_of_any_read(house: HouseUnderTest) -> None:
+    a_live_trial(house)
+    assign(house, BOTH)
+    begin(house, "reader-1")
+    seal(house, "reader-1", baseline_answer("50.0"))
+
+    told = run(house, "imaging-lead", "progress").output
+    data = json.loads(run(house, "imaging-lead", "progress", "--json").output)
+
+    assert [(one["user"], one["reads"]) for one in data["readers"]] == [
+        ("reader-1", 1), ("reader-2", 0), ("adjudicator", 0)]
+    waits = {one["time_point"]: one["waits_for"] for one in data["unread"]}
+    assert waits["BL"] == ["reader_2"]
+    assert "waits for reader_2" in told
+    assert "50.0" not in told + json.dumps(data)
+    assert run(house, "reader-2", "progress").exit_code == 1

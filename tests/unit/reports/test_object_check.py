@@ -13,7 +13,8 @@ from core.dicom.result import as_bytes
 from countersign.cli import app
 from reports.object_check import check_object
 from tests.req import req
-from tests.unit.dicom.samples import ct_slice
+from tests.unit.dicom.samples import ct_series, ct_slice
+from tests.unit.dicom.test_results import proposal, segmentation
 from tests.unit.dicom.test_signature import key_and_certificate, sign_object, signer
 
 
@@ -49,3 +50,19 @@ def test_a_changed_value_and_an_unsigned_object_are_not_sound(signed: Path, tmp_
     assert "no digital signature" in check_object(other).in_words()
     other.write_bytes(signed.read_bytes()[:400])
     assert CliRunner().invoke(app, ["verify", str(other)]).exit_code == 1
+
+
+@req("SIG-02", "REC-15")
+def test_the_numbers_of_a_report_are_told_with_their_lesion_and_unit(tmp_path: Path) -> None:
+    images = ct_series(8)
+    path = tmp_path / "report.dcm"
+    path.write_bytes(as_bytes(proposal(images, segmentation(images))))
+
+    check = check_object(path)
+
+    assert [(one["lesion"], one["concept"]) for one in check.as_json()["measurements"]]
+    for one in check.measurements:
+        said = "no value" if one.value is None else f"{one.value:f} {one.unit}"
+        assert f"{one.tracking_id}, " in check.in_words()
+        assert said in check.in_words()
+    assert "volume: " in check.in_words()

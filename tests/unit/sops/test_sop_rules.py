@@ -42,18 +42,6 @@ def test_a_refused_step_says_where_the_document_stands_and_what_the_step_needs()
     assert said == "SOP-07 version 1 is draft; this step needs it to be in_review."
 
 
-@req("SOP-01", "ACC-03")
-@given(st.lists(st.sampled_from(["ann", "ben", "cem"]), min_size=3, max_size=3))
-def test_author_reviewer_and_approver_are_three_people(hands):
-    author, reviewer, approver = hands
-    refused = (
-        rules.hands_refusal("sop.reviewed", reviewer, author=author)
-        or rules.hands_refusal("sop.approved", approver, author=author, reviewer=reviewer)
-    )
-
-    assert (refused is None) == (len(set(hands)) == 3)
-
-
 @req("SOP-03")
 def test_read_and_understood_may_come_before_the_effective_date_but_not_before_approval():
     assert rules.training_refusal("SOP-07 version 2", State.APPROVED) is None

@@ -65,9 +65,14 @@ class Pockets:
 
     def new_password(self, user: str) -> str:
         """A fresh signing password for a person."""
-        words = "-".join(secrets.token_hex(3) for _ in range(4))
+        words = self.another_password()
         self.tokens[user] = Token(password=words)
         return words
+
+    @staticmethod
+    def another_password() -> str:
+        """Four groups of random signs."""
+        return "-".join(secrets.token_hex(3) for _ in range(4))
 
     def take(self, key: NewKey) -> None:
         """The token of a new key goes into its holder's pocket."""

@@ -21,6 +21,7 @@ from countersign.demonstration import (
     screening,
     strays,
     trial,
+    upkeep,
     validation,
 )
 from countersign.demonstration.cast import Pockets
@@ -61,6 +62,7 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
         phase_4_reads(stage)
         if data is not None:
             real.show(stage, data)
+        upkeep.look_after(stage)
         appendix = papers.write_papers(stage)
         ending.prove(stage, appendix)
         login = _visitor(stage)

@@ -13,6 +13,7 @@ from audit import verifier
 from tests import bundles
 from tests.bundles import INTAKE, LOG, ORIGIN, READERS, ROOT, SERVICE, Ledger, Pen, b64, note, tree_root, write
 from tests.req import req
+from tests.second_verifier import opinion
 
 NEW = "countersign.example/two"
 OWNER, QA = READERS
@@ -63,6 +64,15 @@ class Lost:
         return write(path, self.ledger.whole() | self.notes)
 
 
+def judged(path: Path, card: dict[str, Any] | None = None) -> verifier.Report:
+    """What the verifier says; the second one must say the same, at the same entry."""
+    report, other = verifier.verify_bundle(path, card), opinion(path, card)
+    first = report.first_bad
+    assert other.good is report.ok, (report.in_words(), other)
+    assert (first.seq if first else None) == other.seq, (report.in_words(), other)
+    return report
+
+
 @pytest.fixture
 def lost(monkeypatch: pytest.MonkeyPatch) -> Lost:
     return Lost(monkeypatch)
@@ -73,7 +83,7 @@ def test_a_true_continuation_verifies_and_its_loss_is_told(lost: Lost, tmp_path:
     card = lost.ledger.card()
     lost.notes = {f"anchors/{lost.size}.note": lost.restored_note.encode()}
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"), card)
+    report = judged(lost.bundle(tmp_path / "b.zip"), card)
 
     assert report.verdict == verifier.VERIFIED, report.in_words()
     assert report.origin == NEW
@@ -89,7 +99,7 @@ def test_a_known_note_that_no_log_key_signed_is_said_so(lost: Lost, tmp_path: Pa
     text = lost.fields["known_note"].partition("\n\n")[0].split("\n")
     lost.fields["known_note"] = note(text[0], int(text[1]), verifier.decode_b64(text[2]), Pen.of("log", "another"))
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.SELF_CONSISTENT
     assert "by no log key" in " ".join(report.remarks)
 
@@ -190,7 +200,7 @@ def test_a_false_continuation_is_refused(attack: str, lost: Lost, tmp_path: Path
     change, says = ATTACKS[attack]
     change(lost)
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.WRONG
     assert any(word in report.in_words() for word in says.split("|")), report.in_words()
 
@@ -200,14 +210,14 @@ def test_the_new_name_before_or_without_a_continuation_is_refused(lost: Lost, tm
     """An entry that is signed for the new origin where nothing was continued, and a checkpoint of it alone."""
     lost.ledger.origin = NEW
     lost.ledger.add("series.received", {"series": "1.2"}, by=SERVICE)
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.WRONG
     assert report.first_bad is not None
     assert report.first_bad.seq == lost.size
 
     plain = bundles.a_ledger()
     plain.origin = NEW
-    report = verifier.verify_bundle(write(tmp_path / "c.zip", plain.whole()))
+    report = judged(write(tmp_path / "c.zip", plain.whole()))
     assert report.verdict == verifier.WRONG
     assert "signed for the ledger" in report.in_words()
 
@@ -243,6 +253,6 @@ def test_a_record_may_be_continued_twice_and_never_back_to_an_old_name(lost: Los
             "restored_root": b64(tree_root(again.ledger.leaves))}
         again.log, again.after = (third, third), third
         again.continued()
-        report = verifier.verify_bundle(again.bundle(tmp_path / f"{good}.zip"), card)
+        report = judged(again.bundle(tmp_path / f"{good}.zip"), card)
         assert (report.verdict == verifier.VERIFIED) is good, report.in_words()
         assert len([one for one in report.remarks if "goes on as" in one]) == (2 if good else 0)

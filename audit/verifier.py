@@ -1353,7 +1353,10 @@ class Checker:
         if not self.heads or seq - size > MAX_LAG:
             self.ml_dsa_skipped += 1
             return
-        note = Note("", self.origin, size, self.tree.root_at(size), ((self.origin, blob),))
+        origin = self.origins.of_note(size)  # that of the stamped note, which may be older than the bundle's
+        if origin is None:
+            raise Wrong(10, "it anchors a checkpoint in the middle of a continuation, where none stands", seq)
+        note = Note("", origin, size, self.tree.root_at(size), ((origin, blob),))
         try:
             checked = self.registry.check_ml_dsa_line(note)
         except Wrong as wrong:

@@ -11,6 +11,7 @@ import pytest
 
 from audit import verifier
 from tests import bundles
+from tests.audit.test_key_rotation import Beside
 from tests.bundles import INTAKE, LOG, ORIGIN, READERS, ROOT, SERVICE, Ledger, Pen, b64, note, tree_root, write
 from tests.req import req
 from tests.second_verifier import opinion
@@ -24,7 +25,8 @@ class Lost:
     """A ledger that lost three entries, with everything that its continuation says; tests change one thing."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bundles, "WORDS", (*bundles.WORDS, ("ledger.continued", ("person", "service"))))
+        monkeypatch.setattr(bundles, "WORDS", (*bundles.WORDS, ("ledger.continued", ("person", "service")),
+                                               ("ledger.anchored", ("service",))))
         self.ledger = Ledger()
         self.ledger.some_deeds(6, random.Random(7))
         self.size = self.ledger.size
@@ -256,3 +258,27 @@ def test_a_record_may_be_continued_twice_and_never_back_to_an_old_name(lost: Los
         report = judged(again.bundle(tmp_path / f"{good}.zip"), card)
         assert (report.verdict == verifier.VERIFIED) is good, report.in_words()
         assert len([one for one in report.remarks if "goes on as" in one]) == (2 if good else 0)
+
+
+@req("REC-04", "REC-10")
+def test_an_anchored_line_is_of_the_origin_in_force_at_its_size(lost: Lost, tmp_path: Path) -> None:
+    """What was anchored before the loss bears the old name; a line of another name or range is no line of this log."""
+    beside = Beside()
+    lost.ledger.add("key.enrolled", beside.fields, by=ROOT, proofs=(beside,))  # type: ignore[arg-type]
+    lost.size, known = lost.ledger.size, note(ORIGIN, 99, b"\x07" * 32, LOG)
+    root = tree_root(lost.ledger.leaves)
+    lost.fields |= {"known_size": 99, "known_note": known, "known_root": b64(b"\x07" * 32),
+                    "restored_size": lost.size + 1}
+    before = lost.ledger.__dict__ | {"entries": list(lost.ledger.entries), "_streams": dict(lost.ledger._streams)}
+    for early, late, bad in ((ORIGIN, NEW, None), (NEW, NEW, lost.size), (ORIGIN, ORIGIN, lost.size + 3)):
+        ledger = lost.ledger = Ledger.__new__(Ledger)
+        ledger.__dict__.update(before | {"entries": list(before["entries"]), "_streams": dict(before["_streams"])})
+        ledger.add("ledger.anchored", {"size": lost.size, "authority": "a", "log_signature": b64(
+            beside.line(lost.size, root, early))}, by=SERVICE)
+        lost.fields["restored_root"] = b64(tree_root(ledger.leaves))
+        lost.continued()
+        ledger.add("ledger.anchored", {"size": ledger.size, "authority": "a", "log_signature": b64(
+            beside.line(ledger.size, tree_root(ledger.leaves), late))}, by=SERVICE)
+        ledger.export()
+        report = judged(write(tmp_path / "b.zip", ledger.whole()))
+        assert (report.first_bad.seq if report.first_bad else None) == bad, report.in_words()

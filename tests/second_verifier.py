@@ -602,20 +602,22 @@ class _Judge:
 
     def proofs(self, entries: list[bytes], withheld: list[dict[str, Any]]) -> None:
         leaves: dict[int, bytes] = {}
+        before = -1
         for line in entries:
             try:
                 seq = json.loads(line)["seq"]
             except (ValueError, TypeError, KeyError):
                 continue  # the walk says so
             if is_number(seq):
-                leaves[seq] = leaf_of(line)
+                if seq <= before:
+                    break  # the walk says so; what stands beyond it is in no order
+                leaves[seq], before = leaf_of(line), seq
         leaves |= {one["seq"]: bytes.fromhex(one["leaf"]) for one in withheld}
         given = {int(name[7:-11]): (name, raw) for name, raw in self.members.items() if name.startswith("proofs/")}
-        for seq in sorted(leaves.keys() | given.keys()):
+        for seq in sorted(leaves):
             if seq not in given:
                 must(self.leaves is not None, "neither leaves nor proof", seq)
                 continue
-            must(seq in leaves, "a proof of nothing")
             name, raw = given[seq]
             try:
                 head, _, rest = raw.partition(b"\n\n")
@@ -627,6 +629,7 @@ class _Judge:
                 must(climb(seq, note.size, leaves[seq], [unbase(one, 32) for one in lines[1:]]) == note.root, name)
             except Exception as problem:
                 raise Bad(f"{name}: {problem}", seq) from problem
+        must(given.keys() <= leaves.keys(), "a proof of nothing")
 
     def outside(self, genesis: bytes) -> int:
         """Trust card; the largest checkpoint that a witness of it cosigned."""

@@ -95,6 +95,20 @@ def test_a_true_continuation_verifies_and_its_loss_is_told(lost: Lost, tmp_path:
     assert "by no log key" not in told
 
 
+@req("REC-04", "OPS-02")
+def test_a_trust_card_counts_by_the_new_origin_an_old_one_or_one_that_came_later(lost: Lost, tmp_path: Path) -> None:
+    """A card of a later origin says up to which size it takes a bundle of this one; beyond it stands what was lost."""
+    lost.continued()
+    path = lost.bundle(tmp_path / "b.zip")
+    card, size = lost.ledger.card(), lost.ledger.size
+    cards = {"new": card, "old": card | {"origin": ORIGIN}, "strange": card | {"origin": "else.example/log"},
+             "another genesis": card | {"origin": ORIGIN, "genesis_leaf": "0" * 64}}
+    for name, former, limit in (("later", NEW, size), ("beyond", NEW, size - 1), ("others", "else.example/log", size)):
+        cards[name] = card | {"origin": "three.example/log", "former_origins": [{"origin": former, "size": limit}]}
+
+    assert {name for name, one in cards.items() if judged(path, one).ok} == {"new", "old", "later"}
+
+
 @req("REC-04")
 def test_a_known_note_that_no_log_key_signed_is_said_so(lost: Lost, tmp_path: Path) -> None:
     """It may be of a log key enrolled after the copy, so it is told and not refused."""
@@ -126,6 +140,10 @@ def _with(**members: Any) -> Change:
             setattr(lost, name, value)
 
     return change
+
+
+def _one_and_true(lost: Lost) -> None:
+    lost.fields["copies"], lost.second = 1, {"copies": True}
 
 
 def _nothing_lost(lost: Lost) -> None:
@@ -184,6 +202,7 @@ ATTACKS: dict[str, tuple[Change, str]] = {
     "the second names another first": (_second(first="0" * 36), "names the first"),
     "the second names none": (_second(first=None), "names the first"),
     "the second says another reason": (_second(because="something else"), "names the first"),
+    "the second says true for one": (_one_and_true, "names the first"),
     "the second names another origin": (_with(log=(NEW, "three.example/log")), "fresh origin"),
     "the first names an earlier one": (_set(first="0" * 36), "does not stand before"),
     "a deed between the two": (
@@ -264,21 +283,23 @@ def test_a_record_may_be_continued_twice_and_never_back_to_an_old_name(lost: Los
 def test_an_anchored_line_is_of_the_origin_in_force_at_its_size(lost: Lost, tmp_path: Path) -> None:
     """What was anchored before the loss bears the old name; a line of another name or range is no line of this log."""
     beside = Beside()
-    lost.ledger.add("key.enrolled", beside.fields, by=ROOT, proofs=(beside,))  # type: ignore[arg-type]
+    lost.ledger.add("key.enrolled", beside.fields, by=ROOT, proofs=(beside,))
     lost.size, known = lost.ledger.size, note(ORIGIN, 99, b"\x07" * 32, LOG)
     root = tree_root(lost.ledger.leaves)
     lost.fields |= {"known_size": 99, "known_note": known, "known_root": b64(b"\x07" * 32),
                     "restored_size": lost.size + 1}
     before = lost.ledger.__dict__ | {"entries": list(lost.ledger.entries), "_streams": dict(lost.ledger._streams)}
-    for early, late, bad in ((ORIGIN, NEW, None), (NEW, NEW, lost.size), (ORIGIN, ORIGIN, lost.size + 3)):
+    for early, late, back, bad in ((ORIGIN, NEW, 0, None), (NEW, NEW, 0, lost.size),
+                                   (ORIGIN, ORIGIN, 0, lost.size + 3), (ORIGIN, NEW, 1, lost.size + 3)):
         ledger = lost.ledger = Ledger.__new__(Ledger)
         ledger.__dict__.update(before | {"entries": list(before["entries"]), "_streams": dict(before["_streams"])})
         ledger.add("ledger.anchored", {"size": lost.size, "authority": "a", "log_signature": b64(
             beside.line(lost.size, root, early))}, by=SERVICE)
         lost.fields["restored_root"] = b64(tree_root(ledger.leaves))
         lost.continued()
-        ledger.add("ledger.anchored", {"size": ledger.size, "authority": "a", "log_signature": b64(
-            beside.line(ledger.size, tree_root(ledger.leaves), late))}, by=SERVICE)
+        size = ledger.size - back  # one less is the middle of the pair, of which no note stands
+        ledger.add("ledger.anchored", {"size": size, "authority": "a", "log_signature": b64(
+            beside.line(size, tree_root(ledger.leaves[:size]), late))}, by=SERVICE)
         ledger.export()
         report = judged(write(tmp_path / "b.zip", ledger.whole()))
         assert (report.first_bad.seq if report.first_bad else None) == bad, report.in_words()

@@ -393,7 +393,7 @@ def parse_note(raw: bytes) -> Note:
     for line in tail[:-1].split("\n"):
         mark, _, rest = line.partition(" ")
         name, _, blob = rest.partition(" ")
-        if mark != "—" or not name or "+" in name or not blob:
+        if mark != "—" or not name or "+" in name or any(char.isspace() for char in name) or not blob:
             raise ValueError("has a line that is no signature")
         signature = decode_b64(blob)
         if len(signature) < 5:
@@ -1068,7 +1068,8 @@ class Origins:
                 raise Wrong(4, "it names a first signature that does not stand before it")
             self._half = body
             return
-        if fields.get("first") != half["id"] or {**fields, "first": ""} != {**half["fields"], "first": ""}:
+        # By their bytes: in Python 1 and true are equal.
+        if canonical(fields) != canonical({**half["fields"], "first": half["id"]}):
             raise Wrong(4, "the second signature of a continuation names the first and says the same")
         if body["actor"] == half["actor"]:
             raise Wrong(6, "a continuation is signed by two persons")
@@ -1353,7 +1354,10 @@ class Checker:
         if not self.heads or seq - size > MAX_LAG:
             self.ml_dsa_skipped += 1
             return
-        note = Note("", self.origin, size, self.tree.root_at(size), ((self.origin, blob),))
+        origin = self.origins.of_note(size)  # that of the stamped note, which may be older than the bundle's
+        if origin is None:
+            raise Wrong(10, "it anchors a checkpoint in the middle of a continuation, where none stands", seq)
+        note = Note("", origin, size, self.tree.root_at(size), ((origin, blob),))
         try:
             checked = self.registry.check_ml_dsa_line(note)
         except Wrong as wrong:
@@ -1451,7 +1455,7 @@ def check_rehashes(stated: list[Rehash], entries: Iterator[bytes]) -> int:
     Raises Wrong at the first entry whose statement is not true of the entries before it.
     """
     waiting = sorted(stated, key=lambda one: (one.size, one.seq), reverse=True)
-    tree = SecondTree()
+    tree, false = SecondTree(), set[int]()
     for raw in entries:
         if not waiting:
             break
@@ -1459,8 +1463,9 @@ def check_rehashes(stated: list[Rehash], entries: Iterator[bytes]) -> int:
         while waiting and waiting[-1].size == tree.size:
             one = waiting.pop()
             if one.root != tree.root():
-                raise Wrong(9, f"the root under {SECOND_HASH} that it states for {one.size} entries is not theirs",
-                            one.seq)
+                false.add(one.seq)
+    if false:
+        raise Wrong(9, f"the root under {SECOND_HASH} that it states is not of the entries that it names", min(false))
     return len(stated) - len(waiting)
 
 

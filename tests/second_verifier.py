@@ -275,8 +275,15 @@ class _State:
     next_of: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
+    names: list[str] = field(default_factory=list)
+    restored: list[int] = field(default_factory=list)
+    half: dict[str, Any] | None = None
     last_seq: int = -1
     last_ts: int = -1
+
+    def origin_of(self, size: int) -> str:
+        """The origin of a note over `size` entries; none stands between the two entries of a continuation."""
+        return "" if size - 1 in self.restored else self.names[sum(one < size for one in self.restored)]
 
 
 class _Judge:
@@ -297,7 +304,7 @@ class _Judge:
         must(self.note.origin == self.origin and self.note.size > self.last, "another checkpoint")
         self.earlier = [read_note(raw) for name, raw in self.members.items()
                         if re.fullmatch(r"anchors/\d+\.note", name)]
-        must(all(one.origin == self.origin and 0 < one.size <= self.note.size for one in self.earlier), "earlier note")
+        must(all(0 < one.size <= self.note.size for one in self.earlier), "earlier note")
         must(len({one.size for one in self.earlier}) == len(self.earlier) <= 16, "earlier notes")
         entries = self.lines("entries.jsonl")
         withheld = self.withheld()
@@ -308,6 +315,8 @@ class _Judge:
             self.leaves = [leaf_of(one) for one in entries]
         self.hashes = Hashes(self.leaves or [])
         self.all_of(lambda: self.walk(entries, withheld), self.tree, lambda: self.proofs(entries, withheld))
+        must(self.state.half is None, "half a continuation", (self.state.half or {}).get("seq"))
+        must(self.state.names[-1] == self.origin, "another ledger", 0)
         self.end(entries)
         for name, content in self.members.items():
             must(not name.startswith("objects/") or hashlib.sha256(content).hexdigest() == name[8:], name)
@@ -424,7 +433,8 @@ class _Judge:
 
     def entry(self, entry: dict[str, Any], line: bytes) -> None:
         state, body, seq = self.state, entry["body"], entry["seq"]
-        must(entry["ts"] > state.last_ts and body["log"] == self.origin, "time or log")
+        must(entry["ts"] > state.last_ts, "time")
+        self.log(body, seq)
         noun = body["action"].split(".")[0]
         stream = "keys" if noun in ("key", "policy", "vocabulary", "ledger") else (
             "trial/" + body["trial"] if "trial" in body else "house")
@@ -447,6 +457,40 @@ class _Judge:
         self.head(entry)
         must(self.leaves is None or self.leaves[seq:seq + 1] == [leaf_of(line)], "leaf")
         self.effect(body, entry["kid"], seq, born, born_kid)
+
+    def log(self, body: dict[str, Any], seq: int) -> None:
+        """Every entry is signed for the origin in force; a continuation for the fresh one that it brings."""
+        names = self.state.names
+        if seq == 0:
+            names.append(body["log"])
+        if body["action"] == "ledger.continued":
+            said = body["fields"]
+            must(said["old_origin"] == names[-1] and said["origin"] == body["log"] not in names, "origins")
+        else:
+            must(self.state.half is None and body["log"] == names[-1], "log")
+
+    def continued(self, body: dict[str, Any], seq: int, by: Key, provers: set[str]) -> None:
+        """RECORD 8: two persons, the root key's proof on both, about this very record and a loss that shows."""
+        state, said, half = self.state, body["fields"], self.state.half
+        must(by.klass == "person" and any(state.keys[one].klass == "root" for one in provers), "person and root key")
+        must(is_number(said["restored_size"], 1) and is_number(said["known_size"]), "sizes of a continuation")
+        must(said["restored_size"] == seq - (half is not None), "restored_size")
+        known = read_note(said["known_note"].encode())
+        must((known.origin, known.size, known.root) == (state.names[-1], said["known_size"],
+                                                        unbase(said["known_root"], 32)), "known outside")
+        restored = unbase(said["restored_root"], 32)
+        if self.leaves is not None:
+            must(restored == self.hashes.root(said["restored_size"]), "restored_root")
+            must(known.size > said["restored_size"] or known.root != self.hashes.root(known.size), "nothing was lost")
+        if half is None:
+            must("first" not in said, "a first one that is not there")
+            state.half = body | {"seq": seq}
+            return
+        must(rfc8785.dumps(said) == rfc8785.dumps(half["fields"] | {"first": half["id"]}), "the two differ")
+        must(body["actor"] != half["actor"], "one person twice")
+        state.names.append(said["origin"])
+        state.restored.append(said["restored_size"])
+        state.half = None
 
     def who(self, entry: dict[str, Any]) -> tuple[Key, Key | None, str]:
         """The key that signs, and the one that this entry brings."""
@@ -504,6 +548,8 @@ class _Judge:
             must(since is None or (is_number(since) and since <= seq), "suspect_from")
             key = keys[fields["kid"]]
             key.ended = seq if key.ended is None else key.ended
+        elif body["action"] == "ledger.continued":
+            self.continued(body, seq, keys[kid], provers)
         elif body["action"] == "ledger.rehashed":
             size = fields["size"]
             must(fields["algorithm"] == "sha3-512" and is_number(size, 1) and size <= seq, "second hash")
@@ -513,8 +559,8 @@ class _Judge:
             size, blob = fields["size"], unbase(fields["log_signature"], 2432)
             must(is_number(size, 1) and size <= seq, "anchored size")
             if self.leaves is not None:
-                note = Note("", self.origin, size, self.hashes.root(size), [])
-                must(line_of_lattice(note, self.origin, blob, list(keys.values())), "line of ML-DSA-44")
+                note = Note("", self.state.origin_of(size), size, self.hashes.root(size), [])
+                must(note.origin and line_of_lattice(note, note.origin, blob, list(keys.values())), "line of ML-DSA-44")
         elif body["action"] == "vocabulary.adopted":
             words: dict[tuple[str, int], list[str]] = {}
             for one in fields["words"]:
@@ -547,28 +593,31 @@ class _Judge:
                 must(self.state.next_of.get(name, 0) >= due, f"stream {name} is not complete")
         keys = list(self.state.keys.values())
         for note in (self.note, *self.earlier):
+            must(note.origin == self.state.origin_of(note.size), "a note of another origin")
             must(any(note.signed_by_log(key.public) for key in keys if key.of_log_at(note.size)), "log key")
             for name, blob in note.lines:
-                must(name != self.origin or line_of_lattice(note, name, blob, keys) is not False, "line of ML-DSA-44")
+                must(name != note.origin or line_of_lattice(note, name, blob, keys) is not False, "line of ML-DSA-44")
         for seq, size, root in sorted(self.rehashed):
             must(self.kind != "whole" or root == second_root(entries[:size]), "second hash", seq)
 
     def proofs(self, entries: list[bytes], withheld: list[dict[str, Any]]) -> None:
         leaves: dict[int, bytes] = {}
+        before = -1
         for line in entries:
             try:
                 seq = json.loads(line)["seq"]
             except (ValueError, TypeError, KeyError):
                 continue  # the walk says so
             if is_number(seq):
-                leaves[seq] = leaf_of(line)
+                if seq <= before:
+                    break  # the walk says so; what stands beyond it is in no order
+                leaves[seq], before = leaf_of(line), seq
         leaves |= {one["seq"]: bytes.fromhex(one["leaf"]) for one in withheld}
         given = {int(name[7:-11]): (name, raw) for name, raw in self.members.items() if name.startswith("proofs/")}
-        for seq in sorted(leaves.keys() | given.keys()):
+        for seq in sorted(leaves):
             if seq not in given:
                 must(self.leaves is not None, "neither leaves nor proof", seq)
                 continue
-            must(seq in leaves, "a proof of nothing")
             name, raw = given[seq]
             try:
                 head, _, rest = raw.partition(b"\n\n")
@@ -580,13 +629,16 @@ class _Judge:
                 must(climb(seq, note.size, leaves[seq], [unbase(one, 32) for one in lines[1:]]) == note.root, name)
             except Exception as problem:
                 raise Bad(f"{name}: {problem}", seq) from problem
+        must(given.keys() <= leaves.keys(), "a proof of nothing")
 
     def outside(self, genesis: bytes) -> int:
         """Trust card; the largest checkpoint that a witness of it cosigned."""
         if self.card is None:
             return 0
         first = json.loads(genesis)["body"]["fields"]
-        must(self.card["origin"] == self.origin and self.card["genesis_leaf"] == leaf_of(genesis).hex()
+        former = {one["origin"]: one["size"] for one in self.card.get("former_origins", [])}
+        must(self.card["origin"] in self.state.names or self.note.size <= former.get(self.origin, -1), "another origin")
+        must(self.card["genesis_leaf"] == leaf_of(genesis).hex()
              and self.card["root_key"] == first["public_key"], "another ledger", 0)
         notes = [self.note, *(self.earlier if self.leaves is not None else ())]
         return max((note.size for note in notes for one in self.card["witnesses"]

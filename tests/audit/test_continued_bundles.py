@@ -11,8 +11,10 @@ import pytest
 
 from audit import verifier
 from tests import bundles
+from tests.audit.test_key_rotation import Beside
 from tests.bundles import INTAKE, LOG, ORIGIN, READERS, ROOT, SERVICE, Ledger, Pen, b64, note, tree_root, write
 from tests.req import req
+from tests.second_verifier import opinion
 
 NEW = "countersign.example/two"
 OWNER, QA = READERS
@@ -23,7 +25,8 @@ class Lost:
     """A ledger that lost three entries, with everything that its continuation says; tests change one thing."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(bundles, "WORDS", (*bundles.WORDS, ("ledger.continued", ("person", "service"))))
+        monkeypatch.setattr(bundles, "WORDS", (*bundles.WORDS, ("ledger.continued", ("person", "service")),
+                                               ("ledger.anchored", ("service",))))
         self.ledger = Ledger()
         self.ledger.some_deeds(6, random.Random(7))
         self.size = self.ledger.size
@@ -63,6 +66,15 @@ class Lost:
         return write(path, self.ledger.whole() | self.notes)
 
 
+def judged(path: Path, card: dict[str, Any] | None = None) -> verifier.Report:
+    """What the verifier says; the second one must say the same, at the same entry."""
+    report, other = verifier.verify_bundle(path, card), opinion(path, card)
+    first = report.first_bad
+    assert other.good is report.ok, (report.in_words(), other)
+    assert (first.seq if first else None) == other.seq, (report.in_words(), other)
+    return report
+
+
 @pytest.fixture
 def lost(monkeypatch: pytest.MonkeyPatch) -> Lost:
     return Lost(monkeypatch)
@@ -73,7 +85,7 @@ def test_a_true_continuation_verifies_and_its_loss_is_told(lost: Lost, tmp_path:
     card = lost.ledger.card()
     lost.notes = {f"anchors/{lost.size}.note": lost.restored_note.encode()}
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"), card)
+    report = judged(lost.bundle(tmp_path / "b.zip"), card)
 
     assert report.verdict == verifier.VERIFIED, report.in_words()
     assert report.origin == NEW
@@ -83,13 +95,27 @@ def test_a_true_continuation_verifies_and_its_loss_is_told(lost: Lost, tmp_path:
     assert "by no log key" not in told
 
 
+@req("REC-04", "OPS-02")
+def test_a_trust_card_counts_by_the_new_origin_an_old_one_or_one_that_came_later(lost: Lost, tmp_path: Path) -> None:
+    """A card of a later origin says up to which size it takes a bundle of this one; beyond it stands what was lost."""
+    lost.continued()
+    path = lost.bundle(tmp_path / "b.zip")
+    card, size = lost.ledger.card(), lost.ledger.size
+    cards = {"new": card, "old": card | {"origin": ORIGIN}, "strange": card | {"origin": "else.example/log"},
+             "another genesis": card | {"origin": ORIGIN, "genesis_leaf": "0" * 64}}
+    for name, former, limit in (("later", NEW, size), ("beyond", NEW, size - 1), ("others", "else.example/log", size)):
+        cards[name] = card | {"origin": "three.example/log", "former_origins": [{"origin": former, "size": limit}]}
+
+    assert {name for name, one in cards.items() if judged(path, one).ok} == {"new", "old", "later"}
+
+
 @req("REC-04")
 def test_a_known_note_that_no_log_key_signed_is_said_so(lost: Lost, tmp_path: Path) -> None:
     """It may be of a log key enrolled after the copy, so it is told and not refused."""
     text = lost.fields["known_note"].partition("\n\n")[0].split("\n")
     lost.fields["known_note"] = note(text[0], int(text[1]), verifier.decode_b64(text[2]), Pen.of("log", "another"))
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.SELF_CONSISTENT
     assert "by no log key" in " ".join(report.remarks)
 
@@ -114,6 +140,10 @@ def _with(**members: Any) -> Change:
             setattr(lost, name, value)
 
     return change
+
+
+def _one_and_true(lost: Lost) -> None:
+    lost.fields["copies"], lost.second = 1, {"copies": True}
 
 
 def _nothing_lost(lost: Lost) -> None:
@@ -172,6 +202,7 @@ ATTACKS: dict[str, tuple[Change, str]] = {
     "the second names another first": (_second(first="0" * 36), "names the first"),
     "the second names none": (_second(first=None), "names the first"),
     "the second says another reason": (_second(because="something else"), "names the first"),
+    "the second says true for one": (_one_and_true, "names the first"),
     "the second names another origin": (_with(log=(NEW, "three.example/log")), "fresh origin"),
     "the first names an earlier one": (_set(first="0" * 36), "does not stand before"),
     "a deed between the two": (
@@ -190,7 +221,7 @@ def test_a_false_continuation_is_refused(attack: str, lost: Lost, tmp_path: Path
     change, says = ATTACKS[attack]
     change(lost)
     lost.continued()
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.WRONG
     assert any(word in report.in_words() for word in says.split("|")), report.in_words()
 
@@ -200,14 +231,14 @@ def test_the_new_name_before_or_without_a_continuation_is_refused(lost: Lost, tm
     """An entry that is signed for the new origin where nothing was continued, and a checkpoint of it alone."""
     lost.ledger.origin = NEW
     lost.ledger.add("series.received", {"series": "1.2"}, by=SERVICE)
-    report = verifier.verify_bundle(lost.bundle(tmp_path / "b.zip"))
+    report = judged(lost.bundle(tmp_path / "b.zip"))
     assert report.verdict == verifier.WRONG
     assert report.first_bad is not None
     assert report.first_bad.seq == lost.size
 
     plain = bundles.a_ledger()
     plain.origin = NEW
-    report = verifier.verify_bundle(write(tmp_path / "c.zip", plain.whole()))
+    report = judged(write(tmp_path / "c.zip", plain.whole()))
     assert report.verdict == verifier.WRONG
     assert "signed for the ledger" in report.in_words()
 
@@ -243,6 +274,32 @@ def test_a_record_may_be_continued_twice_and_never_back_to_an_old_name(lost: Los
             "restored_root": b64(tree_root(again.ledger.leaves))}
         again.log, again.after = (third, third), third
         again.continued()
-        report = verifier.verify_bundle(again.bundle(tmp_path / f"{good}.zip"), card)
+        report = judged(again.bundle(tmp_path / f"{good}.zip"), card)
         assert (report.verdict == verifier.VERIFIED) is good, report.in_words()
         assert len([one for one in report.remarks if "goes on as" in one]) == (2 if good else 0)
+
+
+@req("REC-04", "REC-10")
+def test_an_anchored_line_is_of_the_origin_in_force_at_its_size(lost: Lost, tmp_path: Path) -> None:
+    """What was anchored before the loss bears the old name; a line of another name or range is no line of this log."""
+    beside = Beside()
+    lost.ledger.add("key.enrolled", beside.fields, by=ROOT, proofs=(beside,))
+    lost.size, known = lost.ledger.size, note(ORIGIN, 99, b"\x07" * 32, LOG)
+    root = tree_root(lost.ledger.leaves)
+    lost.fields |= {"known_size": 99, "known_note": known, "known_root": b64(b"\x07" * 32),
+                    "restored_size": lost.size + 1}
+    before = lost.ledger.__dict__ | {"entries": list(lost.ledger.entries), "_streams": dict(lost.ledger._streams)}
+    for early, late, back, bad in ((ORIGIN, NEW, 0, None), (NEW, NEW, 0, lost.size),
+                                   (ORIGIN, ORIGIN, 0, lost.size + 3), (ORIGIN, NEW, 1, lost.size + 3)):
+        ledger = lost.ledger = Ledger.__new__(Ledger)
+        ledger.__dict__.update(before | {"entries": list(before["entries"]), "_streams": dict(before["_streams"])})
+        ledger.add("ledger.anchored", {"size": lost.size, "authority": "a", "log_signature": b64(
+            beside.line(lost.size, root, early))}, by=SERVICE)
+        lost.fields["restored_root"] = b64(tree_root(ledger.leaves))
+        lost.continued()
+        size = ledger.size - back  # one less is the middle of the pair, of which no note stands
+        ledger.add("ledger.anchored", {"size": size, "authority": "a", "log_signature": b64(
+            beside.line(size, tree_root(ledger.leaves[:size]), late))}, by=SERVICE)
+        ledger.export()
+        report = judged(write(tmp_path / "b.zip", ledger.whole()))
+        assert (report.first_bad.seq if report.first_bad else None) == bad, report.in_words()

@@ -34,7 +34,7 @@ from tests.bundles import (
     write,
 )
 from tests.req import req
-from tests.second_verifier import complaints, second_root
+from tests.second_verifier import complaints, opinion, second_root
 
 READER, OTHER = READERS
 FRESH = Pen.of("person", "reader-1", "second")
@@ -504,6 +504,21 @@ def test_a_false_second_hash_is_found(tmp_path: Path, name: str) -> None:
     ledger.add("ledger.rehashed", said | changes[name], by=SERVICE)
 
     assert bad(tmp_path, ledger) == (9, 7)
+
+
+@req("REC-10", "REC-03")
+def test_of_two_false_second_hashes_the_first_entry_is_named(tmp_path: Path) -> None:
+    """Also where the later entry speaks of fewer entries."""
+    ledger = a_ledger()
+    for size in (7, 3):
+        ledger.add("ledger.rehashed", {"size": size, "algorithm": "sha3-512", "root": b64(bytes(64))}, by=SERVICE)
+    ledger.export()
+    path = write(tmp_path / "b.zip", ledger.whole())
+
+    first = verify_bundle(path).first_bad
+
+    assert first is not None
+    assert (first.step, first.seq, opinion(path).seq) == (9, 7, 7)
 
 
 @req("REC-10", "REC-04")

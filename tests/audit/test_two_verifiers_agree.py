@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from audit.verifier import Report, verify_bundle
-from tests.bundles import INTAKE, READERS, ROOT, SERVICE, Ledger, jcs, write
+from tests.bundles import INTAKE, READERS, ROOT, SERVICE, Ledger, b64, jcs, write
 from tests.long import LONG, first_seed
 from tests.random_ledgers import CHANGES, Case, a_case, change
 from tests.req import req
@@ -147,6 +147,18 @@ def test_the_first_bad_entry_is_named_however_late_it_shows(tmp_path: Path, jobs
     assert (doubled.step, doubled.seq) == (4, twice)
     assert (changed.step, changed.seq) == (7, 9)
     assert opinion(path).seq == 9
+
+
+@req("REC-03", "REC-08")
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\t"])
+def test_a_signature_line_whose_name_holds_a_space_is_no_line_of_a_note(tmp_path: Path, space: str) -> None:
+    """C2SP signed-note: a key's name holds no Unicode space and no plus; such a line spoils the note."""
+    ledger = _part()
+    ledger.export()
+    members = ledger.whole()
+    stray = members["checkpoint.txt"] + f"— a{space}witness {b64(bytes(76))}\n".encode()
+
+    assert both(write(tmp_path / "b.zip", members | {"checkpoint.txt": stray})) == (2, None)
 
 
 @req("SIG-10")

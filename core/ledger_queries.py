@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
+from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,6 +81,9 @@ class SessionReader:
         self.dialect = session.dialect.name
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
+        if self.dialect == "sqlite":  # its driver takes `:name` as it stands; a page asks dozens of questions
+            yield from self._session.exec_driver_sql(sql, parameters)
+            return
         from sqlalchemy import text
 
         yield from self._session.execute(text(sql), parameters)
@@ -201,10 +206,11 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     part = counted.pop("near")[0][1] > SAMPLE
     number = counted.pop("all")[0][1]
     days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
-    facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
+    facets = {key: tuple((value, Count(many, part)) for value, many in _most(values, most))
               for key, values in counted.items()}
     if part and trials is None and query == Query(tokens=query.tokens):
-        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, key))}
+        facets |= {key: tuple((value, Count(min(many, CAP), many > CAP)) for value, many in _most(found, most))
+                   for key in INDEXED if (found := _by_index(reader, key))}
     whole = Count(number, part)
     if part and (not rest or number * 4 > SAMPLE * 3):
         whole = count(reader, query, trials)  # an index answers, or nearly everything fits
@@ -219,13 +225,14 @@ def _merged(ways: Ways, bounds: Sequence[str], limit: str) -> str:
     return f"SELECT seq FROM ({branches}) AS merged ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 
-def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
-    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
+def _most(values: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """The values with the highest counts, by name where equal; beyond the cap all are equal."""
+    return nsmallest(most, values, key=lambda one: (-min(one[1], CAP), one[0]))
 
 
-def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
-    """Each value of a facet in the whole record, counted along its own index up to the cap; nothing where there are too
-    many values. A question narrows what an index does not hold, so only the whole record is counted like this.
+def _by_index(reader: Reader, key: str) -> list[tuple[str, int]]:
+    """Each value of a facet in the whole record, counted along its own index to beyond the cap; nothing where there
+    are too many values. A question narrows what an index does not hold, so only the whole record is counted like this.
     """
     clauses = Clauses(reader.dialect)
     values = values_of(reader, key, MOST_WAYS + 1)
@@ -237,8 +244,8 @@ def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
         shown = name if reader.dialect == "sqlite" else f"CAST({name} AS VARCHAR)"
         branches.append(f"SELECT {shown}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name} "  # noqa: S608
                         f"LIMIT {CAP + 1}) AS way{name[1:]}")
-    return [(str(value), Count(min(int(number), CAP), number > CAP))
-            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
+    counted = reader.rows(" UNION ALL ".join(branches), **clauses.given)
+    return [(str(value), int(number)) for value, number in counted if number]
 
 
 def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
@@ -405,5 +412,11 @@ def sentences(reader: Reader) -> dict[tuple[str, int], str]:
     row = next(reader.rows(sql), None)
     if row is None:
         return {}
-    words = json.loads(bytes(row[0]))["body"]["fields"]["words"]
+    return dict(_sentences(bytes(row[0])))
+
+
+@lru_cache(maxsize=4)
+def _sentences(adopted: bytes) -> Mapping[tuple[str, int], str]:
+    """Kept by the entry's own bytes, which never change: another vocabulary is another entry."""
+    words = json.loads(adopted)["body"]["fields"]["words"]
     return {(word["name"], word["version"]): word["sentence"] for word in words}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 CAP = 10_000
 # Entries that are looked at for the counts beside a page.
 SAMPLE = 1_500
+# From so many ways to the entries of a page on, so many times the page are looked for by index alone first.
+SEVERAL_WAYS, NEAR = 8, 8
 KEPT_TILES = 64
 LARGEST_PAGE = 500
 # Facets that have an index of their own, beginning with their column.
@@ -252,34 +254,43 @@ def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[in
     """The background of a filtered page: all readable entries by day (the newest of them) and how many there are."""
     number = Count(note.size, False) if trials is None else count(reader, Query(), trials)
     clauses = Clauses(reader.dialect)
-    # Time never runs against number, so the index of times gives the newest without their entries.
-    newest = (f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}" if trials is None  # noqa: S608
-              else _newest_sql(reader, Query(), "ts", SAMPLE, trials, clauses))
+    if trials is None:
+        # Time never runs against number, so the index of times gives the newest without their entries.
+        newest = f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}"  # noqa: S608
+    else:
+        ways = ways_to(reader, Query(), clauses, trials)
+        rest = clauses.rest(Query(), None if ways.scoped else trials, without=ways.keys)
+        newest = _newest_sql(ways, rest, "ts", clauses.bind(SAMPLE))
     sql = f"SELECT ts / 86400000000 AS day, count(*) FROM ({newest}) AS newest GROUP BY ts / 86400000000"  # noqa: S608
     return tuple(sorted((int(day), int(many)) for day, many in reader.rows(sql, **clauses.given))), number
 
 
 def _newest(
     reader: Reader, query: Query, columns: str, many: int, trials: Trials, *, before: int | None = None
-) -> Iterator[Sequence[Any]]:
+) -> list[Sequence[Any]]:
     """The newest rows that fit. Where a question has several ways to an entry (actor or on behalf of; a wildcard over
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
     clauses = Clauses(reader.dialect)
-    sql = _newest_sql(reader, query, columns, many, trials, clauses, before=before)
-    yield from reader.rows(sql, **clauses.given)
-
-
-def _newest_sql(
-    reader: Reader, query: Query, columns: str, many: int, trials: Trials, clauses: Clauses, *,
-    before: int | None = None,
-) -> str:
-    """`_newest` as a statement; its parameters are bound in `clauses`."""
     ways = ways_to(reader, query, clauses, trials)
-    top = f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"
+    bounds = [*clauses.bounds(query), f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"]
+    rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
     limit = clauses.bind(many)
-    where = " AND ".join([*clauses.bounds(query), top,
-                          *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)])
+    if rest and len(ways.each) > SEVERAL_WAYS:
+        # Each way would look at entries until it has a page of its own. Where the newest by index alone hold a page
+        # that fits, it is the newest page.
+        near = _merged(ways, bounds, clauses.bind(many * NEAR))
+        sql = (f"WITH near AS MATERIALIZED ({near}) SELECT {columns} FROM entry WHERE "  # noqa: S608
+               f"{' AND '.join(['seq IN (SELECT seq FROM near)', *rest])} ORDER BY seq DESC LIMIT {limit}")
+        found = list(reader.rows(sql, **clauses.given))
+        if len(found) == many:
+            return found
+    return list(reader.rows(_newest_sql(ways, [*bounds, *rest], columns, limit), **clauses.given))
+
+
+def _newest_sql(ways: Ways, conditions: Sequence[str], columns: str, limit: str) -> str:
+    """The newest rows along some ways as a statement."""
+    where = " AND ".join(conditions or ("1 = 1",))
     if not ways.each:
         return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
     branches = f" {ways.merge} ".join(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 CAP = 10_000
 # Entries that are looked at for the counts beside a page.
 SAMPLE = 1_500
-# From so many ways to the entries of a page on, so many times the page are looked for by index alone first.
-SEVERAL_WAYS, NEAR = 8, 8
 KEPT_TILES = 64
 LARGEST_PAGE = 500
 # Facets that have an index of their own, beginning with their column.
@@ -40,9 +38,13 @@ _ROW = "seq, ts, leaf, data"
 
 
 class Reader(Protocol):
-    """Rows of a read-only question; parameters are written `:name`."""
+    """Rows of a read-only question; parameters are written `:name`.
+
+    `counted` remembers how long the ways to entries are, which only tells the quicker way and changes no answer.
+    """
 
     dialect: str
+    counted: dict[str, int]
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]: ...
 
@@ -55,6 +57,7 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise NotFound(f"{path} is not there.", next_step="Name the home with --home, or make one with init.")
+        self.counted: dict[str, int] = {}
         # A database on a read-only disk cannot have its lock file; where no log lies beside it, the file has it all.
         wal = path.with_name(path.name + "-wal")
         still = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (wal.exists() and wal.stat().st_size)
@@ -81,6 +84,7 @@ class SessionReader:
     def __init__(self, session: Connection) -> None:
         self._session = session
         self.dialect = session.dialect.name
+        self.counted: dict[str, int] = {}
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
         if self.dialect == "sqlite":  # its driver takes `:name` as it stands; a page asks dozens of questions
@@ -193,7 +197,7 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    near = _merged(ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
+    near = _merged(reader, ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
     columns = ", ".join(("ts", *FACETS))
     fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
     day = "ts / 86400000000"
@@ -219,12 +223,18 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     return Summary(whole, number, part, facets, days)
 
 
-def _merged(ways: Ways, bounds: Sequence[str], limit: str) -> str:
-    """The numbers of the newest entries along some ways, merged; an index gives them without the entries."""
-    branches = f" {ways.merge} ".join(
-        f"SELECT seq FROM (SELECT seq FROM entry WHERE {' AND '.join([way, *bounds])} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-        f"AS way{number}" for number, way in enumerate(ways.each or ("1 = 1",)))
-    return f"SELECT seq FROM ({branches}) AS merged ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+def _merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: str) -> str:
+    """The numbers of the newest entries along some ways, newest first; what is asked of numbers and times alone, an
+    index gives without the entries.
+
+    SQLite takes from all ways in turn, each in the order of its index, and ends at the limit. PostgreSQL would read
+    each way to its end where they may share entries, so there each has the limit by itself.
+    """
+    each = [f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}" for way in ways.each or ("1 = 1",)]  # noqa: S608
+    if reader.dialect != "sqlite":
+        each = [f"SELECT seq FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
+                for number, way in enumerate(each)]
+    return f"{f' {ways.merge} '.join(each)} ORDER BY seq DESC LIMIT {limit}"
 
 
 def _most(values: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
@@ -260,14 +270,14 @@ def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[in
     else:
         ways = ways_to(reader, Query(), clauses, trials)
         rest = clauses.rest(Query(), None if ways.scoped else trials, without=ways.keys)
-        newest = _newest_sql(ways, rest, "ts", clauses.bind(SAMPLE))
+        newest = _newest_sql(reader, ways, rest, "ts", clauses.bind(SAMPLE))
     sql = f"SELECT ts / 86400000000 AS day, count(*) FROM ({newest}) AS newest GROUP BY ts / 86400000000"  # noqa: S608
     return tuple(sorted((int(day), int(many)) for day, many in reader.rows(sql, **clauses.given))), number
 
 
 def _newest(
     reader: Reader, query: Query, columns: str, many: int, trials: Trials, *, before: int | None = None
-) -> list[Sequence[Any]]:
+) -> Iterator[Sequence[Any]]:
     """The newest rows that fit. Where a question has several ways to an entry (actor or on behalf of; a wildcard over
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
@@ -275,28 +285,15 @@ def _newest(
     ways = ways_to(reader, query, clauses, trials)
     bounds = [*clauses.bounds(query), f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"]
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    limit = clauses.bind(many)
-    if rest and len(ways.each) > SEVERAL_WAYS:
-        # Each way would look at entries until it has a page of its own. Where the newest by index alone hold a page
-        # that fits, it is the newest page.
-        near = _merged(ways, bounds, clauses.bind(many * NEAR))
-        sql = (f"WITH near AS MATERIALIZED ({near}) SELECT {columns} FROM entry WHERE "  # noqa: S608
-               f"{' AND '.join(['seq IN (SELECT seq FROM near)', *rest])} ORDER BY seq DESC LIMIT {limit}")
-        found = list(reader.rows(sql, **clauses.given))
-        if len(found) == many:
-            return found
-    return list(reader.rows(_newest_sql(ways, [*bounds, *rest], columns, limit), **clauses.given))
+    yield from reader.rows(_newest_sql(reader, ways, [*bounds, *rest], columns, clauses.bind(many)), **clauses.given)
 
 
-def _newest_sql(ways: Ways, conditions: Sequence[str], columns: str, limit: str) -> str:
+def _newest_sql(reader: Reader, ways: Ways, conditions: Sequence[str], columns: str, limit: str) -> str:
     """The newest rows along some ways as a statement."""
-    where = " AND ".join(conditions or ("1 = 1",))
-    if not ways.each:
-        return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    branches = f" {ways.merge} ".join(
-        f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-        f"AS way{number}" for number, way in enumerate(ways.each))
-    return f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    which = " AND ".join(conditions or ["1 = 1"])
+    if ways.each:
+        which = f"seq IN ({_merged(reader, ways, conditions, limit)})"
+    return f"SELECT {columns} FROM entry WHERE {which} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 
 def line_at(reader: Reader, seq: int) -> Line:

@@ -1,11 +1,12 @@
 """What an auditor waits for: a filtered page of a long record, and the proof of one entry (DESIGN 9).
 
-    python -m benchmarks.asking [--entries 1000000] [--quick] [--store sqlite|postgresql] [--keep FOLDER]
+    python -m benchmarks.asking [--entries 1000000] [--quick] [--store sqlite|postgresql] [--keep FOLDER] [--only TEXT]
 
 Builds a record of so many entries, each signed (Ed25519), hashed into the tree and covered by a checkpoint, over
 300 days, 5 trials and 31 words. Then a person who is logged in asks for pages by HTTP in the same process: `page` is
 the whole answer (right to read, 50 rows with sentences, capped counts, days), `proof` the inclusion path of a random
 entry under the newest checkpoint, recomputed to its root. Bars: page p95 < 50 ms, proof p95 < 5 ms at 1,000,000.
+Figures stand in benchmarks/README.md.
 """
 
 from __future__ import annotations

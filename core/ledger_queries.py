@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
+from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,9 +38,13 @@ _ROW = "seq, ts, leaf, data"
 
 
 class Reader(Protocol):
-    """Rows of a read-only question; parameters are written `:name`."""
+    """Rows of a read-only question; parameters are written `:name`.
+
+    `counted` remembers how long the ways to entries are, which only tells the quicker way and changes no answer.
+    """
 
     dialect: str
+    counted: dict[str, int]
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]: ...
 
@@ -51,6 +57,7 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise NotFound(f"{path} is not there.", next_step="Name the home with --home, or make one with init.")
+        self.counted: dict[str, int] = {}
         # A database on a read-only disk cannot have its lock file; where no log lies beside it, the file has it all.
         wal = path.with_name(path.name + "-wal")
         still = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (wal.exists() and wal.stat().st_size)
@@ -77,8 +84,12 @@ class SessionReader:
     def __init__(self, session: Connection) -> None:
         self._session = session
         self.dialect = session.dialect.name
+        self.counted: dict[str, int] = {}
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
+        if self.dialect == "sqlite":  # its driver takes `:name` as it stands; a page asks dozens of questions
+            yield from self._session.exec_driver_sql(sql, parameters)
+            return
         from sqlalchemy import text
 
         yield from self._session.execute(text(sql), parameters)
@@ -186,7 +197,7 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    near = _merged(ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
+    near = _merged(reader, ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
     columns = ", ".join(("ts", *FACETS))
     fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
     day = "ts / 86400000000"
@@ -201,31 +212,39 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     part = counted.pop("near")[0][1] > SAMPLE
     number = counted.pop("all")[0][1]
     days = tuple(sorted((int(value), many) for value, many in counted.pop("day")))
-    facets = {key: _ordered([(value, Count(many, part)) for value, many in values], most)
+    facets = {key: tuple((value, Count(many, part)) for value, many in _most(values, most))
               for key, values in counted.items()}
     if part and trials is None and query == Query(tokens=query.tokens):
-        facets |= {key: _ordered(found, most) for key in INDEXED if (found := _by_index(reader, key))}
+        facets |= {key: tuple((value, Count(min(many, CAP), many > CAP)) for value, many in _most(found, most))
+                   for key in INDEXED if (found := _by_index(reader, key))}
     whole = Count(number, part)
     if part and (not rest or number * 4 > SAMPLE * 3):
         whole = count(reader, query, trials)  # an index answers, or nearly everything fits
     return Summary(whole, number, part, facets, days)
 
 
-def _merged(ways: Ways, bounds: Sequence[str], limit: str) -> str:
-    """The numbers of the newest entries along some ways, merged; an index gives them without the entries."""
-    branches = f" {ways.merge} ".join(
-        f"SELECT seq FROM (SELECT seq FROM entry WHERE {' AND '.join([way, *bounds])} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-        f"AS way{number}" for number, way in enumerate(ways.each or ("1 = 1",)))
-    return f"SELECT seq FROM ({branches}) AS merged ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+def _merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: str) -> str:
+    """The numbers of the newest entries along some ways, newest first; what is asked of numbers and times alone, an
+    index gives without the entries.
+
+    SQLite takes from all ways in turn, each in the order of its index, and ends at the limit. PostgreSQL would read
+    each way to its end where they may share entries, so there each has the limit by itself.
+    """
+    each = [f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}" for way in ways.each or ("1 = 1",)]  # noqa: S608
+    if reader.dialect != "sqlite":
+        each = [f"SELECT seq FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
+                for number, way in enumerate(each)]
+    return f"{f' {ways.merge} '.join(each)} ORDER BY seq DESC LIMIT {limit}"
 
 
-def _ordered(values: list[tuple[str, Count]], most: int) -> tuple[tuple[str, Count], ...]:
-    return tuple(sorted(values, key=lambda one: (-one[1].number, one[0]))[:most])
+def _most(values: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """The values with the highest counts, by name where equal; beyond the cap all are equal."""
+    return nsmallest(most, values, key=lambda one: (-min(one[1], CAP), one[0]))
 
 
-def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
-    """Each value of a facet in the whole record, counted along its own index up to the cap; nothing where there are too
-    many values. A question narrows what an index does not hold, so only the whole record is counted like this.
+def _by_index(reader: Reader, key: str) -> list[tuple[str, int]]:
+    """Each value of a facet in the whole record, counted along its own index to beyond the cap; nothing where there
+    are too many values. A question narrows what an index does not hold, so only the whole record is counted like this.
     """
     clauses = Clauses(reader.dialect)
     values = values_of(reader, key, MOST_WAYS + 1)
@@ -237,17 +256,21 @@ def _by_index(reader: Reader, key: str) -> list[tuple[str, Count]]:
         shown = name if reader.dialect == "sqlite" else f"CAST({name} AS VARCHAR)"
         branches.append(f"SELECT {shown}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name} "  # noqa: S608
                         f"LIMIT {CAP + 1}) AS way{name[1:]}")
-    return [(str(value), Count(min(int(number), CAP), number > CAP))
-            for value, number in reader.rows(" UNION ALL ".join(branches), **clauses.given) if number]
+    counted = reader.rows(" UNION ALL ".join(branches), **clauses.given)
+    return [(str(value), int(number)) for value, number in counted if number]
 
 
 def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
     """The background of a filtered page: all readable entries by day (the newest of them) and how many there are."""
     number = Count(note.size, False) if trials is None else count(reader, Query(), trials)
     clauses = Clauses(reader.dialect)
-    # Time never runs against number, so the index of times gives the newest without their entries.
-    newest = (f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}" if trials is None  # noqa: S608
-              else _newest_sql(reader, Query(), "ts", SAMPLE, trials, clauses))
+    if trials is None:
+        # Time never runs against number, so the index of times gives the newest without their entries.
+        newest = f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}"  # noqa: S608
+    else:
+        ways = ways_to(reader, Query(), clauses, trials)
+        rest = clauses.rest(Query(), None if ways.scoped else trials, without=ways.keys)
+        newest = _newest_sql(reader, ways, rest, "ts", clauses.bind(SAMPLE))
     sql = f"SELECT ts / 86400000000 AS day, count(*) FROM ({newest}) AS newest GROUP BY ts / 86400000000"  # noqa: S608
     return tuple(sorted((int(day), int(many)) for day, many in reader.rows(sql, **clauses.given))), number
 
@@ -259,26 +282,18 @@ def _newest(
     actions), each way is asked by its own index and the newest of all are merged: rare values would else cost a scan.
     """
     clauses = Clauses(reader.dialect)
-    sql = _newest_sql(reader, query, columns, many, trials, clauses, before=before)
-    yield from reader.rows(sql, **clauses.given)
-
-
-def _newest_sql(
-    reader: Reader, query: Query, columns: str, many: int, trials: Trials, clauses: Clauses, *,
-    before: int | None = None,
-) -> str:
-    """`_newest` as a statement; its parameters are bound in `clauses`."""
     ways = ways_to(reader, query, clauses, trials)
-    top = f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"
-    limit = clauses.bind(many)
-    where = " AND ".join([*clauses.bounds(query), top,
-                          *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)])
-    if not ways.each:
-        return f"SELECT {columns} FROM entry WHERE {where} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
-    branches = f" {ways.merge} ".join(
-        f"SELECT seq FROM (SELECT seq FROM entry WHERE {way} AND {where} ORDER BY seq DESC LIMIT {limit}) "  # noqa: S608
-        f"AS way{number}" for number, way in enumerate(ways.each))
-    return f"SELECT {columns} FROM entry WHERE seq IN ({branches}) ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
+    bounds = [*clauses.bounds(query), f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"]
+    rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
+    yield from reader.rows(_newest_sql(reader, ways, [*bounds, *rest], columns, clauses.bind(many)), **clauses.given)
+
+
+def _newest_sql(reader: Reader, ways: Ways, conditions: Sequence[str], columns: str, limit: str) -> str:
+    """The newest rows along some ways as a statement."""
+    which = " AND ".join(conditions or ["1 = 1"])
+    if ways.each:
+        which = f"seq IN ({_merged(reader, ways, conditions, limit)})"
+    return f"SELECT {columns} FROM entry WHERE {which} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 
 def line_at(reader: Reader, seq: int) -> Line:
@@ -405,5 +420,11 @@ def sentences(reader: Reader) -> dict[tuple[str, int], str]:
     row = next(reader.rows(sql), None)
     if row is None:
         return {}
-    words = json.loads(bytes(row[0]))["body"]["fields"]["words"]
+    return dict(_sentences(bytes(row[0])))
+
+
+@lru_cache(maxsize=4)
+def _sentences(adopted: bytes) -> Mapping[tuple[str, int], str]:
+    """Kept by the entry's own bytes, which never change: another vocabulary is another entry."""
+    words = json.loads(adopted)["body"]["fields"]["words"]
     return {(word["name"], word["version"]): word["sentence"] for word in words}

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from core.access.queries import roles_of, standing
+from core.access.queries import standings
 from core.errors import Refused
 from core.policy.decide import decide
-from core.policy.state import Actor, Decision, Stage
+from core.policy.state import Actor, Decision, Facts, Stage
 from core.reads.blinding import Hidden, Seen, view_of
-from core.reads.queries import slots_of
-from core.trials.queries import trial_row
+from core.reads.queries import trials_read_by
+from core.trials.queries import trials_known
 
 ACTION = "ledger.read"
 # Every trial named in the record, by one index probe each instead of a scan.
-_TRIALS = """
+_TRIALS = text("""
 WITH RECURSIVE named(trial) AS (
     SELECT min(trial) FROM entry
     UNION ALL
     SELECT (SELECT min(trial) FROM entry WHERE trial > named.trial) FROM named WHERE named.trial IS NOT NULL)
 SELECT trial FROM named WHERE trial IS NOT NULL
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,23 @@ class Scope:
 
 def scope_of(session: Connection, actor: Actor) -> Scope:
     """The part of the record open to a person. Raises Refused where there is none."""
-    house = decide(actor, ACTION, standing(session, actor, None, ACTION))
-    names = list(session.execute(text(_TRIALS)).scalars())
-    answers = {name: _trial(session, actor, name) for name in names}
+    names = list(session.execute(_TRIALS).scalars())
+    facts = standings(session, actor, (None, *names), ACTION)
+    house = decide(actor, ACTION, facts[None])
+    stages = {row.trial: row.stage for row in trials_known(session)}
+    reading_in = trials_read_by(session, actor.user)
+    answers = {name: _trial(actor, facts[name], stages.get(name), name in reading_in) for name in names}
     trials = {name for name, decision in answers.items() if decision.allowed}
     if not house.allowed and not trials:
         raise Refused(house.because, rule=house.rule)
     return Scope(frozenset(trials | ({None} if house.allowed else set())), house.allowed and len(trials) == len(names))
 
 
-def _trial(session: Connection, actor: Actor, trial: str) -> Decision:
-    decision = decide(actor, ACTION, standing(session, actor, trial, ACTION))
+def _trial(actor: Actor, facts: Facts, stage: Stage | None, has_slot: bool) -> Decision:
+    decision = decide(actor, ACTION, facts)
     if not decision.allowed:
         return decision
-    row = trial_row(session, trial)
-    locked = row is not None and row.stage in (Stage.LOCKED, Stage.CLOSED)
-    reads_here = not locked and any(one.reader == actor.user for one in slots_of(session, trial, current=False))
-    seen = view_of(Seen(roles=roles_of(session, actor.user, trial), own=False, opened=True, reads_here=reads_here,
+    locked = stage in (Stage.LOCKED, Stage.CLOSED)
+    seen = view_of(Seen(roles=facts.roles, own=False, opened=True, reads_here=has_slot and not locked,
                         data_locked=locked))
     return Decision(False, seen.rule, seen.because) if isinstance(seen, Hidden) else decision

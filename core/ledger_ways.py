@@ -41,7 +41,10 @@ class Ways:
 def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> Ways:
     """The ways to a question's entries, within the trials that may be read; of several keys the rarer one leads."""
     groups = dict(query.groups())
-    wanted = _trials_wanted([term.literal for term in groups.get("trial", [])], trials)
+    named = [term.literal for term in groups.get("trial", [])]
+    wanted = _trials_wanted(named, trials)
+    # Ways through trials stand for the question's own trials only where it names them: a pattern is asked besides.
+    by_trial = frozenset({"trial"} if named and None not in named else ())
     found: list[Ways] = []
     for key in ("subject", "model", "reason", "action", "actor"):
         terms = groups.get(key)
@@ -51,8 +54,7 @@ def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> W
         if key == "action" and wanted is not None and len(wanted) * len(values) <= MOST_WAYS:
             pairs = tuple(f"{_is(clauses, trial)} AND action = {clauses.bind(value)}"
                           for trial in wanted for value in values)
-            keys = frozenset({"action"} | ({"trial"} & groups.keys()))
-            found.append(Ways(pairs or (NOTHING,), keys, scoped=True))
+            found.append(Ways(pairs or (NOTHING,), by_trial | {"action"}, scoped=True))
             continue
         columns = columns_of(key)
         each = tuple(f"{column} = {clauses.bind(value)}" for value in values for column in columns)
@@ -64,15 +66,18 @@ def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> W
     each = tuple(f"{_is(clauses, trial)} AND action = {clauses.bind(name)}"
                  for trial in wanted for name in _actions_in(reader, trial))
     fewer = len(each) <= MOST_WAYS
-    return Ways(each or (NOTHING,), frozenset({"trial"} & groups.keys()), scoped=True) if fewer else Ways()
+    return Ways(each or (NOTHING,), by_trial, scoped=True) if fewer else Ways()
 
 
 def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
-    """Entries along these ways, counted far enough to compare."""
+    """Entries along these ways, counted far enough to compare: for a page and the figures beside it only once."""
     branches = " UNION ALL ".join(f"SELECT seq FROM entry WHERE {way}" for way in ways.each)  # noqa: S608
     sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {ENOUGH}) AS counted"  # noqa: S608
     given = {name: value for name, value in clauses.given.items() if re.search(rf":{name}\b", sql)}
-    return int(next(reader.rows(sql, **given))[0])
+    known = f"{sql} {given}"
+    if known not in reader.counted:
+        reader.counted[known] = int(next(reader.rows(sql, **given))[0])
+    return reader.counted[known]
 
 
 def _trials_wanted(named: Sequence[str | None], trials: Trials) -> list[str | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, or_, select
@@ -229,6 +229,10 @@ ALWAYS_POSSIBLE = frozenset({"password.renew", "key.revoke"})
 def password_age_exceeded(session: Connection, person: PersonRow) -> bool:
     """Whether the person's signing password is older than allowed, on the time of the newest entry."""
     _, last_us = store.head(session)
+    return _password_is_outdated(person, last_us)
+
+
+def _password_is_outdated(person: PersonRow, last_us: int) -> bool:
     since = person.password_since
     return since is not None and password_is_old(as_datetime(from_words(since)), as_datetime(last_us))
 
@@ -244,35 +248,52 @@ def standing(
         relations: what the caller knows of actor and thing besides.
         on: the day delegations are judged on; the day of the newest entry where not given.
     """
+    return standings(session, actor, (trial,), action, relations=relations, on=on)[trial]
+
+
+def standings(
+    session: Connection, actor: Actor, trials: Iterable[str | None], action: str, *,
+    relations: Iterable[str] = (), on: str | None = None,
+) -> dict[str | None, Facts]:
+    """`standing` in several trials at once: what is alike in all of them is asked once."""
     known = set(relations)
     state = installation_state(session)
     if state is None:
         known.add("unfounded")
     house = HouseState.OPENED if state is Installation.OPEN else HouseState.FOUNDING
     if actor.service:
-        return Facts(house=house, trial=trial, relations=frozenset(known))
+        return {trial: Facts(house=house, trial=trial, relations=frozenset(known)) for trial in trials}
     person = person_row(session, actor.user)
+    _, last_us = store.head(session)
     may_state = action == "accountability.state" and person is not None and person.account is Account.ENROLLED
     if person is None or (person.account is not Account.ACTIVE and not may_state):
         known.add("inactive")
-    if person is not None and action not in ALWAYS_POSSIBLE and password_age_exceeded(session, person):
+    if person is not None and action not in ALWAYS_POSSIBLE and _password_is_outdated(person, last_us):
         known.add("password_old")
-    roles = roles_of(session, actor.user, trial)
-    day = on or today(session)
-    return Facts(
-        house=house, trial=trial, roles=roles, gaps=_gaps(session, actor.user, roles, trial, action, day),
-        relations=frozenset(known),
-    )
+    held = grants_of(session, actor.user)
+    governing = _governing(session, action)
+    facts: dict[str | None, Facts] = {}
+    for trial in trials:
+        roles = frozenset(grant.role for grant in held if grant.trial in ("", trial or ""))
+        gaps = _gaps(session, actor.user, roles, trial, action, on or in_words(last_us)[:10], governing)
+        facts[trial] = Facts(house=house, trial=trial, roles=roles, gaps=gaps, relations=frozenset(known))
+    return facts
+
+
+def _governing(session: Connection, action: str) -> list[Binding]:
+    """The effective documents that bind this act."""
+    if action in NEVER_GOVERNED:
+        return []
+    return [each for each in bindings_now(session) if each.effective and governs(each.governs, action)]
 
 
 def _gaps(
-    session: Connection, user: str, roles: frozenset[str], trial: str | None, action: str, day: str
+    session: Connection, user: str, roles: frozenset[str], trial: str | None, action: str, day: str,
+    governing: Sequence[Binding],
 ) -> dict[str, str]:
     if action in NEVER_GOVERNED:
         return {}
     lacking: dict[str, str] = {}
-    # Read once and narrowed to the act: this runs at every decision of a person.
-    governing = [each for each in bindings_now(session) if each.effective and governs(each.governs, action)]
     for role in sorted(roles):
         found = list(training_gaps(session, user, role, action, bindings=governing)) if governing else []
         delegation = delegation_gap(session, user, role, trial, day)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from core.errors import Refused
 from core.policy.state import Actor, Decision, Facts, Rule, held
@@ -14,7 +15,8 @@ DEFAULT = "default-deny"
 
 def decide(actor: Actor, action: str, facts: Facts, table: Sequence[Rule] = TABLE) -> Decision:
     """Forbids win over permits; a permit counts only where training and delegation are current; else no."""
-    fitting = [rule for rule in table if rule.fits(actor, action, facts)]
+    rows = _rows_naming(action) if table is TABLE else table
+    fitting = [rule for rule in rows if rule.fits(actor, action, facts)]
     for rule in fitting:
         if rule.effect == "forbid":
             return Decision(False, rule.id, rule.because)
@@ -29,6 +31,12 @@ def decide(actor: Actor, action: str, facts: Facts, table: Sequence[Rule] = TABL
     if any(rule.effect == "permit" for rule in fitting):
         return Decision(True, fitting[0].id, fitting[0].because)
     return Decision(False, DEFAULT, _why_not(actor, action, facts))
+
+
+@lru_cache(maxsize=1024)
+def _rows_naming(action: str) -> tuple[Rule, ...]:
+    """The rows of the table that can fit this action at all, in order: a page asks for many trials at once."""
+    return tuple(rule for rule in TABLE if rule.names(action))
 
 
 def _why_not(actor: Actor, action: str, facts: Facts) -> str:

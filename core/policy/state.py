@@ -120,9 +120,12 @@ class Rule:
     when: Condition = always
     house: frozenset[HouseState] = frozenset({HouseState.OPENED})
 
+    def names(self, action: str) -> bool:
+        return any(one in (action, "*") or (one.endswith(".*") and action.startswith(one[:-1])) for one in self.actions)
+
     def fits(self, actor: Actor, action: str, facts: Facts) -> bool:
         return (
-            any(one in (action, "*") or (one.endswith(".*") and action.startswith(one[:-1])) for one in self.actions)
+            self.names(action)
             and facts.house in self.house
             and facts.stage in self.stages
             and ("*" in self.roles or bool(self.roles & held(actor, facts)))

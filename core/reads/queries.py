@@ -74,6 +74,12 @@ def slots_of(session: Connection, trial: str, subject: str | None = None, *, cur
     ]
 
 
+def trials_read_by(session: Connection, reader: str) -> frozenset[str]:
+    """The trials in which this person holds or held a slot."""
+    slots = tables.slots
+    return frozenset(session.execute(select(slots.c.trial).where(slots.c.reader == reader).distinct()).scalars())
+
+
 def slot_held(session: Connection, trial: str, subject: str, reader: str) -> SlotRow | None:
     """The slot that this person holds for a subject now."""
     return next((each for each in slots_of(session, trial, subject) if each.reader == reader), None)

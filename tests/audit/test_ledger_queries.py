@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import proofs
-from audit.query import TEXT_KEYS, fits, parse, quoted
+from audit.query import TEXT_KEYS, Query, fits, parse, quoted
 from core import ledger_queries as record
 from core.errors import NotFound, UnusableInput
 from core.ledger_queries import SessionReader, SqliteReader
@@ -49,6 +49,18 @@ def a_store(path: Path, rng: random.Random, count: int) -> list[dict[str, object
     return rows
 
 
+def by_pages(reader: record.Reader, query: Query, limit: int, trials: frozenset[str | None] | None = None) -> list[int]:
+    """The numbers of all entries that fit, turning page after page."""
+    seen: list[int] = []
+    before: int | None = None
+    while True:
+        page = record.page(reader, query, before=before, limit=limit, trials=trials)
+        seen += [line.seq for line in page.lines]
+        if page.next_before is None:
+            return seen
+        before = page.next_before
+
+
 _patterns = st.sampled_from([value for values in VALUES.values() for value in values if value] + ["read.x", "T1-0"])
 _value = st.one_of(_patterns.map(quoted), _patterns.map(lambda v: quoted(v[:-1]) + "*" if len(v) > 1 else "*"),
                    st.just("*"), st.just("*1*"))
@@ -73,6 +85,9 @@ def test_sql_finds_exactly_the_entries_that_the_question_means(
 
     meant = [row for row in reversed(rows) if fits(query, int(str(row["seq"])), int(str(row["ts"])), row)]
     assert found == [row["seq"] for row in meant]
+    open_to = frozenset({"T1", None})
+    assert by_pages(reader, query, 3) == found
+    assert by_pages(reader, query, 2, open_to) == [seq for seq in found if rows[seq]["trial"] in open_to]
     assert record.count(reader, query).number == len(found)
     counted = record.summary(reader, query, most=99)
     assert counted.looked_at == len(found) == sum(number for _, number in counted.days)
@@ -85,13 +100,7 @@ def test_sql_finds_exactly_the_entries_that_the_question_means(
 @req("ATR-04")
 def test_pages_by_key_give_every_entry_once_in_order(tmp_path: Path) -> None:
     a_store(tmp_path / "l.db", random.Random(1), 23)
-    reader, seen, before = SqliteReader(tmp_path / "l.db"), [], None
-    while True:
-        page = record.page(reader, parse(""), before=before, limit=5)
-        seen += [line.seq for line in page.lines]
-        if page.next_before is None:
-            break
-        before = page.next_before
+    seen = by_pages(SqliteReader(tmp_path / "l.db"), parse(""), 5)
 
     assert seen == list(range(22, -1, -1))
 

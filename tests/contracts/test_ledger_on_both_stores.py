@@ -49,6 +49,7 @@ def test_the_record_is_asked_checked_proven_and_exported_alike(house: HouseUnder
             query = parse(question)
             found = [line.seq for line in record.every(reader, query)]
             assert found == [seq for seq in reversed(rows) if fits(query, seq, *rows[seq])], question
+            assert [line.seq for line in record.page(reader, query, limit=3).lines] == found[:3], question
             assert record.count(reader, query).number == len(found)
             counted = record.summary(reader, query, most=99)
             assert counted.looked_at == len(found) == sum(number for _, number in counted.days)

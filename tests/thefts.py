@@ -227,14 +227,15 @@ def truncated(theft: Theft) -> None:
 
 
 def flipped(theft: Theft) -> None:
-    """One bit of one entry, in the file as it lies on the disk."""
+    """One bit of one entry, in the file as it lies on the disk: of its signature, which still reads as base64."""
     raw = bytearray(theft.scene.database)
     mark = json.loads(theft.scene.entries[theft.scene.service])["sig"].encode()
-    raw[raw.index(mark) + 10] ^= 1
+    place = next(at for at, sign in enumerate(mark[:80]) if chr(sign ^ 1).isalnum())
+    raw[raw.index(mark) + place] ^= 1
     theft.path.write_bytes(bytes(raw))
     theft.members = bundled(theft.scene, theft.scene.entries, None)
     lines = bytearray(theft.members["entries.jsonl"])
-    lines[lines.index(mark) + 10] ^= 1
+    lines[lines.index(mark) + place] ^= 1
     theft.members["entries.jsonl"] = bytes(lines)
 
 

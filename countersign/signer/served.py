@@ -20,6 +20,7 @@ from countersign.signer.local import LocalSigner
 from countersign.signer.wire import error_as_data, packed, receive, send, unpacked
 
 log = logging.getLogger("countersign.signer")
+REFUSED_WAIT_S = 5.0
 #: What may be asked for; a method that is not named here cannot be reached from outside.
 OPEN_TO_THE_HOUSE = frozenset({
     "found", "public_key", "has_house_key", "sign_checkpoint", "sign_continuation", "sign_anchored",
@@ -141,7 +142,13 @@ class _Connection(socketserver.BaseRequestHandler):
             log.warning("user %s of this machine is not allowed to ask", uid)
             error = Refused(f"User {uid} of this machine may not use the signer.", rule=RULE,
                             next_step="Add the id to `allow` in signer.toml where it should.")
-            send(self.request, {"error": error_as_data(error)})
+            # The question is taken in first: closing on unread bytes would reset the connection and lose the answer.
+            self.request.settimeout(REFUSED_WAIT_S)
+            try:
+                receive(self.request)
+                send(self.request, {"error": error_as_data(error)})
+            except (OSError, UnusableInput):
+                return
             return
         while True:
             try:

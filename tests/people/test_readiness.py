@@ -18,7 +18,7 @@ def missing(house: HouseUnderTest) -> dict[str, str]:
 
 @req("SOP-03", "SIG-14")
 def test_doctor_follows_an_installation_from_founding_to_a_trial_with_everybody(tmp_path: Path) -> None:
-    """At each stage exactly what is missing is named, with the one who can supply it; at the end only the release is."""
+    """At each stage exactly what is missing is named, with who can supply it; at the end only the release is."""
     with a_house(tmp_path, founding=True) as house:
         people.founders(house)
         assert "Before the opening: The installation is not founded." in missing(house)

@@ -85,7 +85,7 @@ class Journal:
 
     def users(self) -> list[str]:
         """Everybody for whom something was signed."""
-        return sorted({one["user"] for one in self._index()})
+        return sorted(path.stem for path in self._folder.glob("*.jsonl"))
 
     def statement(self, session: Connection, user: str) -> Statement:
         """The person's list, compared with the committed entries of their name. Raises RecordDamaged."""
@@ -98,10 +98,6 @@ class Journal:
             user, signed, tuple(one for one in signed if one.sig not in recorded),
             tuple(sorted(seq for sig, seq in recorded.items() if sig not in known)),
         )
-
-    def _index(self) -> Iterator[dict[str, str]]:
-        for path in sorted(self._folder.glob("*.jsonl")):
-            yield {"user": path.stem}
 
     def _of(self, user: str) -> Iterator[Signed]:
         path = self._path(user)

@@ -19,12 +19,10 @@ HEADER_BYTES = 4
 SHAPES: dict[str, type] = {
     one.__name__: one for one in (NewKey, OpenedPage, Proof, Signature, Sealed, RecoveryKey, Recovered, SealState)
 }
+# Every family there is: one that is added crosses the socket under its own name, too.
 FAMILIES: dict[str, type[errors.CountersignError]] = {
-    one.__name__: one
-    for one in (
-        errors.Refused, errors.AlreadyDone, errors.Stale, errors.UnusableInput, errors.NotFound,
-        errors.NotAuthenticated, errors.OutsideUnavailable, errors.RecordDamaged, errors.ClockUntrusted,
-    )
+    name: one for name, one in vars(errors).items()
+    if isinstance(one, type) and issubclass(one, errors.CountersignError)
 }
 
 
@@ -64,6 +62,8 @@ def error_as_data(error: errors.CountersignError) -> dict[str, Any]:
     said: dict[str, Any] = {"family": type(error).__name__, "fact": error.fact, "next_step": error.next_step}
     if isinstance(error, errors.Refused):
         said["rule"] = error.rule
+    if isinstance(error, errors.AppendingStopped):
+        said["fact"] = error.because  # its own words come back with the family
     if isinstance(error, errors.NotAuthenticated):
         said |= {"locked_until_us": error.locked_until_us, "failures": error.failures}
     return said

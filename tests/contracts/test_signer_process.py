@@ -26,7 +26,7 @@ from core.access import rotation
 from core.access.queries import standing
 from core.access.usecases import GrantRole, grant_role
 from core.clock import SystemClock
-from core.errors import NotAuthenticated, OutsideUnavailable, RecordDamaged, Refused
+from core.errors import CountersignError, NotAuthenticated, OutsideUnavailable, RecordDamaged, Refused
 from core.policy.state import Actor, Decision
 from core.work import HOUSE, Proof
 from countersign.database import connect
@@ -38,6 +38,7 @@ from countersign.signer.local import LocalSigner
 from countersign.signer.memory import HeadMemory
 from countersign.signer.remote import RemoteSigner
 from countersign.signer.setup import SignerSettings, write_setup
+from countersign.signer.wire import FAMILIES, error_as_data, raise_error
 from tests.builders import people
 from tests.house import ORIGIN, PASSWORD, HouseUnderTest, checked
 from tests.req import req
@@ -197,6 +198,17 @@ def test_the_signer_signs_entries_of_the_one_who_acts_and_nothing_else(served: H
             ask()
         assert refusal.value.rule == "F-09", what
     assert signer.attest("house", sign(known)).kid
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@req("REC-05")
+def test_an_error_of_the_signer_reaches_the_house_as_itself(family: type[CountersignError]) -> None:
+    """A full disk beside the signer is told as a full disk, with what to do."""
+    met = family("something happened", next_step="do this")
+    with pytest.raises(family) as told:
+        raise_error(error_as_data(met))
+    assert type(told.value) is family
+    assert (told.value.fact, told.value.next_step) == (met.fact, "do this")
 
 
 @req("REC-05")

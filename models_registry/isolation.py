@@ -1,12 +1,14 @@
-"""Starts the worker process and keeps it in bounds: own process group, no network, limits of time and memory."""
+"""Starts the worker process and keeps it in bounds: no network, no rights, limits of time, memory, files, processes.
+
+Walls, from outside to inside: namespaces of user, network and processes (`unshare`), or what the signed IQ states where
+the kernel gives none; keeper.py, which limits the worker and ends with all that it left; the scrubbed interpreter.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -25,18 +27,27 @@ from models_registry.pipeline import Answer
 from models_registry.worker import REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKER = Path(__file__).with_name("worker.py")
+WORKER, KEEPER = Path(__file__).with_name("worker.py"), Path(__file__).with_name("keeper.py")
 TAIL = 600
+NAMESPACE = "namespace"
+SPACES = ("--net", "--pid", "--fork", "--kill-child")
+# The keeper ends by itself when the house closes its pipe; after this long it is ended from outside.
+GRACE_S = 10
+# What the interpreter, torch and the loader say where no memory is left.
+NO_MEMORY = ("MemoryError", "std::bad_alloc", "not enough memory", "allocate memory", "Memory allocation",
+             "failed to map segment")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Wall-clock and CPU seconds for the whole session, address space in MiB, largest file it may write."""
+    """Wall-clock and CPU seconds for the whole session, address space in MiB, largest file it may write, and how many
+    processes the worker may start beside itself."""
 
     wall_s: int = 600
     cpu_s: int = 1200
     memory_mib: int = 8192
     file_mib: int = 2048
+    children: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,8 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What one worker process found and answered; `network` says how it was kept off the network."""
+    """What one worker process found and answered; `network` says how it was kept off the network: by a namespace, or
+    by what the installation's IQ states."""
 
     environment: dict[str, str]
     sentinel_output_sha256: str
@@ -71,45 +83,69 @@ class WorkerDiffers(CountersignError):
 
 
 class WorkerFailed(CountersignError):
-    """The worker process did not get as far as its first job."""
+    """The worker process did not get as far as its first job. `cause`: worker, or the limit or wall that it met."""
 
     code, http_status = "worker-failed", 500
     next_step = "Nothing was measured. Check memory and installation (`countersign doctor`), then run again."
 
+    def __init__(self, fact: str, *, cause: str = "worker", next_step: str | None = None) -> None:
+        super().__init__(fact, next_step=next_step)
+        self.cause = cause
 
-@functools.lru_cache(maxsize=1)
+
+class NoNetworkWall(WorkerFailed):
+    """Nothing keeps the worker off the network here, so it does not start."""
+
+    next_step = ("Allow the service's account namespaces (`unshare --user --net true` must work). Where that cannot "
+                 "be, run it in a container without network or behind a firewall, and let the installation's IQ state "
+                 "so: `countersign validate installation --network-wall KIND --evidence FILE`, reviewed by a second "
+                 "person.")
+
+    def __init__(self) -> None:
+        super().__init__("The kernel gives the worker process no network namespace, and no IQ in force of this "
+                         "installation states another wall; the worker does not start.", cause="network-wall")
+
+
 def network_wall() -> tuple[str, ...]:
-    """The command that puts a child into an empty network namespace, or nothing where the kernel refuses."""
+    """The command that puts a child into empty namespaces of network and processes; nothing where the kernel refuses.
+
+    A user namespace goes first, even for root: there the child holds no right over the network it came from.
+    """
     program = shutil.which("unshare")
-    for options in (("--net",), ("--map-root-user", "--net")):
+    for options in (("--map-root-user", *SPACES), SPACES):
         if program and subprocess.run([program, *options, "true"], capture_output=True, check=False).returncode == 0:
             return (program, *options)
     return ()
 
 
 def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
-                 limits: Limits = Limits()) -> Session:
+                 limits: Limits = Limits(), *, wall_stated: str | None = None) -> Session:
     """Run a bundle on studies in a process of its own.
 
     Args:
         files: the verified bytes of the bundle; the worker gets a private copy of exactly these.
         studies: one answer each, in order; a job that the process does not come to (time, memory, crash) is failed.
         expected: environment and sentinel of the lock; None only when a lock is being made.
+        wall_stated: what keeps this installation off the network by its signed IQ, for a kernel without namespaces.
 
     Raises:
         WorkerDiffers: environment or sentinel is not that of the lock.
+        NoNetworkWall: the kernel gives no network namespace, and no wall is stated.
         WorkerFailed: the process ended before its first job.
     """
+    wall = network_wall()
+    if not wall and wall_stated is None:
+        raise NoNetworkWall
     with tempfile.TemporaryDirectory(prefix="countersign-run-") as name:
         folder = Path(name)
         folder.chmod(0o700)
         _lay_out(folder, files, studies, expected)
-        ended = _watched(folder, limits)
+        ended = _watched(folder, limits, wall)
         state = _state(folder, ended)
         if ended.code == REFUSED and expected is not None:
             raise _difference(state, expected)
         if "sentinel_output_sha256" not in state:
-            raise WorkerFailed(f"The worker process ended before its first job: {ended.why}")
+            raise WorkerFailed(f"The worker process ended before its first job: {ended.why}.", cause=ended.cause)
         if expected is not None and (state["environment"] != dict(expected.environment)
                                      or state["sentinel_output_sha256"] != expected.sentinel_output_sha256):
             raise _difference(state, expected)
@@ -117,7 +153,7 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         return Session(
             state["environment"], state["sentinel_output_sha256"], state["sentinel_status"],
             tuple((str(n), str(v)) for n, v in state["sentinel_values"]), answers,
-            "namespace" if network_wall() else "sockets closed in the interpreter only",
+            NAMESPACE if wall else str(wall_stated),
         )
 
 
@@ -135,6 +171,8 @@ def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study],
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
         place.chmod(0o400)
+    for place in [*(folder / "bundle").rglob("*/"), folder / "bundle"]:
+        place.chmod(0o500)
     order: dict[str, Any] = {"files": sorted(files), "jobs": [f"job-{index}" for index in range(len(studies))]}
     if expected is not None:
         order["expected"] = {"environment": dict(expected.environment),
@@ -144,8 +182,8 @@ def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study],
     (folder / "order.json").write_text(json.dumps(order, sort_keys=True))
 
 
-def _watched(folder: Path, limits: Limits) -> _Ended:
-    """Start, wait at most wall_s, and end the whole process group."""
+def _watched(folder: Path, limits: Limits, wall: Sequence[str]) -> _Ended:
+    """Start keeper and worker, wait at most wall_s, and end whatever is left of them."""
     threads = "2"
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8",
@@ -153,47 +191,67 @@ def _watched(folder: Path, limits: Limits) -> _Ended:
         # Waiting threads sleep: on a busy machine spinning ones take the processor from those that compute.
         "OPENBLAS_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
-
-    def bounded() -> None:
-        # The hard CPU limit lies above the soft one, so that the end shows as SIGXCPU.
-        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 5))
-        for kind, value in ((resource.RLIMIT_AS, limits.memory_mib << 20),
-                            (resource.RLIMIT_FSIZE, limits.file_mib << 20), (resource.RLIMIT_CORE, 0)):
-            resource.setrlimit(kind, (value, value))
-
+    bounds = [str(one) for one in (limits.cpu_s, limits.memory_mib, limits.file_mib, limits.children)]
     # -P and -s keep script folder and user site off the module path; -I would also drop the hash seed set above.
-    command = [*network_wall(), sys.executable, "-P", "-s", str(WORKER), str(ROOT), str(folder)]
+    worker = [sys.executable, "-P", "-s", str(WORKER), str(ROOT), str(folder)]
+    command = [*wall, sys.executable, "-I", "-S", str(KEEPER), *bounds, str(folder / "said.txt"), *worker]
     started = time.monotonic()
     with (folder / "said.txt").open("wb") as said:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said,
-                                   stderr=said, start_new_session=True, preexec_fn=bounded, close_fds=True)
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=said, start_new_session=True, close_fds=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.wait(timeout=limits.wall_s)
+        late = False
+    except subprocess.TimeoutExpired:
+        late = True
+    finally:
+        # The keeper takes this for the end. What it does not end in time goes with its group, and with the group's
+        # first process the namespace.
+        process.stdin.close()
         try:
-            process.wait(timeout=limits.wall_s)
-            late = False
+            process.wait(timeout=GRACE_S)
         except subprocess.TimeoutExpired:
-            late = True
-        finally:
-            # The group, so that nothing the worker started outlives it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    text = (folder / "said.txt").read_text(errors="replace")[-TAIL:].strip().splitlines()
-    last = text[-1] if text else "it said nothing"
+    reported = process.stdout.read()
+    process.stdout.close()
     took = time.monotonic() - started
     if late:
-        return _Ended(process.returncode, "time-limit", f"stopped after {limits.wall_s} s", took)
-    if process.returncode == -signal.SIGXCPU:
-        return _Ended(process.returncode, "cpu-limit", f"stopped after {limits.cpu_s} s of CPU", took)
-    if "MemoryError" in last or "not enough memory" in last or "alloc" in last:
-        return _Ended(process.returncode, "memory-limit", f"more than {limits.memory_mib} MiB", took)
-    return _Ended(process.returncode, "crash", f"exit {process.returncode}: {last}", took)
+        return _Ended(-signal.SIGKILL, "time-limit", f"stopped after {limits.wall_s} s", took)
+    said_text = (folder / "said.txt").read_text(errors="replace")
+    try:
+        report = json.loads(reported)
+        why, code, cpu_s = str(report["why"]), int(report["exit"]), float(report["cpu_s"])
+    except (ValueError, KeyError, TypeError):
+        return _Ended(process.returncode, "crash", f"the keeper ended: {_last(said_text)}", took)
+    return _Ended(code, *_cause(why, code, cpu_s, said_text, limits), took)
+
+
+def _cause(why: str, code: int, cpu_s: float, said: str, limits: Limits) -> tuple[str, str]:
+    """Which limit ended the worker, and in words; a crash where none did."""
+    if why == "children":
+        return "process-limit", f"stopped: it started more than {limits.children} processes"
+    if code == -signal.SIGXCPU or (code == -signal.SIGKILL and cpu_s >= limits.cpu_s):
+        return "cpu-limit", f"stopped after {limits.cpu_s} s of CPU"
+    if code and any(words in said for words in NO_MEMORY):
+        return "memory-limit", f"it needs more than {limits.memory_mib} MiB"
+    return "crash", f"exit {code}: {_last(said)}"
+
+
+def _last(said: str) -> str:
+    lines = said[-TAIL:].strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def _state(folder: Path, ended: _Ended) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text())
     except (OSError, ValueError):
-        raise WorkerFailed(f"The worker process did not start ({ended.cause}): {ended.why}") from None
+        raise WorkerFailed(f"The worker process did not start ({ended.cause}): {ended.why}.",
+                           cause=ended.cause) from None
     return state
 
 

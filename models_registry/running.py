@@ -93,7 +93,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         return len(rows)
     except WorkerFailed as failure:
         for row, _ in given:
-            _fail(desk, row, "worker", failure.fact)
+            _fail(desk, row, failure.cause, failure.fact)
         return len(rows)
     environment = environment_digest(session_here.environment)
     # Sealed before the outcomes are recorded: after a crash the seal is found and not made twice.

@@ -1,12 +1,13 @@
 """The worker process: runs a bundle on the jobs of one folder, apart from the house.
 
-Started by isolation.py as `python -P -s worker.py ROOT FOLDER`. FOLDER holds bundle/ (private copy), order.json (which
+Started by keeper.py as `python -P -s worker.py ROOT FOLDER`. FOLDER holds bundle/ (private copy), order.json (which
 jobs, expected environment and sentinel) and one folder a job; answers are written beside the inputs. Exit 3: the
 environment or the sentinel differs from the lock; nothing ran.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -47,10 +48,23 @@ def main(folder: Path) -> int:
         return REFUSED
     for name in order["jobs"]:
         started = time.monotonic()
-        study = jobs.read_job(folder / name)
-        answer = pipeline.run(study, configuration, model.probability)
-        jobs.write_answer(folder / name, answer, time.monotonic() - started)
+        try:
+            answer = pipeline.run(jobs.read_job(folder / name), configuration, model.probability)
+            jobs.write_answer(folder / name, answer, time.monotonic() - started)
+        except Exception as error:  # noqa: BLE001  one study that breaks must not take the others' answers with it
+            (folder / name / "mask.npy").unlink(missing_ok=True)
+            broken = pipeline.Answer("failed", _cause(error), f"{type(error).__name__}: {error}"[:200], "an answer")
+            jobs.write_answer(folder / name, broken, time.monotonic() - started)
     return 0
+
+
+def _cause(error: Exception) -> str:
+    """The limit that a study met, or crash. Torch says RuntimeError where it gets no memory."""
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error)):
+        return "memory-limit"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return "file-limit"
+    return "crash"
 
 
 def _no_network() -> None:

@@ -13,8 +13,10 @@ record format (suite 1). Each step has its number at the line that does it.
                      origin in force, which only a pair of ledger.continued changes: two persons and the root key
      5  Words        each action is a word of the newest vocabulary adopted before it
      6  Keys         enrolled before use, in force, of a class the word allows, held by the actor; a further key of
-                     one holder is proved by the one in force, or comes after its revocation
-     7  Signatures   Ed25519 over the body, and every further proof
+                     one holder is proved by the one in force, or comes after its revocation; so is a further passkey
+     7  Signatures   Ed25519 over the body, every further proof, and the passkey's assertion where there is one: made
+                     for this very body, by a passkey of its actor in force, with user verification, its count risen;
+                     who signs with passkeys alone signs nothing without
      8  Heads        what each signer had seen is a root of this very tree; signing time near to the ledger's
      9  Tree         leaves, leaves.bin and proofs lead to the root of the checkpoint; what ledger.rehashed says of the
                      entries under a second hash is recomputed
@@ -74,6 +76,9 @@ MAX_JSON_BYTES = 4_000_000
 OUTER = {"body", "kid", "seq", "sig", "stream", "stream_seq", "ts"}
 BODY_ALWAYS = {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
 BODY_SOMETIMES = {"reason", "trial", "on_behalf_of", "caused_by", "manifest", "assertion", "proofs"}
+ASSERTION = {"credential", "authenticator_data", "client_data", "signature"}
+ES256, ES256_PUBLIC = "es256", 65  # COSE -7: ECDSA on P-256 with SHA-256; the point uncompressed (SEC 1, 2.3.3)
+USER_PRESENT, USER_VERIFIED, MORE_DATA = 0x01, 0x04, 0xC0  # flags of authenticator data (WebAuthn 6.1)
 CLASSES = {"root", "log", "person", "service", "witness"}
 ML_DSA_44, ML_DSA_PUBLIC, ML_DSA_SIGNATURE = "ml-dsa-44", 1312, 2420  # FIPS 204
 SECOND_HASH = "sha3-512"
@@ -131,6 +136,7 @@ class Report:
     withheld: int = 0
     signatures: int = 0
     keys: int = 0
+    assertions: int = 0
     objects: int = 0
     witnessed_size: int = 0
     cosignatures: list[str] = field(default_factory=list)
@@ -161,6 +167,9 @@ class Report:
         if self.ok:
             lines.append(f"{self.signatures} signatures and proofs by {self.keys} keys are good; "
                          f"{self.withheld} entries withheld, {self.objects} objects compared")
+        if self.ok and self.assertions:
+            lines.append(f"{self.assertions} entries carry a passkey's assertion, each made for its very body by a "
+                         "passkey of its actor that was in force")
         first = self.first_bad
         if first:
             lines.append(f"First bad: {first.in_words()}")
@@ -499,12 +508,24 @@ def good_ml_dsa_signature(public: bytes, signature: bytes, message: bytes) -> bo
     return True
 
 
-Claim = tuple[int, str, str, bytes, bytes, bytes]  # seq, "signature" or "proof", holder, public key, signature, message
+def good_es256_signature(public: bytes, signature: bytes, message: bytes) -> bool:
+    """ECDSA on P-256 over SHA-256, the signature in DER, as a passkey of COSE algorithm -7 makes it."""
+    try:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+# seq, what ("signature", "proof" or "passkey's assertion"), holder, public key, signature, message
+Claim = tuple[int, str, str, bytes, bytes, bytes]
 
 
 def _failed(claims: list[Claim]) -> tuple[int, str] | None:
     for seq, what, holder, public, signature, message in claims:
-        good = good_ml_dsa_signature if len(public) == ML_DSA_PUBLIC else good_signature
+        good = {ML_DSA_PUBLIC: good_ml_dsa_signature, ES256_PUBLIC: good_es256_signature}.get(
+            len(public), good_signature)
         if not good(public, signature, message):
             return seq, f"the {what} of {holder} ({hashlib.sha256(public).hexdigest()[:16]}…) is not of these bytes"
     return None
@@ -801,6 +822,7 @@ class Registry:
         self.enrolled_by_root_alone: list[int] = []
         self.orders: dict[str, Order] = {}
         self.rotated_without_two: list[int] = []
+        self.passkeys = Passkeys()
 
     def log_key_of(self, note: Note) -> Key | None:
         """The log key in force at the note's size, if it signed this note."""
@@ -886,6 +908,10 @@ class Registry:
             self.orders[body["id"]] = Order(body["actor"], str(fields.get("kid")), fields.get("first"))
         elif action == "key.revoked":
             self._revoke(fields, seq)
+        elif action == "key.passkey_enrolled":
+            self.passkeys.enrol(body, seq)
+        elif action == "key.passkey_revoked":
+            self.passkeys.revoke(fields, seq)
         elif action == "vocabulary.adopted":
             self.words = read_words(fields)
 
@@ -947,11 +973,173 @@ class Registry:
             raise Wrong(6, "it revokes a key that was never enrolled")
         if since is not None and (type(since) is not int or not 0 <= since <= seq):
             raise Wrong(6, "suspect_from is not the number of an earlier entry")
+        if target.klass == "person":  # it vouched for the holder's passkeys
+            self.passkeys.end_of(target.holder, seq)
         if target.ended is None:
             target.ended, target.ended_how = seq, "revoked"
         # A later revocation can widen a suspicion, never take it back.
         if since is not None and (target.suspect_from is None or since < target.suspect_from):
             target.suspect_from = since
+
+
+# ---------------------------------------------------------------- passkeys (W3C Web Authentication, 6.1 and 7.2)
+
+
+@dataclass
+class Passkey:
+    """A credential that its holder enrolled. `count` is the last sign count seen; `alone`: while it is in force, its
+    holder signs no entry without a passkey."""
+
+    credential: str
+    holder: str
+    public: bytes
+    rp: str
+    enrolled: int
+    count: int
+    alone: bool
+    ended: int | None = None
+
+
+def read_passkey(fields: dict[str, Any], holder: str, seq: int) -> Passkey:
+    """What key.passkey_enrolled brings; not yet in force."""
+    algorithm, rp = fields.get("algorithm"), fields.get("rp")
+    count, alone = fields.get("sign_count"), fields.get("alone", False)
+    try:
+        if not 1 <= len(decode_b64(fields.get("credential"))) <= 1023:
+            raise ValueError("has a length that no credential id has")
+        public = decode_b64(fields.get("public_key"), ES256_PUBLIC if algorithm == ES256 else 32)
+        if algorithm == ES256:
+            ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
+    except ValueError as problem:
+        raise Wrong(6, f"the credential or public key of the passkey {problem}") from problem
+    if algorithm not in (ES256, "ed25519"):
+        raise Wrong(6, f"a passkey of algorithm {algorithm!r} has no place here")
+    if not isinstance(rp, str) or not _RP.match(rp) or type(count) is not int or not 0 <= count < 2**32 or (
+            type(alone) is not bool):
+        raise Wrong(6, "the passkey lacks its relying party, its sign count, or says `alone` in other words")
+    return Passkey(str(fields["credential"]), holder, public, rp, seq, count, alone)
+
+
+class Passkeys:
+    """Those of all people, as the entries themselves make and end them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Passkey] = {}
+        self._of: dict[str, list[Passkey]] = {}
+
+    def enrol(self, body: dict[str, Any], seq: int) -> None:
+        """After `claim` found its assertion good; one that vouched for itself has counted already."""
+        fresh, assertion = read_passkey(body["fields"], body["actor"], seq), body["assertion"]
+        earlier = self.known.get(fresh.credential)
+        if earlier is not None:
+            raise Wrong(6, f"the passkey was enrolled before, by entry {earlier.enrolled}")
+        if assertion["credential"] == fresh.credential:
+            fresh.count = _sign_count(decode_b64(assertion["authenticator_data"]))
+        self.known[fresh.credential] = fresh
+        self._of.setdefault(fresh.holder, []).append(fresh)
+
+    def revoke(self, fields: dict[str, Any], seq: int) -> None:
+        passkey = self.known.get(str(fields.get("credential")))
+        if passkey is None or passkey.holder != fields.get("holder"):
+            raise Wrong(6, "it revokes a passkey that this person never enrolled")
+        if passkey.ended is not None:
+            raise Wrong(6, f"it revokes a passkey that ended with entry {passkey.ended}")
+        passkey.ended = seq
+
+    def end_of(self, holder: str, seq: int) -> None:
+        for passkey in self.in_force(holder):
+            passkey.ended = seq
+
+    def in_force(self, holder: str) -> list[Passkey]:
+        return [one for one in self._of.get(holder, ()) if one.ended is None]
+
+    def claim(self, body: dict[str, Any], klass: str, seq: int) -> Claim | None:
+        """The signature that a passkey made for this body, everything else about it checked; None where there is none
+        and none is due."""
+        holder, assertion = body["actor"], body.get("assertion")
+        in_force = self.in_force(holder)
+        fresh = read_passkey(body["fields"], holder, seq) if body["action"] == "key.passkey_enrolled" else None
+        if (assertion is not None) is not _names_passkey(body):
+            raise Wrong(7, "its manifest names a passkey and it carries no assertion" if assertion is None else
+                        "it carries an assertion that its manifest does not name among the factors")
+        if assertion is None:
+            if fresh is not None:
+                raise Wrong(6, "the enrolment of a passkey carries no assertion")
+            demanding = next((one for one in in_force if one.alone), None) if klass == "person" else None
+            if demanding is not None:
+                raise Wrong(7, f"{holder} signs with passkeys alone since entry {demanding.enrolled}, and it carries "
+                               "no assertion")
+            return None
+        if klass != "person":
+            raise Wrong(6, f"a passkey's assertion stands beside the signature of a {klass} key")
+        # The first passkey speaks for itself; a further one is vouched for by one in force, as a further key is.
+        passkey = fresh if fresh is not None and not in_force else self.known.get(assertion["credential"])
+        if passkey is None or passkey.credential != assertion["credential"]:
+            raise Wrong(6, "its assertion is by a passkey that was not enrolled before this entry")
+        if passkey.holder != holder:
+            raise Wrong(6, f"its assertion is by a passkey of {passkey.holder}, but {holder} is named as the actor")
+        if passkey.ended is not None:
+            raise Wrong(6, f"its assertion is by a passkey that ended with entry {passkey.ended}")
+        data, client = decode_b64(assertion["authenticator_data"]), decode_b64(assertion["client_data"])
+        try:
+            _check_client_data(client, passkey.rp, body)
+            passkey.count = _check_authenticator_data(data, passkey)
+        except ValueError as problem:
+            raise Wrong(7, f"the passkey's assertion {problem}") from problem
+        return (seq, "passkey's assertion", holder, passkey.public, decode_b64(assertion["signature"]),
+                data + hashlib.sha256(client).digest())
+
+
+def _names_passkey(body: dict[str, Any]) -> bool:
+    """Whether the manifest lists a passkey among the factors of this signature."""
+    auth = body.get("manifest", {}).get("auth")
+    factors = auth.get("factors") if isinstance(auth, dict) else None
+    return isinstance(factors, list) and "passkey" in factors
+
+
+def _check_client_data(raw: bytes, rp: str, body: dict[str, Any]) -> None:
+    """ValueError unless a browser says: an assertion, for this body, asked for by a page of the relying party."""
+    try:
+        said = json.loads(raw.decode("utf-8"))
+    except RecursionError as problem:
+        raise ValueError("has client data that are nested too deeply") from problem
+    except ValueError as problem:
+        raise ValueError("has client data that are not JSON") from problem
+    if not isinstance(said, dict) or said.get("type") != "webauthn.get":
+        raise ValueError("is of another kind than webauthn.get")
+    bare = canonical({name: value for name, value in body.items() if name != "assertion"})
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(bare).digest()).decode().rstrip("=")
+    if said.get("challenge") != challenge:
+        raise ValueError("was made for another body")
+    origin = said.get("origin")
+    found = _WEB_ORIGIN.match(origin) if isinstance(origin, str) else None
+    if found is None or not (found["host"] == rp or found["host"].endswith(f".{rp}")) or (
+            found["scheme"] == "http" and found["host"] != "localhost"):
+        raise ValueError(f"was asked for by {origin!r}, which is no page of {rp}")
+    if said.get("crossOrigin", False) is not False:
+        raise ValueError("was asked for inside a page of somebody else")
+
+
+def _check_authenticator_data(data: bytes, passkey: Passkey) -> int:
+    """The sign count; ValueError unless the authenticator says: this relying party, user present and verified."""
+    if len(data) < 37 or (len(data) > 37 and not data[32] & MORE_DATA):
+        raise ValueError(f"has authenticator data of {len(data)} bytes")
+    if data[:32] != hashlib.sha256(passkey.rp.encode()).digest():
+        raise ValueError(f"is for another relying party than {passkey.rp}")
+    if not data[32] & USER_PRESENT or not data[32] & USER_VERIFIED:
+        raise ValueError("was made without verifying the user")
+    count = _sign_count(data)
+    if (count or passkey.count) and count <= passkey.count:
+        raise ValueError(f"counts {count} after {passkey.count}: it was used before, or the passkey was copied")
+    return count
+
+
+def _sign_count(data: bytes) -> int:
+    return int.from_bytes(data[33:37], "big")
+
+
+_RP = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\Z")
+_WEB_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(:[0-9]{1,5})?\Z", re.ASCII)
 
 
 def read_words(fields: dict[str, Any]) -> dict[tuple[str, int], frozenset[str]]:
@@ -1152,6 +1340,10 @@ def check_members(entry: dict[str, Any]) -> None:
     for name in ("seq", "stream_seq", "ts"):
         if type(entry[name]) is not int or entry[name] < 0:
             raise ValueError(f"{name} is not a whole number from 0")
+    if "assertion" in body:
+        given = body["assertion"]
+        if given.keys() != ASSERTION or not all(decode_b64(text) for text in given.values()):
+            raise ValueError(f"assertion is not {{{', '.join(sorted(ASSERTION))}}}")
     if "proofs" in body:
         proofs = body["proofs"]
         if type(proofs) is not list or not proofs:
@@ -1296,6 +1488,10 @@ class Checker:
                     continue
                 self.signatures.take((seq, "proof", other.holder, other.public, decode_b64(proof["sig"]),
                                       pae(PROOF_TYPE, bare)))
+            asserted = self.registry.passkeys.claim(body, key.klass, seq)
+            if asserted is not None:
+                self.signatures.take(asserted)
+                self.assertions += 1
             self.registry.apply(body, kid, seq, fresh, proofs)
             self.origins.apply(seq, body, key, proofs, self)
         except Wrong as wrong:
@@ -1303,7 +1499,6 @@ class Checker:
             raise
         if self.signatures.first:
             raise Wrong(7, self.signatures.first[1], self.signatures.first[0])
-        self.assertions += "assertion" in body
 
         # 8 Heads
         self._check_head(seq, kid, body["head"]["size"], seen, ts - at_us, body.get("reason", ""))
@@ -1819,6 +2014,7 @@ def _verify(bundle: Bundle, card: Card | None, jobs: int, report: Report) -> Non
         _check_ml_dsa_lines([note, *walk.earlier.values()], checker, report)
     finally:
         report.entries, report.withheld, report.keys = checker.count, walk.withheld, len(checker.registry.keys)
+        report.assertions = checker.assertions
         report.signatures, report.genesis_leaf = checker.signatures.count, checker.genesis_leaf.hex()
         if checker.genesis_key:
             report.root_key = base64.b64encode(checker.genesis_key.public).decode()
@@ -1967,8 +2163,9 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
         skip(f"{report.size - report.entries - report.withheld} entries of the ledger that are not part of this bundle")
     if walk.scope.kind == "entries":
         skip("whether entries beside the chosen ones bear on them")
-    if walk.checker.assertions:
-        skip(f"passkey assertions of {walk.checker.assertions} entries; their Ed25519 signatures were checked")
+    if registry.passkeys.known:
+        skip("the make of the passkeys, and who held them when they were enrolled: attestation is not asked for, so an "
+             "assertion proves the enrolled passkey and nothing about its device")
     for name in sorted(bundle.names):
         if name.startswith("anchors/") and not name.endswith(".tsr") and not re.fullmatch(
                 r"anchors/[0-9]+\.note", name, re.ASCII):

@@ -20,13 +20,15 @@ from typing import Any
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.passkeys import Authenticator
+
 ORIGIN = "countersign.example/tests"
 START_US = 1_795_600_000_000_000
 WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("key.enrolled", ("root", "person")), ("key.rotated", ("person", "service", "log")),
     ("key.revoked", ("root", "person")), ("vocabulary.adopted", ("root",)), ("policy.adopted", ("root",)),
     ("series.received", ("service",)), ("read.signed", ("person",)), ("action.refused", ("service",)),
-    ("export.made", ("service",)),
+    ("export.made", ("service",)), ("key.passkey_enrolled", ("person",)), ("key.passkey_revoked", ("person",)),
 )
 
 
@@ -139,7 +141,7 @@ class Ledger:
 
     def body(
         self, action: str, fields: dict[str, Any], *, by: Pen, actor: str | None = None, proofs: Sequence[Pen] = (),
-        seen: int | None = None, at_us: int | None = None, **more: Any,
+        seen: int | None = None, at_us: int | None = None, passkey: Authenticator | None = None, **more: Any,
     ) -> dict[str, Any]:
         noise = f"{self._ids.getrandbits(64):016x}"
         stamp = f"{self.now // 1000:012x}"
@@ -149,9 +151,14 @@ class Ledger:
             "log": self.origin, "role": "reader" if by.klass == "person" else "service", "rule": "P-01",
             "fields": fields, **more,
         }
+        if passkey is not None:
+            manifest = body.get("manifest", {"meaning": "review", "printed_name": by.holder})
+            body["manifest"] = manifest | {"auth": {"factors": ["password", "passkey"]}}
         if proofs:
             message = pae("application/vnd.countersign.proof.v1+json", jcs(body))
             body["proofs"] = [{"kid": pen.kid, "sig": b64(pen.private.sign(message))} for pen in proofs]
+        if passkey is not None:
+            body["assertion"] = passkey.answer(body)
         return body
 
     def add(self, action: str, fields: dict[str, Any], *, by: Pen, **options: Any) -> int:

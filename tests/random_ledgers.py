@@ -6,6 +6,7 @@ anew and signed by the log key, bodies signed anew by every actor. Some changes 
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -31,6 +32,7 @@ from tests.bundles import (
     path_of,
     tree_root,
 )
+from tests.passkeys import Authenticator
 from tests.second_verifier import second_root
 
 MORE_WORDS = (*WORDS, ("ledger.rehashed", ("service",)), ("ledger.continued", ("person",)))
@@ -89,6 +91,7 @@ class Case:
     ledger: Storied
     members: Members
     pens: dict[str, Pen]
+    passkeys: dict[str, Authenticator]
     card: dict[str, Any] | None = None
     done: list[str] = field(default_factory=list)
 
@@ -96,7 +99,7 @@ class Case:
 def a_case(rng: random.Random) -> Case:
     """A good bundle: of everything, of streams or of chosen entries, with or without leaves, withheld entries, older
     notes and a trust card."""
-    ledger, pens = _random_ledger(rng)
+    ledger, pens, passkeys = _random_ledger(rng)
     kind = rng.choice(("whole", "whole", "streams", "entries"))
     if kind == "whole":
         ledger.export()
@@ -121,7 +124,7 @@ def a_case(rng: random.Random) -> Case:
     if rng.random() < 0.3:
         members["checkpoint.txt"] = cosigned(members["checkpoint.txt"].decode(), WITNESS_NAME, WITNESS, 5).encode()
     card = _a_card(ledger, rng) | {"witnesses": [{"name": WITNESS_NAME, "public_key": b64(WITNESS.public)}]}
-    return Case(ledger, members, pens, card if rng.random() < 0.5 else None)
+    return Case(ledger, members, pens, passkeys, card if rng.random() < 0.5 else None)
 
 
 def _a_card(ledger: Storied, rng: random.Random, least: int = 0) -> dict[str, Any]:
@@ -134,12 +137,21 @@ def _a_card(ledger: Storied, rng: random.Random, least: int = 0) -> dict[str, An
     return ledger.card() | {"origin": name}
 
 
-def _random_ledger(rng: random.Random) -> tuple[Storied, dict[str, Pen]]:
+def _random_ledger(rng: random.Random) -> tuple[Storied, dict[str, Pen], dict[str, Authenticator]]:
     """Streams, proofs, manifests, enrolments, rotations, revocations, late entries, further vocabularies, second
-    hashes, another log key, another origin after a loss."""
+    hashes, passkeys and what they answered, another log key, another origin after a loss."""
     ledger = Storied(origin=rng.choice(("countersign.example/tests", "a", "öst.example/ü")))
     pens = {pen.kid: pen for pen in (ROOT, LOG, SERVICE, INTAKE, *READERS)}
     services, persons = [SERVICE, INTAKE], list(READERS)
+    passkeys: dict[str, Authenticator] = {}
+    held: dict[str, list[Authenticator]] = {}
+    alone: set[str] = set()  # who signs with passkeys alone
+
+    def must_answer(by: Pen, share: float = 0.0) -> dict[str, Any]:
+        """A passkey of this person for the next body, where one is due or chance says so."""
+        own = held.get(by.holder, [])
+        return {"passkey": rng.choice(own)} if own and (by.holder in alone or rng.random() < share) else {}
+
     seen = {ROOT.kid: ledger.size - 1}
 
     def add(action: str, fields: dict[str, Any], by: Pen, **options: Any) -> None:
@@ -158,23 +170,42 @@ def _random_ledger(rng: random.Random) -> tuple[Storied, dict[str, Pen]]:
     widened = False
     for number in range(rng.randint(0, 18)):
         what = rng.choices(("service", "person", "two", "late", "enrol", "rotate", "revoke", "words", "passkey",
-                            "rehash", "log", "continue"), (6, 6, 2, 1, 1, 1, 0.7, 0.4, 0.7, 0.7, 0.7, 0.7))[0]
+                            "passkey_gone", "rehash", "log", "continue"),
+                           (6, 6, 2, 1, 1, 1, 0.7, 0.4, 2, 0.5, 0.7, 0.7, 0.7))[0]
         if what in ("rehash", "continue") and not widened:
             widened = adopt(f"word.n{number}")
         trial = {} if rng.random() < 0.25 else {"trial": rng.choice(("T1", "T2"))}
         if what == "service":
             add("series.received", {"series": f"1.2.{number}", "subject": "T1-001", "note": rng.choice(TEXTS)},
                 rng.choice(services), **trial, **_sometimes(rng))
-        elif what in ("person", "two", "late", "passkey") and persons:
+        elif what in ("person", "two", "late") and persons:
             by = rng.choice(persons)
             more: dict[str, Any] = {"manifest": {"meaning": "review", "printed_name": rng.choice(TEXTS), "n": 1}}
             if what == "two":
                 more["proofs"] = tuple(pen for pen in rng.sample([*persons, *services], 2) if pen is not by)
             elif what == "late":
                 more |= {"reason": rng.choice(("late", "late-form")), "at_us": ledger.now - rng.randrange(10**10)}
-            elif what == "passkey":
-                more["assertion"] = {"client": b64(bytes([number]))}
-            add("read.signed", _some_fields(rng, 3), by, **trial, **more)
+            add("read.signed", _some_fields(rng, 3), by, **trial, **more, **must_answer(by, 0.6))
+        elif what == "passkey" and persons:
+            by = rng.choice(persons)
+            fresh_one = Authenticator.of(f"{rng.random()}", rng.choice(("es256", "ed25519")),
+                                         counting=rng.random() < 0.7)
+            own = held.setdefault(by.holder, [])
+            more = {"alone": True} if rng.random() < 0.2 else {}
+            fields = fresh_one.fields(rng.choice(TEXTS), **more)
+            add("key.passkey_enrolled", fields, by, passkey=rng.choice(own) if own else fresh_one)
+            alone |= {by.holder} if more else set()
+            own.append(fresh_one)
+            passkeys[fields["credential"]] = fresh_one
+        elif what == "passkey_gone" and (holders := sorted(name for name, own in held.items() if own)):
+            holder = rng.choice(holders)
+            by = rng.choice(persons)
+            lost = rng.choice(held[holder])
+            add("key.passkey_revoked", {"holder": holder, "credential": b64(lost.credential), "label": "it",
+                                        "because": "lost"}, by, **must_answer(by, 0.3))
+            held[holder].remove(lost)
+            if holder in alone and not held[holder]:
+                alone.remove(holder)
         elif what == "enrol":
             klass = rng.choice(("person", "service"))
             # A holder has one key in force; a name belongs to a person or to the house, never to both (RECORD 4).
@@ -187,12 +218,14 @@ def _random_ledger(rng: random.Random) -> tuple[Storied, dict[str, Pen]]:
             old = rng.choice(persons)
             fresh = Pen.of("person", old.holder, f"{rng.random()}")
             pens[fresh.kid] = fresh
-            add("key.rotated", fresh.fields | {"kid": old.kid}, old, proofs=(fresh,))
+            add("key.rotated", fresh.fields | {"kid": old.kid}, old, proofs=(fresh,), **must_answer(old, 0.3))
             persons[persons.index(old)] = fresh
         elif what == "revoke" and len(persons) > 1:
             gone = persons.pop(rng.randrange(len(persons)))
             since = {"suspect_from": rng.randrange(ledger.size)} if rng.random() < 0.5 else {}
             add("key.revoked", {"kid": gone.kid, "because": "lost", **since}, ROOT)
+            held.pop(gone.holder, None)
+            alone.discard(gone.holder)
         elif what == "words":
             widened = adopt(f"word.n{number}")
         elif what == "rehash":
@@ -203,13 +236,13 @@ def _random_ledger(rng: random.Random) -> tuple[Storied, dict[str, Pen]]:
             fresh = pens.setdefault((made := Pen.of("log", LOG.holder, f"{rng.random()}")).kid, made)
             add("key.rotated", fresh.fields | {"kid": ledger.log.kid}, ledger.log, proofs=(fresh,))
             ledger.replace_log(fresh)
-        elif what == "continue" and len(persons) > 1:
-            pair = rng.sample(persons, 2)
+        elif what == "continue" and len(able := [pen for pen in persons if pen.holder not in alone]) > 1:
+            pair = rng.sample(able, 2)
             seen |= {pen.kid: ledger.size for pen in pair}
             known = note(ledger.origin, max(1, ledger.size + rng.randint(-3, 5)), rng.randbytes(32),
                          rng.choice((ledger.log, LOG, Pen.of("log", "lost"))))
             ledger.go_on_as(f"{ledger.origin}-{number}", (pair[0], pair[1]), known)
-    return ledger, pens
+    return ledger, pens, passkeys
 
 
 def _sometimes(rng: random.Random) -> dict[str, Any]:
@@ -519,6 +552,53 @@ def edit_what_the_ledger_says(case: Case, rng: random.Random) -> None:
     _built_anew(case, entries, signed=True, heads=True)
 
 
+def edit_what_a_passkey_answered(case: Case, rng: random.Random) -> None:
+    """Every Ed25519 key is stolen; sometimes the passkey too, or its holder was made to answer elsewhere."""
+    entries = _entries_of_whole(case)
+    told = [at for at, one in enumerate(entries) if "assertion" in one["body"]]
+    if not told:
+        return
+    at = rng.choice(told)
+    body = entries[at]["body"]
+    given = body["assertion"]
+    own = case.passkeys.get(given["credential"] if isinstance(given, dict) else "")
+    if own is None:
+        return
+    count = int.from_bytes(base64.b64decode(given["authenticator_data"])[33:37])
+    what = rng.randrange(10)
+    if what == 0:
+        body |= {"reason": "another"}  # the swap of a captured house
+    elif what == 1:
+        del body["assertion"]
+        if rng.random() < 0.5:
+            body["manifest"] = {"meaning": "review"}
+    elif what == 2:
+        body["assertion"] = entries[rng.choice(told)]["body"]["assertion"]
+    elif what == 3:
+        body["assertion"] = rng.choice(sorted(case.passkeys.values(), key=lambda one: one.credential)).answer(
+            body, count=rng.choice((count, count + 9)))
+    elif what == 4:
+        body["manifest"] = rng.choice(({"auth": {"factors": ["password"]}}, {"auth": "passkey"}, {"auth": {}},
+                                       {"auth": {"factors": "passkey"}}))
+        body["assertion"] = own.answer(body, count=count)
+    elif what == 5 and body["action"] == "key.passkey_enrolled":
+        lie: dict[str, Any] = rng.choice((
+            {"alone": True}, {"alone": 1}, {"rp": "localhos"}, {"rp": "Localhost"}, {"sign_count": count + 1},
+            {"sign_count": -1}, {"algorithm": "rs256"}, {"public_key": b64(b"\x04" + bytes(64))},
+            {"public_key": b64(bytes(32))}, {"credential": rng.choice(sorted(case.passkeys))}, {"credential": ""}))
+        body["fields"] = body["fields"] | lie
+        body["assertion"] = own.answer(body, count=count)
+    else:
+        wrong: dict[str, Any] = rng.choice((
+            {}, {"count": max(0, count - 1)}, {"count": count + 1}, {"flags": 1}, {"flags": 4}, {"flags": 0x85},
+            {"rp": "example.org"}, {"type": "webauthn.create"}, {"challenge": "AAAA"}, {"crossOrigin": True},
+            {"crossOrigin": 0}, {"crossOrigin": None}, *({"origin": one} for one in (
+                "https://localhost", "http://localhost", "http://localhost.example.org", "https://a.localhost:1",
+                "http://a.localhost", "https://xlocalhost", "ftp://localhost", "null", "http://localhost:8080/", 7))))
+        body["assertion"] = own.answer(body, **({"count": count} | wrong))
+    _built_anew(case, entries, signed=True, heads=False)
+
+
 def _a_lie(case: Case, fields: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """Fields of a continuation; a text that is empty stands for one left out."""
     size = rng.randint(1, case.ledger.size)
@@ -594,12 +674,14 @@ Change = Callable[[Case, random.Random], None]
 CHANGES: tuple[Change, ...] = (
     flip_byte, cut_or_grow, drop_member, foreign_member, move_lines, move_leaves, swap_members, extra_of_a_proof,
     change_json, another_note, another_card, another_earlier_note, edit_entry, edit_entry, edit_entry,
-    edit_bytes_of_entry, renumber_all, edit_what_the_ledger_says,
+    edit_bytes_of_entry, renumber_all, edit_what_the_ledger_says, edit_what_a_passkey_answered,
 )
 
 
-OF_THE_LEDGER: tuple[Change, ...] = (edit_what_the_ledger_says, another_earlier_note)  # rules that few entries meet
-OF_ENTRIES = (edit_entry, edit_bytes_of_entry, renumber_all, move_lines, edit_what_the_ledger_says)
+# Rules that few entries meet.
+OF_THE_LEDGER: tuple[Change, ...] = (edit_what_the_ledger_says, another_earlier_note, edit_what_a_passkey_answered)
+OF_ENTRIES = (edit_entry, edit_bytes_of_entry, renumber_all, move_lines, edit_what_the_ledger_says,
+              edit_what_a_passkey_answered)
 
 
 def change(case: Case, rng: random.Random) -> None:

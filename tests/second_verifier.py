@@ -21,8 +21,10 @@ from typing import Any
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 ENTRY, PROOF = (f"application/vnd.countersign.{what}.v1+json" for what in ("entry", "proof"))
 BODY = {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
@@ -101,6 +103,15 @@ def signed(public: bytes, signature: bytes, message: bytes) -> bool:
     try:
         kind = Ed25519PublicKey if len(public) == 32 else MLDSA44PublicKey
         kind.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def signed_on_p256(public: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        x, y = (int.from_bytes(half, "big") for half in (public[1:33], public[33:]))
+        EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key().verify(signature, message, ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -267,6 +278,50 @@ def line_of_lattice(note: Note, origin: str, blob: bytes, keys: list[Key]) -> bo
 
 
 @dataclass
+class Passkey:
+    """Of its holder, from the entry that enrols it until one that ends it."""
+
+    holder: str
+    public: bytes
+    rp: str
+    alone: bool
+    used: int
+    over: bool = False
+
+    @classmethod
+    def brought_by(cls, body: dict[str, Any]) -> Passkey:
+        said = body["fields"]
+        must(0 < len(unbase(said["credential"])) < 1024, "credential id")
+        public = unbase(said["public_key"], {"es256": 65, "ed25519": 32}[said["algorithm"]])
+        must(len(public) == 32 or public[0] == 4, "point")
+        must(len(public) == 32 or EllipticCurvePublicNumbers(
+            int.from_bytes(public[1:33], "big"), int.from_bytes(public[33:], "big"), SECP256R1()).public_key(), "point")
+        must(re.fullmatch("[a-z0-9]|[a-z0-9][a-z0-9.-]{0,251}[a-z0-9]", said["rp"]), "relying party")
+        must(is_number(said["sign_count"]) and said["sign_count"] < 1 << 32, "sign count")
+        must(isinstance(said.get("alone", False), bool), "alone")
+        return cls(body["actor"], public, said["rp"], said.get("alone", False), said["sign_count"])
+
+    def answered(self, body: dict[str, Any]) -> None:
+        """WebAuthn 7.2, over the body as it is without the answer; the count goes up or stays nothing."""
+        answer = {name: unbase(text) for name, text in body["assertion"].items()}
+        asked = rfc8785.dumps({name: value for name, value in body.items() if name != "assertion"})
+        client = json.loads(answer["client_data"].decode("utf-8"))
+        must(client["type"] == "webauthn.get" and client.get("crossOrigin", False) is False, "client data")
+        due = base64.urlsafe_b64encode(hashlib.sha256(asked).digest()).rstrip(b"=").decode()
+        must(client["challenge"] == due, "challenge")
+        scheme, host = re.fullmatch(r"(https?)://([a-z0-9.-]+)(?::[0-9]{1,5})?", client["origin"]).groups()
+        must(f".{host}".endswith(f".{self.rp}") and (scheme, host) in (("https", host), ("http", "localhost")), "page")
+        data = answer["authenticator_data"]
+        must(len(data) == 37 or (len(data) > 37 and data[32] >> 6), "authenticator data")
+        must(data.startswith(hashlib.sha256(self.rp.encode()).digest()) and data[32] & 5 == 5, "flags or party")
+        count = int.from_bytes(data[33:37], "big")
+        must(count > self.used or count == self.used == 0, "sign count")
+        check = signed if len(self.public) == 32 else signed_on_p256
+        must(check(self.public, answer["signature"], data + hashlib.sha256(answer["client_data"]).digest()), "passkey")
+        self.used = count
+
+
+@dataclass
 class _State:
     """What the entries so far have made true."""
 
@@ -278,6 +333,7 @@ class _State:
     names: list[str] = field(default_factory=list)
     restored: list[int] = field(default_factory=list)
     half: dict[str, Any] | None = None
+    passkeys: dict[str, Passkey] = field(default_factory=dict)
     last_seq: int = -1
     last_ts: int = -1
 
@@ -424,6 +480,9 @@ class _Judge:
         must(re.fullmatch("[0-9a-f]{64}", entry["kid"]), "kid")
         must(all(is_number(entry[name]) for name in ("seq", "stream_seq", "ts")), "numbers")
         unbase(entry["sig"], 64)
+        if "assertion" in body:
+            must(body["assertion"].keys() == {"authenticator_data", "client_data", "credential", "signature"} and all(
+                unbase(text) for text in body["assertion"].values()), "assertion")
         if "proofs" in body:
             given = body["proofs"]
             must(isinstance(given, list) and given and all(one.keys() == {"kid", "sig"} for one in given), "proofs")
@@ -454,9 +513,32 @@ class _Judge:
             other = born if born is not None and proof["kid"] == born_kid else state.keys[proof["kid"]]
             must(other.ended is None, "a proof by an ended key")
             must(signed(other.public, unbase(proof["sig"]), pae(PROOF, rfc8785.dumps(bare))), "proof")
+        self.passkey(body, key)
         self.head(entry)
         must(self.leaves is None or self.leaves[seq:seq + 1] == [leaf_of(line)], "leaf")
         self.effect(body, entry["kid"], seq, born, born_kid)
+
+    def passkey(self, body: dict[str, Any], by: Key) -> None:
+        """Which passkey must answer for this body, and whether it did."""
+        all_of_them, answer = self.state.passkeys, body.get("assertion")
+        own = {name: one for name, one in all_of_them.items() if one.holder == body["actor"] and not one.over}
+        auth = body.get("manifest", {}).get("auth", {})
+        factors = auth.get("factors", []) if isinstance(auth, dict) else []
+        must(bool(answer) == (isinstance(factors, list) and "passkey" in factors), "factors of the manifest")
+        new = None
+        if body["action"] == "key.passkey_enrolled":
+            new, name = Passkey.brought_by(body), body["fields"]["credential"]
+            must(name not in all_of_them, "a passkey twice")
+            if not own:
+                own = {name: new}
+        if answer:
+            must(by.klass == "person" and answer["credential"] in own, "another passkey")
+            own[answer["credential"]].answered(body)
+        else:
+            must(new is None, "an enrolment without a passkey")
+            must(by.klass != "person" or not any(one.alone for one in own.values()), "passkeys alone")
+        if new is not None:
+            all_of_them[body["fields"]["credential"]] = new
 
     def log(self, body: dict[str, Any], seq: int) -> None:
         """Every entry is signed for the origin in force; a continuation for the fresh one that it brings."""
@@ -548,6 +630,12 @@ class _Judge:
             must(since is None or (is_number(since) and since <= seq), "suspect_from")
             key = keys[fields["kid"]]
             key.ended = seq if key.ended is None else key.ended
+            for one in self.state.passkeys.values():
+                one.over = one.over or (key.klass == "person" and one.holder == key.holder)
+        elif body["action"] == "key.passkey_revoked":
+            gone = self.state.passkeys[fields["credential"]]
+            must(gone.holder == fields["holder"] and not gone.over, "no such passkey in force")
+            gone.over = True
         elif body["action"] == "ledger.continued":
             self.continued(body, seq, keys[kid], provers)
         elif body["action"] == "ledger.rehashed":

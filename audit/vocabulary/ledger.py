@@ -85,6 +85,42 @@ class KeyRevoked:
     suspect_from: int | None = None
 
 
+@event(
+    "key.passkey_enrolled", signed_by="person", clause="RECORD 4; W3C WebAuthn 7.1; 21 CFR 11.300",
+    sentence="{actor} enrolled the passkey {label} for {rp}",
+)
+class KeyPasskeyEnrolled:
+    """A passkey of the one who signs this: nobody enrols one for somebody else. The entry carries an assertion, by a
+    passkey in force or, where there is none, by the one that it brings.
+
+    `credential` and `public_key` are base64; the key is 32 bytes for `ed25519`, the uncompressed point of 65 bytes for
+    `es256`. `rp` is the relying party's id, a host name. `synced`: the device may copy it to others of its holder.
+    `alone`: while it is in force, its holder signs no entry without a passkey.
+    """
+
+    credential: str
+    algorithm: str
+    public_key: str
+    rp: str
+    label: str
+    sign_count: int
+    synced: bool
+    alone: bool | None = None
+
+
+@event(
+    "key.passkey_revoked", signed_by="person", clause="RECORD 4; 21 CFR 11.300(c)",
+    sentence="{actor} revoked the passkey {label} of {holder}: {because}",
+)
+class KeyPasskeyRevoked:
+    """Counts after its own sequence number; the same credential is never enrolled again."""
+
+    holder: str
+    credential: str
+    label: str
+    because: str
+
+
 @piece
 class DeclaredWord:
     """One word as the verifier needs it."""

@@ -42,7 +42,7 @@ def test_two_verifiers_agree_on_random_ledgers_and_changes(tmp_path: Path, part:
     for seed in range(FIRST + part, FIRST + LEDGERS, PARTS):
         made = a_case(random.Random(seed))
         for number in range(EACH):
-            case = Case(made.ledger, dict(made.members), made.pens, made.card)
+            case = Case(made.ledger, dict(made.members), made.pens, made.passkeys, made.card)
             if number:
                 change(case, random.Random(seed * 1_000 + number))
             path = write(tmp_path / "b.zip", case.members)

@@ -20,7 +20,7 @@ from tests.req import req
 from tests.second_verifier import opinion
 
 ONE, OTHER = READERS
-FACTORS = {"manifest": {"meaning": "authorship", "auth": {"factors": ["password", "passkey"]}}}
+FACTORS: dict[str, Any] = {"manifest": {"meaning": "authorship", "auth": {"factors": ["password", "passkey"]}}}
 
 
 def enrolled(algorithm: str = "es256", **more: Any) -> tuple[Ledger, Authenticator]:

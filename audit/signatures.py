@@ -145,6 +145,10 @@ class Signer(Protocol):
         """The person's P-256 certificate, PEM."""
         ...
 
+    def certificate_of_authority(self) -> str:
+        """The certificate (PEM) of the installation's own authority, which issues those of persons."""
+        ...
+
     def open_page(self, user: str, proof: Proof, documents: Sequence[bytes]) -> OpenedPage:
         """Unlock once for a page with documents, and sign these with the key of the person's certificate; the bodies,
         which name the signed documents, follow by `close_page` within 30 s. Raises NotAuthenticated as `sign_page`."""

@@ -109,6 +109,14 @@ def _check_line(line: str, name: str, public_key: bytes, note: str) -> None:
         raise OutsideUnavailable("The witness's cosignature does not verify; it was not kept.") from error
 
 
+def time_stamp_reply(url: str, query: bytes) -> bytes:
+    """What an authority answers to a query of RFC 3161 (DER, both). Raises OutsideUnavailable where it gives none."""
+    status, answer = _post(url, query, "application/timestamp-query")
+    if status != 200:
+        raise OutsideUnavailable(f"The time-stamp authority answered {status}.")
+    return answer
+
+
 def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
     """Have the newest checkpoint's note time-stamped (RFC 3161) and record the token. Returns one sentence.
 
@@ -131,9 +139,7 @@ def anchor(house: House, url: str, authority_certificates: list[bytes]) -> str:
     beside = house.signer.sign_anchored(newest.size)
     message = (proofs.with_line(newest.note, newest.origin, beside) if beside else newest.note).encode()
     request = TimestampRequestBuilder().data(message).nonce(nonce=True).build()
-    status, answer = _post(url, request.as_bytes(), "application/timestamp-query")
-    if status != 200:
-        raise OutsideUnavailable(f"The time-stamp authority answered {status}.")
+    answer = time_stamp_reply(url, request.as_bytes())
     try:
         response = decode_timestamp_response(answer)
         builder = VerifierBuilder.from_request(request)

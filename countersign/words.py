@@ -18,7 +18,6 @@ import core.reviews.projections
 import core.trials.projections
 import models_registry.effects
 import models_registry.projections
-import reports.effects
 import reports.projections
 import sops.projections
 import validation.effects

@@ -17,39 +17,59 @@ from reports.model import FORMAT, NOTHING, Basis, Cell, Column, Cover, Figure, P
 CONTENT_NAME, BUNDLE_NAME = "content.json", "record.zip"
 
 
-# The file's own checksum: over all bytes, with the digits of the checksum itself as zeros.
+# The file's own checksum: over the bytes as they were drawn, so many as it says, with its digits as zeros. What is
+# appended later are signatures and time stamps, which cover all before them.
 CHECKSUM = "file-sha256:"
-NO_CHECKSUM = CHECKSUM + "0" * 64
-_CHECKSUM = re.compile(rb"file-sha256:([0-9a-f]{64})")
+NO_CHECKSUM = f"{CHECKSUM}{'0' * 64}/{'0' * 12}"
+_CHECKSUM = re.compile(rb"file-sha256:([0-9a-f]{64})/([0-9]{12})")
 
 
 def with_checksum(pdf: bytes) -> bytes:
-    """The file with its checksum filled in. It finds a damaged copy; against a forger stand the record and its digest
-    of the file. Raises UnusableInput where the renderer left no place for it.
+    """The file with its checksum filled in. It finds a damaged copy; against a forger stand signature and record.
+
+    Raises UnusableInput where the renderer left no place for it.
     """
     if _CHECKSUM.search(pdf) is None:
         raise UnusableInput("The PDF has no place for its checksum.", next_step="Nothing was kept.")
-    blank = _CHECKSUM.sub(NO_CHECKSUM.encode(), pdf)
-    return blank.replace(NO_CHECKSUM.encode(), f"{CHECKSUM}{hashlib.sha256(blank).hexdigest()}".encode())
+    digest = hashlib.sha256(_blank(pdf)).hexdigest()
+    return _CHECKSUM.sub(f"{CHECKSUM}{digest}/{len(pdf):012}".encode(), pdf)
+
+
+def _blank(pdf: bytes) -> bytes:
+    return _CHECKSUM.sub(NO_CHECKSUM.encode(), pdf)
+
+
+def drawn_bytes(pdf: bytes) -> int:
+    """How many bytes the paper had when it was drawn, as it says itself; 0 where it does not say."""
+    found = _CHECKSUM.search(pdf)
+    return int(found[2]) if found else 0
 
 
 def checksum_problem(pdf: bytes) -> str:
     """What is wrong with the checksum of a file, or nothing."""
-    stated = {found.decode() for found in _CHECKSUM.findall(pdf)}
+    stated = set(_CHECKSUM.findall(pdf))
     if len(stated) != 1:
         return "the file does not state one checksum of its own"
-    made = hashlib.sha256(_CHECKSUM.sub(NO_CHECKSUM.encode(), pdf)).hexdigest()
-    return "" if stated == {made} else f"sha256:{made}"
+    (digest, size), = stated
+    if len(pdf) < int(size):
+        return f"{int(size)} bytes were drawn, {len(pdf)} are here"
+    made = hashlib.sha256(_blank(pdf[: int(size)])).hexdigest()
+    return "" if digest.decode() == made else f"sha256:{made}"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedPaper:
-    """A paper's PDF, opened: attached files by name, the pieces of text of each page, its whole bytes' digest."""
+    """A paper's PDF, opened: its bytes, attached files by name, the pieces of text of each page.
 
+    `appended` counts the bytes behind the paper as it was drawn: those of signatures and time stamps, or of others.
+    """
+
+    raw: bytes
     files: dict[str, bytes]
     printed: list[list[str]]
     sha256: str
     checksum_problem: str
+    appended: int
 
 
 def open_paper(path: Path) -> OpenedPaper:
@@ -81,7 +101,7 @@ def open_paper(path: Path) -> OpenedPaper:
             f"{path.name} is a PDF, but no paper of this system: it has no attached {missing}.",
             next_step="Give a paper issued by Countersign with its attachments; some portals strip them.",
         )
-    return OpenedPaper(files, printed, hashlib.sha256(raw).hexdigest(), problem)
+    return OpenedPaper(raw, files, printed, hashlib.sha256(raw).hexdigest(), problem, len(raw) - drawn_bytes(raw))
 
 
 def _read(raw: bytes) -> tuple[dict[str, bytes], list[list[str]]]:

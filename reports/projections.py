@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
-from audit.vocabulary.reports import ReportDrawn, ReportIssued, ReportSigned
+from audit.vocabulary.reports import ReportDrawn, ReportIssued, ReportSigned, ReportTimeStamped
 from core.projection import Recorded, keep, metadata, projects, reference
 
 drawn = Table(
@@ -33,6 +33,13 @@ issued = Table(
     Column("supersedes", String(64)), Column("at", String(40), nullable=False),
 )
 
+stamped = Table(
+    "report_time_stamp", metadata,
+    Column("entry", BigInteger, primary_key=True), Column("trial", String(60), nullable=False, index=True),
+    Column("issued", String(40), nullable=False, index=True), Column("pdf", Text, nullable=False),
+    Column("authority", Text, nullable=False), Column("at", String(40), nullable=False),
+)
+
 
 @projects(ReportDrawn)
 def remember_drawn(session: Connection, entry: Recorded, event: ReportDrawn) -> None:
@@ -52,3 +59,9 @@ def remember_issue(session: Connection, entry: Recorded, event: ReportIssued) ->
     keep(session, issued, entry=entry.seq, entry_id=entry.id, trial=entry.trial, report=event.report, kind=event.kind,
          content_digest=event.content_digest, pdf=reference(event.pdf), pages=event.pages,
          supersedes=event.supersedes, at=entry.at)
+
+
+@projects(ReportTimeStamped)
+def remember_time_stamp(session: Connection, entry: Recorded, event: ReportTimeStamped) -> None:
+    keep(session, stamped, entry=entry.seq, trial=entry.trial, issued=event.issued, pdf=reference(event.pdf),
+         authority=event.authority, at=entry.at)

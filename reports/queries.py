@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from audit import store, verifier
 from audit.entry import MalformedEntry
@@ -12,7 +13,7 @@ from audit.vocabulary.registry import ObjectRef
 from core.errors import NotFound, RecordDamaged
 from core.projection import from_reference
 from reports.book import Book, Line
-from reports.projections import drawn, issued, signed
+from reports.projections import drawn, issued, signed, stamped
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class DrawnReport:
 
 @dataclass(frozen=True, slots=True)
 class IssuedReport:
-    """A paper as it went out."""
+    """A paper as it went out. `pdf` is the file that its issue names, `newest` the same with the last time stamp."""
 
     entry: int
+    entry_id: str
     trial: str
     report: str
     kind: str
@@ -47,6 +49,8 @@ class IssuedReport:
     pages: int
     supersedes: str | None
     at: str
+    newest: ObjectRef
+    stamps: tuple[int, ...] = ()
 
 
 def drawn_reports(session: Connection, trial: str) -> list[DrawnReport]:
@@ -76,11 +80,22 @@ def _signatures(session: Connection, digest: str) -> dict[str, tuple[str, str]]:
 def issued_reports(session: Connection, trial: str) -> list[IssuedReport]:
     """Papers issued in a trial, newest first."""
     rows = session.execute(select(issued).where(issued.c.trial == trial).order_by(issued.c.entry.desc())).mappings()
-    return [
-        IssuedReport(**{key: value for key, value in row.items() if key not in ("entry_id", "pdf")},
-                     pdf=from_reference(row["pdf"]))
-        for row in rows
-    ]
+    later: dict[str, list[Row[Any]]] = {}
+    for stamp in session.execute(select(stamped).where(stamped.c.trial == trial).order_by(stamped.c.entry)):
+        later.setdefault(stamp.issued, []).append(stamp)
+    found = []
+    for row in rows:
+        stamps = later.get(row["entry_id"], [])
+        newest = stamps[-1].pdf if stamps else row["pdf"]
+        found.append(IssuedReport(**{**row, "pdf": from_reference(row["pdf"])}, newest=from_reference(newest),
+                                  stamps=tuple(one.entry for one in stamps)))
+    return found
+
+
+def issued_report(session: Connection, report: DrawnReport) -> IssuedReport | None:
+    """The issue of a drawn paper; None where it is not issued yet."""
+    papers = issued_reports(session, report.trial)
+    return next((one for one in papers if one.content_digest == report.content_digest), None)
 
 
 def verified_book(session: Connection, origin: str, size: int | None = None) -> Book:
@@ -110,9 +125,11 @@ def verified_book(session: Connection, origin: str, size: int | None = None) -> 
 
 
 def issued_as(session: Connection, pdf_sha256: str) -> IssuedReport | None:
-    """The issued paper whose PDF has exactly this digest: what a copy in somebody's hands must equal."""
-    rows = session.execute(select(issued.c.trial, issued.c.entry, issued.c.pdf)).all()
-    for trial, entry, pdf in rows:
+    """The issued paper whose file has exactly this digest, with or without its time stamps: what a copy in somebody's
+    hands must equal."""
+    rows = [*session.execute(select(issued.c.trial, issued.c.entry_id.label("issue"), issued.c.pdf)),
+            *session.execute(select(stamped.c.trial, stamped.c.issued.label("issue"), stamped.c.pdf))]
+    for trial, issue, pdf in rows:
         if from_reference(pdf).sha256 == pdf_sha256:
-            return next(one for one in issued_reports(session, trial) if one.entry == entry)
+            return next(one for one in issued_reports(session, trial) if one.entry_id == issue)
     return None

@@ -8,6 +8,8 @@
      6  Whole       the paper built again from the record: no row missing, none added
      7  Print       the text on the pages is the content's, sign by sign; the signature blocks are the record's
      8  Tables      the attached CSV files are the content's
+     9  Signature   the file bears the PAdES signature of the person who approved it, by the certificate that the record
+                    enrolled for them; nothing follows it but time stamps, and nothing else was appended
 
 What differs is named: table, row, column, printed, what the record gives, which entry. A changed place may be found by
 several steps; it is told once, by the first.
@@ -28,7 +30,8 @@ from reports.attached import BUNDLE_NAME, CONTENT_NAME, OpenedPaper, open_paper,
 from reports.book import Book
 from reports.model import Cell, Paper, cells_of, content_digest
 
-NAMES = {1: "File", 2: "Content", 3: "Record", 4: "Range", 5: "Numbers", 6: "Whole", 7: "Print", 8: "Tables"}
+NAMES = {1: "File", 2: "Content", 3: "Record", 4: "Range", 5: "Numbers", 6: "Whole", 7: "Print", 8: "Tables",
+         9: "Signature"}
 MOST_FINDINGS = 100
 
 
@@ -64,6 +67,7 @@ class PaperCheck:
     pages: int = 0
     numbers: int = 0
     signatures: int = 0
+    file_signatures: tuple[dict[str, Any], ...] = ()
     steps: dict[int, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -76,7 +80,7 @@ class PaperCheck:
         return {
             "file": self.path, "ok": self.ok, "trial": self.trial, "document": self.document,
             "content_sha256": self.content_sha256, "pdf_sha256": self.pdf_sha256, "record": self.record,
-            "numbers": self.numbers, "signatures": self.signatures,
+            "numbers": self.numbers, "signatures": self.signatures, "file_signatures": list(self.file_signatures),
             "steps": [{"step": n, "name": NAMES[n], "said": said} for n, said in sorted(self.steps.items())],
             "findings": [
                 {"step": f.step, "where": f.where, "printed": f.printed, "record": f.record, "entries": list(f.entries)}
@@ -90,7 +94,7 @@ class PaperCheck:
         bad = {finding.step for finding in self.findings}
         for n, name in NAMES.items():
             state = "differs" if n in bad else "ok" if n in self.steps else "not done"
-            lines.append(f"  {n} {name:<8} {state:<8} {self.steps.get(n, '')}".rstrip())
+            lines.append(f"  {n} {name:<9} {state:<8} {self.steps.get(n, '')}".rstrip())
         lines += [f"  - {finding.in_words()}" for finding in self.findings]
         if self.ok:
             lines.append(f"AGREES WITH ITS RECORD. Record: {self.record}")
@@ -101,8 +105,11 @@ class PaperCheck:
         return "\n".join(lines)
 
 
-def check_pdf(path: str | Path, *, trust: Path | None = None, require_trust: bool = False, jobs: int = 1) -> PaperCheck:
-    """Check a paper offline. `trust` is the trust card of the log it was drawn from.
+def check_pdf(
+    path: str | Path, *, trust: Path | None = None, require_trust: bool = False, jobs: int = 1, unsigned: bool = False,
+) -> PaperCheck:
+    """Check a paper offline. `trust` is the trust card of the log it was drawn from; `unsigned` says that the paper is
+    about to be signed, so that its file bears no signature yet.
 
     Raises UnusableInput where the file is no paper of ours: then there is nothing to compare.
     """
@@ -113,7 +120,8 @@ def check_pdf(path: str | Path, *, trust: Path | None = None, require_trust: boo
     check.steps[1] = f"{len(opened.files)} attached files, {len(opened.printed)} pages"
     if opened.checksum_problem:
         check.findings.append(Finding(1, "bytes of the file", "another checksum", opened.checksum_problem))
-    _Checker(check, opened, paper_of(opened.files[CONTENT_NAME])).run(trust, require_trust, jobs)
+    _Checker(check, opened, paper_of(opened.files[CONTENT_NAME])).run(
+        trust, require_trust, jobs, unsigned)
     del check.findings[MOST_FINDINGS:]
     return check
 
@@ -127,7 +135,7 @@ class _Checker:
     paper: Paper
     told: set[str] = field(default_factory=set)
 
-    def run(self, trust: Path | None, require_trust: bool, jobs: int) -> None:
+    def run(self, trust: Path | None, require_trust: bool, jobs: int, unsigned: bool) -> None:
         self.content()
         if not self.record(trust, require_trust, jobs):
             return
@@ -138,6 +146,7 @@ class _Checker:
             self.whole(book)
             self.print(whole)
             self.tables()
+            self.signature(whole, trust, unsigned)
 
     def tell(self, step: int, where: str, printed: str, record: str, entries: tuple[int, ...] = ()) -> None:
         """One finding a place: the first step that finds it tells it."""
@@ -257,6 +266,19 @@ class _Checker:
                 line = _first_other_line(there, wanted)
                 self.tell(8, f"attached file {name}, line {line[0]}", line[1], line[2])
         self.check.steps[8] = f"{len(files)} attached files"
+
+    def signature(self, whole: Book, trust: Path | None, unsigned: bool) -> None:  # 9
+        from audit.verifier import read_card
+        from reports.signed_file import judge
+
+        card = read_card(trust)
+        judged = judge(
+            self.opened.raw, self.opened.appended, whole, self.paper.cover.trial, self.check.content_sha256,
+            stamp_roots=card.timestamp_roots if card else (), unsigned=unsigned)
+        self.check.file_signatures = judged.signatures
+        for n, (found, wanted, entries) in enumerate(judged.wrong, 1):
+            self.tell(9, f"signature of the file{f', {n}' if n > 1 else ''}", found, wanted, entries)
+        self.check.steps[9] = judged.said
 
 
 def _cells(paper: Paper) -> Iterator[tuple[str, Cell]]:

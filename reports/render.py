@@ -152,7 +152,8 @@ def _signature_note(paper: Paper) -> str:
     if not paper.signings:
         return "This is an unsigned copy: nobody has put a name to it."
     if all(signing.entry is not None for signing in paper.signings):
-        return "These electronic signatures were made under re-authentication and are bound to the content digest."
+        return ("These electronic signatures were made under re-authentication and are bound to the content digest. "
+                "The file itself bears the PAdES signature of the person who approved it; without it this is a copy.")
     return "A dashed frame is a signature still needed; until then this paper is a draft."
 
 

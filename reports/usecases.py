@@ -1,27 +1,26 @@
-"""Drawing a paper from the verified record, signing it as prepared and as approved, and issuing it."""
+"""Drawing a paper from the verified record, and signing it as prepared and as approved."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from audit.vocabulary.reports import ReportDrawn, ReportIssued, ReportSigned
+from audit.vocabulary.reports import ReportDrawn, ReportSigned
 from core.access.queries import roles_of
-from core.errors import RecordDamaged, Refused
-from core.objects import JSON, PDF
+from core.errors import NotFound, RecordDamaged, Refused
+from core.objects import JSON
 from core.policy.decide import permit
 from core.policy.state import Actor, Facts, Stage
 from core.reads.blinding import OPENLY, Hidden, Seen, view_of
 from core.reads.queries import slots_of
 from core.trials.queries import facts_for, trial_row
 from core.work import Desk, Draft, Occasion, Proposal, View, release
-from reports import bundling, csr_appendix, queries
+from reports import csr_appendix, queries
 from reports.attached import paper_of
 from reports.book import Book
 from reports.model import Paper, content_bytes, content_digest
@@ -32,16 +31,18 @@ from reports.render import DEFAULT_EVIDENCE_URL, render
 SERVICE = Actor.of_service("reports")
 MEANING = {"prepared": "authorship", "approved": "approval"}
 ACTION = {"prepared": "report.prepare", "approved": "report.approve"}
-# Makes the bundle that travels with a paper: (desk, trial, for whom) -> the bytes of the ZIP.
-MakeBundle = Callable[[Desk, str, str], bytes]
 
 
-def _facts(session: Connection, actor: Actor, action: str, report: DrawnReport | None, trial: str) -> Facts:
+def facts_of(session: Connection, actor: Actor, action: str, report: DrawnReport | None, trial: str) -> Facts:
     relations = {"reads_hidden"} if _hidden_from(session, actor, trial) else set[str]()
     if report is not None:
         people = {part: person for part, (person, _) in report.signatures.items()}
         if actor.user == people.get("prepared"):
             relations.add("preparer")
+        if people.get("approved", actor.user) != actor.user:
+            relations.add("approved_by_another")
+        if queries.issued_report(session, report) is not None:
+            relations.add("issued")
         relations |= {f"un{part}" for part in ("prepared", "approved") if part not in people}
         part = next((part for part, named in ACTION.items() if named == action), None)
         if part in people:
@@ -73,7 +74,7 @@ def draw_appendix(desk: Desk, actor: Actor, trial: str) -> DrawnReport:
     origin = desk.signer.origin
     try:
         with desk.reading() as session:
-            decision = permit(actor, "report.draw", _facts(session, actor, "report.draw", None, trial))
+            decision = permit(actor, "report.draw", facts_of(session, actor, "report.draw", None, trial))
             book = queries.verified_book(session, origin)
     except Refused as refusal:
         desk.record_refusal(actor.user, "report.draw", refusal)
@@ -83,7 +84,7 @@ def draw_appendix(desk: Desk, actor: Actor, trial: str) -> DrawnReport:
     content = desk.objects.put(raw, JSON)
     digest = content_digest(paper)
     with desk.open(SERVICE, on_behalf_of=actor.user, asked="report.draw") as work:
-        decision = permit(actor, "report.draw", _facts(work.session, actor, "report.draw", None, trial))
+        decision = permit(actor, "report.draw", facts_of(work.session, actor, "report.draw", None, trial))
         work.record(
             ReportDrawn(
                 report=_name(paper), kind=csr_appendix.KIND, content_digest=digest, size=book.range.size,
@@ -117,7 +118,7 @@ def sign_report(desk: Desk, actor: Actor, command: SignReport) -> Proposal:
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         report = queries.drawn_report(session, command.trial, command.digest)
-        decision = permit(actor, action, _facts(session, actor, action, report, command.trial))
+        decision = permit(actor, action, facts_of(session, actor, action, report, command.trial))
         paper = read_content(desk, report)
         first = report.signatures.get("prepared", ("", ""))[1] if command.part == "approved" else None
         event = ReportSigned(
@@ -153,52 +154,27 @@ def _view(report: DrawnReport, paper: Paper, part: str) -> View:
     return View(f"Sign {report.report}", "report", tuple(lines))
 
 
-def issue_report(
-    desk: Desk, trial: str, digest: str, make_bundle: MakeBundle = bundling.trial_bundle, *, evidence_url: str = ""
-) -> IssuedReport:
-    """Render a paper that both have signed, with the record attached, and record its digest.
+def issued_paper(desk: Desk, actor: Actor, trial: str, digest: str) -> IssuedReport:
+    """An issued paper, for somebody who may read papers of this trial.
 
-    A second call finds the first. The bundle is made after the signatures, so the paper carries their entries.
-
-    Raises:
-        Refused: a signature is missing; recorded.
-        RecordDamaged: the finished paper does not agree with its record; it is not issued.
+    Raises Refused (recorded) for somebody who may not, NotFound where it is not issued.
     """
-    with desk.reading() as session:
-        report = queries.drawn_report(session, trial, digest)
-        earlier = [one for one in queries.issued_reports(session, trial) if one.content_digest == report.content_digest]
-        facts = _facts(session, SERVICE, "report.issue", report, trial)
-    if earlier:
-        return earlier[0]
-    approver = report.signatures.get("approved", (report.drawn_for, ""))[0]
     try:
-        permit(SERVICE, "report.issue", facts)
+        with desk.reading() as session:
+            report = queries.drawn_report(session, trial, digest)
+            permit(actor, "report.see", facts_of(session, actor, "report.see", report, trial))
+            paper = queries.issued_report(session, report)
     except Refused as refusal:
-        desk.record_refusal(approver, "report.issue", refusal)
+        desk.record_refusal(actor.user, "report.see", refusal)
         raise
-    bundle = make_bundle(desk, trial, approver)
-    pdf, pages = printed(desk, report, bundle, evidence_url)
-    ref = desk.objects.put(pdf, PDF)
-    with desk.open(SERVICE, on_behalf_of=approver, asked="report.issue") as work:
-        before = queries.issued_reports(work.session, trial)
-        if all(one.content_digest != report.content_digest for one in before):
-            decision = permit(SERVICE, "report.issue", _facts(work.session, SERVICE, "report.issue", report, trial))
-            work.record(
-                ReportIssued(
-                    report=report.report, kind=report.kind, content_digest=report.content_digest, size=report.size,
-                    root=report.root, pdf=ref, bundle_sha256=hashlib.sha256(bundle).hexdigest(), pages=pages,
-                    signed=tuple(report.signatures[part][1] for part in ("prepared", "approved")),
-                    supersedes=before[0].content_digest if before else None,
-                ),
-                under=decision, trial=trial, caused_by=report.signatures["approved"][1],
-            )
-    with desk.reading() as session:
-        papers = queries.issued_reports(session, trial)
-    return next(one for one in papers if one.content_digest == report.content_digest)
+    if paper is None:
+        raise NotFound(f"{report.report} is not issued yet.", next_step="`countersign report list` says what it lacks.")
+    return paper
 
 
 def printed(desk: Desk, report: DrawnReport, bundle: bytes, evidence_url: str = "") -> tuple[bytes, int]:
-    """The PDF of a drawn paper with the signatures that the bundle holds, re-checked before anybody sees it.
+    """The PDF of a drawn paper with the signatures that the bundle holds, re-checked before anybody sees it; the file
+    itself is not signed.
 
     Returns its bytes and its number of pages. Raises RecordDamaged where the check finds a difference.
     """
@@ -210,7 +186,7 @@ def printed(desk: Desk, report: DrawnReport, bundle: bytes, evidence_url: str = 
     with tempfile.TemporaryDirectory(prefix="countersign-check-") as folder:
         path = Path(folder) / "paper.pdf"
         path.write_bytes(pdf)
-        check = check_pdf(path)
+        check = check_pdf(path, unsigned=True)
     if not check.ok:
         first = check.findings[0].in_words() if check.findings else "a step was not done"
         raise RecordDamaged(f"The paper does not agree with the record it was drawn from: {first}.")

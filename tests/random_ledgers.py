@@ -538,7 +538,7 @@ def edit_what_the_ledger_says(case: Case, rng: random.Random) -> None:
                 body["log"] = body["fields"].get("origin", body["log"])
         what = rng.randrange(8)
         if what == 0:
-            del entries[at]["body"]["proofs"]
+            entries[at]["body"].pop("proofs", None)
         elif what == 1:
             pen = rng.choice(sorted(case.pens.values(), key=lambda pen: pen.kid))
             entries[at]["kid"], entries[at]["body"]["actor"] = pen.kid, pen.holder

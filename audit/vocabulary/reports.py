@@ -37,11 +37,11 @@ class ReportSigned:
 
 
 @event(
-    "report.issued", signed_by="service", clause="ICH E3 16; 21 CFR 11.10(b)",
-    sentence="{report} was issued for {on_behalf_of}: content {content_digest}, {pages} pages",
+    "report.issued", signed_by="person", clause="ICH E3 16; 21 CFR 11.10(b), 11.70",
+    sentence="{actor} issued {report}: content {content_digest}, {pages} pages",
 )
 class ReportIssued:
-    """Follows the approval. The PDF's own digest is here, for the file itself cannot hold it."""
+    """By the one who approved it. `pdf` bears their PAdES signature; its digest is here, for no file holds its own."""
 
     report: str
     kind: str
@@ -53,3 +53,18 @@ class ReportIssued:
     pages: int
     signed: tuple[str, ...]
     supersedes: str | None = None
+
+
+@event(
+    "report.time_stamped", signed_by="service", clause="RECORD 4; 21 CFR 11.10(c)",
+    sentence="The file of {report} was time-stamped by {authority} for {on_behalf_of}",
+)
+class ReportTimeStamped:
+    """A document time stamp (RFC 3161) became the next revision of an issued file: `pdf` is `before` and the stamp."""
+
+    report: str
+    content_digest: str
+    issued: str
+    before: ObjectRef
+    pdf: ObjectRef
+    authority: str

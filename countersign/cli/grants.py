@@ -162,6 +162,13 @@ def list_keys(home: HomeOption = None, as_json: JsonOption = False) -> None:
     answer(rows, as_json=as_json, words="\n".join(lines))
 
 
+@key_app.command("authority")
+@told
+def authority(home: HomeOption = None) -> None:
+    """Print the certificate (PEM) under which the PDF and DICOM signatures of all persons stand, for other readers."""
+    typer.echo(house(home).desk.signer.certificate_of_authority().rstrip("\n"))
+
+
 @key_app.command("password")
 @told
 def password(acting: AsOption, home: HomeOption = None) -> None:

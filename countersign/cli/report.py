@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def sign(
     part: Annotated[str, typer.Option("--part", help="prepared or approved")],
     home: HomeOption = None,
 ) -> None:
-    """Put your name under a drawn paper; QA's approval issues it."""
+    """Put your name under a drawn paper, as prepared or as approved."""
     from core.errors import UnusableInput
     from core.policy.state import Actor
     from countersign.cli import signing
@@ -62,23 +63,69 @@ def sign(
         raise UnusableInput(f"A paper is signed as prepared or approved, not as {part!r}.")
     desk = house(home).desk
     signing.sign(desk, usecases.sign_report(desk, Actor(user), usecases.SignReport(trial, content, part)))
-    step = "sign --part approved --as …" if part == "prepared" else "issue --out FILE"
+    step = "sign --part approved --as …" if part == "prepared" else f"issue --as {user} --out FILE"
     typer.echo(f"Next: countersign report {step} --trial {trial} --content {content[:12]}")
 
 
 @report_app.command("issue")
 @told
 def issue(
-    trial: TrialOption, content: DigestOption, out: OutOption, home: HomeOption = None, link: LinkOption = ""
+    trial: TrialOption, content: DigestOption, out: OutOption, user: AsOption, home: HomeOption = None,
+    link: LinkOption = "",
 ) -> None:
-    """Issue a paper that both have signed, and write its PDF."""
-    from reports import usecases
+    """Issue a paper that both have signed: whoever approved it signs its file (PAdES), which is written to FILE."""
+    from core.policy.state import Actor
+    from countersign.cli import signing
+    from reports import issuing, queries
 
     desk = house(home).desk
-    paper = usecases.issue_report(desk, trial, content, evidence_url=link)
+    signing.sign(desk, issuing.issue_report(desk, Actor(user), trial, content, evidence_url=link))
+    with desk.reading() as session:
+        paper = queries.issued_report(session, queries.drawn_report(session, trial, content))
+    assert paper is not None  # committed just now
     _write(out, desk.objects.get(paper.pdf))
     typer.echo(f"{paper.report} issued: {paper.pages} pages, sha256:{paper.pdf.sha256}\nWritten to {out}.\n"
                f"Check it anywhere: countersign verify {out}")
+
+
+@report_app.command("fetch")
+@told
+def fetch(
+    trial: TrialOption, content: DigestOption, out: OutOption, user: AsOption, home: HomeOption = None,
+) -> None:
+    """Write the file of an issued paper once more, with its time stamps."""
+    from core.policy.state import Actor
+    from reports import usecases
+
+    desk = house(home).desk
+    paper = usecases.issued_paper(desk, Actor(user), trial, content)
+    _write(out, desk.objects.get(paper.newest))
+    typer.echo(f"{paper.report}, issued {paper.at}, {len(paper.stamps)} time stamps, sha256:{paper.newest.sha256}\n"
+               f"Written to {out}.")
+
+
+@report_app.command("stamp")
+@told
+def stamp(
+    trial: TrialOption, content: DigestOption, user: AsOption,
+    url: Annotated[str, typer.Option(help="Address of an RFC 3161 time-stamp authority.")],
+    root: Annotated[list[Path], typer.Option(help="Root certificate of the authority, PEM; may be repeated.")],
+    home: HomeOption = None,
+) -> None:
+    """Have the file of an issued paper time-stamped: a revision and an entry of its own; the earlier file stays."""
+    from core.errors import UnusableInput
+    from core.policy.state import Actor
+    from countersign.outside_proof import time_stamp_reply
+    from reports.issuing import TimeStampAuthority, stamp_report
+
+    missing = [str(path) for path in root if not path.is_file()]
+    if missing:
+        raise UnusableInput(f"There is no file {', '.join(missing)}.", next_step="Check the path.")
+    authority = TimeStampAuthority(
+        url, partial(time_stamp_reply, url), tuple(path.read_bytes() for path in root))
+    receipt = stamp_report(house(home).desk, Actor(user), trial, content, authority)
+    typer.echo(f"Time-stamped by {url}. Entry {receipt.seq}.\n"
+               f"Next: countersign report fetch --trial {trial} --content {content[:12]} --as {user} --out FILE")
 
 
 @report_app.command("list")
@@ -91,7 +138,9 @@ def list_reports(trial: TrialOption, home: HomeOption = None, as_json: JsonOptio
         drawn, issued = queries.drawn_reports(session, trial), queries.issued_reports(session, trial)
     out = {one.content_digest: one for one in issued}
     rows = [{"report": one.report, "content_sha256": one.content_digest, "size": one.size, "drawn_at": one.at,
-             "signed": sorted(one.signatures), "issued": one.content_digest in out} for one in drawn]
+             "signed": sorted(one.signatures), "issued": one.content_digest in out,
+             "time_stamps": list(out[one.content_digest].stamps) if one.content_digest in out else []}
+            for one in drawn]
     words = "\n".join(
         f"{row['report']}  {str(row['content_sha256'])[:12]}  entries to {row['size']}  "
         f"{'issued' if row['issued'] else 'signed: ' + (', '.join(one.signatures) or 'nobody yet')}"
@@ -121,6 +170,8 @@ def which(file: FileArgument, home: HomeOption = None, as_json: JsonOption = Fal
         answer({"sha256": digest, "issued": None}, as_json=as_json, words=f"sha256:{digest} was never issued here.")
         raise typer.Exit(2)
     words = f"{found.report} of {found.trial}, issued {found.at}, entry {found.entry}, {found.pages} pages."
+    if found.stamps:
+        words += f" Time-stamped by entry {', '.join(map(str, found.stamps))}."
     words += "".join(f"\nReplaced by {one.report}, issued {one.at}, entry {one.entry}." for one in later)
     answer({"sha256": digest, "issued": asdict(found), "replaced_by": [one.entry for one in later]}, as_json=as_json,
            words=words)

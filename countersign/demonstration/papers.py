@@ -9,7 +9,7 @@ from core.errors import Refused
 from countersign.demonstration.cast import actor
 from countersign.demonstration.stage import Stage
 from countersign.demonstration.trial import LEAD, TRIAL
-from reports import bundling, usecases
+from reports import bundling, issuing, usecases
 from reports.attached import CONTENT_NAME
 from reports.recheck import check_pdf
 
@@ -29,7 +29,10 @@ def write_papers(stage: Stage) -> Path:
         )
         for user, part in ((LEAD, "prepared"), (QA, "approved")):
             stage.signed(usecases.sign_report(stage.desk, actor(user), usecases.SignReport(TRIAL, digest, part)))
-        issued = usecases.issue_report(stage.desk, TRIAL, digest)
+        stage.refused("the trial lead issuing what QA approved",
+                      lambda: issuing.issue_report(stage.desk, actor(LEAD), TRIAL, digest), expect=Refused)
+        stage.signed(issuing.issue_report(stage.desk, actor(QA), TRIAL, digest))
+        issued = usecases.issued_paper(stage.desk, actor(QA), TRIAL, digest)
         appendix = stage.folder / APPENDIX
         appendix.write_bytes(stage.desk.objects.get(issued.pdf))
         bundle = stage.folder / BUNDLE
@@ -37,6 +40,7 @@ def write_papers(stage: Stage) -> Path:
         check = check_pdf(appendix)
         stage.must(check.ok, f"the appendix agrees with its record: {check.in_words()}")
         stage.say(f"   {issued.pages} pages, {check.numbers} numbers made again from the attached record")
+        stage.say(f"   the file: {check.steps[9]}")
         found = tampering_found(appendix, stage.folder / TAMPERED)
         stage.must(bool(found), "a changed number in the appendix is found")
         stage.say(f"   a changed number was found: {found}")

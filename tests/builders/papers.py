@@ -8,7 +8,9 @@ from audit.vocabulary.gates import GateOpened, GateRequested, JudgedCriterion
 from audit.vocabulary.trials import CharterSigned, KeyNumber, TimePointMissed
 from audit.vocabulary.validation import DeviationOpened
 from core.policy.state import Actor, Decision
+from reports import issuing, usecases
 from reports.book import Book, Line
+from reports.queries import IssuedReport
 from tests.builders import reads
 from tests.house import HouseUnderTest
 
@@ -57,6 +59,18 @@ def a_told_trial(house: HouseUnderTest) -> None:
                             signed=(request.id,)))
     notes(house, DeviationOpened(deviation="DEV-1", klass_name="minor", source="quality", about="scanner",
                                  says="The phantom scan was one day late."))
+
+
+def an_issued_paper(house: HouseUnderTest) -> IssuedReport:
+    """The appendix drawn, signed by lead and QA, and issued by QA."""
+    lead, qa = Actor("trial-lead"), Actor("qa")
+    drawn = usecases.draw_appendix(house.desk, lead, TRIAL)
+    for actor, part in ((lead, "prepared"), (qa, "approved")):
+        house.clock.advance(minutes=1)
+        house.commit(usecases.sign_report(house.desk, actor, usecases.SignReport(TRIAL, drawn.content_digest, part)))
+    house.clock.advance(minutes=1)
+    house.commit(issuing.issue_report(house.desk, qa, TRIAL, drawn.content_digest))
+    return usecases.issued_paper(house.desk, qa, TRIAL, drawn.content_digest)
 
 
 def compared_with_trigger(house: HouseUnderTest) -> list[str]:

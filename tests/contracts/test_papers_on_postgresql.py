@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import Refused, Stale
 from core.policy.state import Actor
-from reports import queries, usecases
+from reports import issuing, queries, usecases
 from reports.recheck import check_pdf
 from tests.builders.papers import TRIAL, a_small_trial
 from tests.conftest import need
@@ -33,8 +33,10 @@ def test_a_paper_is_issued_once_on_postgresql(tmp_path: Path) -> None:
         house.commit(both[0])
         with pytest.raises((Refused, Stale)):
             house.commit(both[1])
-        house.work()
-        usecases.issue_report(house.desk, TRIAL, drawn.content_digest)
+        pages = [issuing.issue_report(house.desk, qa, TRIAL, drawn.content_digest) for _ in range(2)]
+        house.commit(pages[0])
+        with pytest.raises((Refused, Stale)):
+            house.commit(pages[1])
         with house.desk.reading() as session:
             (issued,) = queries.issued_reports(session, TRIAL)
         path = tmp_path / "paper.pdf"
@@ -42,4 +44,5 @@ def test_a_paper_is_issued_once_on_postgresql(tmp_path: Path) -> None:
         check = check_pdf(path)
         assert check.ok, check.in_words()
         assert check.signatures == 2
+        assert [one["kind"] for one in check.file_signatures] == ["signature"]
         assert house.words().count("report.issued") == 1

@@ -28,6 +28,7 @@ from core.access.usecases import GrantRole, grant_role
 from core.clock import SystemClock
 from core.errors import CountersignError, NotAuthenticated, OutsideUnavailable, RecordDamaged, Refused
 from core.policy.state import Actor, Decision
+from core.trials.usecases import CreateTrial, create_trial
 from core.work import HOUSE, Proof
 from countersign.database import connect
 from countersign.doctor import examine
@@ -39,6 +40,8 @@ from countersign.signer.memory import HeadMemory
 from countersign.signer.remote import RemoteSigner
 from countersign.signer.setup import SignerSettings, write_setup
 from countersign.signer.wire import FAMILIES, error_as_data, raise_error
+from reports import issuing, usecases
+from reports.recheck import check_pdf
 from tests.builders import people
 from tests.house import ORIGIN, PASSWORD, HouseUnderTest, checked
 from tests.req import req
@@ -267,6 +270,26 @@ def test_documents_and_entries_are_signed_in_one_unlock_by_the_other_process(
     assert signer.close_page("qa", page.ticket, [body_to_sign(body)])
     with served.desk.reading() as session:
         assert Journal(running.folder / "signed").statement(session, "qa").unrecorded[0].id == body["id"]
+
+
+@req("REC-05", "SIG-03")
+def test_the_file_of_a_paper_is_signed_by_the_other_process(served: HouseUnderTest, tmp_path: Path) -> None:
+    """PAdES by the approver's certificate, whose key lies with the signer; its entry passes the guard."""
+    for user, role in (("lead", "trial_lead"), ("qa", "qa_auditor")):
+        people.granted(served, user, role, trial="T-1", by=people.QA if user == "lead" else people.OWNER)
+    lead = Actor("lead")
+    served.commit(create_trial(served.desk, lead, CreateTrial("T-1", "A trial", demonstration=True)))
+    digest = usecases.draw_appendix(served.desk, lead, "T-1").content_digest
+    for actor, part in ((lead, "prepared"), (people.QA, "approved")):
+        served.commit(usecases.sign_report(served.desk, actor, usecases.SignReport("T-1", digest, part)))
+    # Certificates are dated by the signer's own clock, which is the machine's.
+    served.clock.at_us = SystemClock().now()
+    served.commit(issuing.issue_report(served.desk, people.QA, "T-1", digest))
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(served.desk.objects.get(usecases.issued_paper(served.desk, lead, "T-1", digest).pdf))
+    check = check_pdf(path)
+    assert check.ok, check.in_words()
+    assert "PAdES by Quality (test) (qa)" in check.steps[9]
 
 
 @req("REC-05")

@@ -46,7 +46,7 @@ import tempfile
 import unicodedata
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -2180,49 +2180,58 @@ def _say_what_stays_open(bundle: Bundle, walk: Walk, card: Card | None, report: 
     if registry.rotated_without_two:
         tell(f"keys of the house replaced without the signatures of two persons: entries "
              f"{_list(registry.rotated_without_two)}")
-    suspects = {key.kid: key for key in registry.keys.values()
-                if key.suspect_from is not None or key.recovered is not None}
-    if suspects:
-        _list_suspects(bundle, suspects, report)
-
-
-def _list_suspects(bundle: Bundle, suspects: dict[str, Key], report: Report) -> None:
-    """A second pass, as a revocation marks entries that were read before it; and every entry of a recovered key."""
-    marked: dict[str, Counted] = {kid: Counted() for kid in suspects}
-    doubted: dict[str, Counted] = {kid: Counted() for kid in suspects}
-    for raw in bundle.lines("entries.jsonl", 3):
-        entry = json.loads(raw)
-        # A proof counts as a signature: an enrolment may rest on it.
-        for kid in {entry["kid"], *(proof["kid"] for proof in entry["body"].get("proofs", ()))} & suspects.keys():
-            key, seq = suspects[kid], entry["seq"]
-            if key.recovered is not None and seq != key.enrolled:
-                marked[kid].take(seq)
-            if key.suspect_from is not None and seq >= key.suspect_from:
-                doubted[kid].take(seq)
-    for kid, key in suspects.items():
-        if key.recovered is not None:
-            report.remarks.append(f"the key {kid[:16]}… of {key.holder} was enrolled by others after an earlier one "
-                                  f"was lost (entry {key.recovered}); it signed entries {marked[kid].in_words()}")
-        if key.suspect_from is not None:
-            report.remarks.append(f"the key {kid[:16]}… of {key.holder} was revoked as suspect from entry "
-                                  f"{key.suspect_from} on; it signed entries {doubted[kid].in_words()}; they are not "
-                                  "invalid by this, what rests on them is to be looked at")
+    report.remarks += [one.in_words() for one in doubted_keys(registry, lambda: bundle.lines("entries.jsonl", 3))]
 
 
 @dataclass
-class Counted:
-    """How many entries, and the first of them; memory does not grow with a key's diligence."""
+class Doubted:
+    """A key to be looked at, and the entries it signed or proved: how many, and the first of them; memory does not grow
+    with a key's diligence. `recovered`: the entry that enrolled it after an earlier one was lost, or its forerunner;
+    else it was revoked as suspect from entry `suspect_from` on."""
 
-    number: int = 0
+    kid: str
+    holder: str
+    enrolled: int
+    recovered: int | None = None
+    suspect_from: int | None = None
+    entries: int = 0
     first: list[int] = field(default_factory=list)
 
     def take(self, seq: int) -> None:
-        self.number += 1
-        if len(self.first) < 20:
-            self.first.append(seq)
+        """Count an entry of this key, if it is one of those."""
+        if seq >= self.suspect_from if self.suspect_from is not None else seq != self.enrolled:
+            self.entries += 1
+            if len(self.first) < 20:
+                self.first.append(seq)
 
     def in_words(self) -> str:
-        return f"{_list(self.first)} ({self.number} in all)" if self.first else "none"
+        """A remark of the report."""
+        signed = f"{_list(self.first)} ({self.entries} in all)" if self.first else "none"
+        if self.suspect_from is None:
+            return (f"the key {self.kid[:16]}… of {self.holder} was enrolled by others after an earlier one was lost "
+                    f"(entry {self.recovered}); it signed entries {signed}")
+        return (f"the key {self.kid[:16]}… of {self.holder} was revoked as suspect from entry {self.suspect_from} on; "
+                f"it signed entries {signed}; they are not invalid by this, what rests on them is to be looked at")
+
+
+def doubted_keys(registry: Registry, entries: Callable[[], Iterable[bytes]]) -> list[Doubted]:
+    """Recovered keys and suspect ones with what they signed. A second pass over the entries, made where there are any,
+    as a revocation marks entries that were read before it."""
+    found = []
+    for key in registry.keys.values():
+        if key.recovered is not None:
+            found.append(Doubted(key.kid, key.holder, key.enrolled, recovered=key.recovered))
+        if key.suspect_from is not None:
+            found.append(Doubted(key.kid, key.holder, key.enrolled, suspect_from=key.suspect_from))
+    kids = {one.kid for one in found}
+    for raw in entries() if found else ():
+        entry = json.loads(raw)
+        # A proof counts as a signature: an enrolment may rest on it.
+        touched = {entry["kid"], *(proof["kid"] for proof in entry["body"].get("proofs", ()))} & kids
+        for one in found if touched else ():
+            if one.kid in touched:
+                one.take(entry["seq"])
+    return found
 
 
 def _list(numbers: list[int]) -> str:

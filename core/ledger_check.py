@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from audit.verifier import Checker, Wrong, check_rehashes, node_hash, parse_note
+from audit.verifier import Checker, Doubted, Wrong, check_rehashes, doubted_keys, node_hash, parse_note
 from core.errors import OutsideUnavailable
 from core.ledger_queries import Reader, exact_bytes
 
@@ -50,6 +50,7 @@ class Check:
     genesis_leaf: str = ""
     root_key: str = ""
     continued: list[str] = field(default_factory=list)
+    doubted: list[Doubted] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -69,6 +70,7 @@ class Check:
                 f"{self.tiles} tiles of {self.origin}")
         if self.first is None:
             known = "".join(f"Continued: {one}.\n" for one in self.continued)
+            known += "".join(f"To be looked at: {one.in_words()}.\n" for one in self.doubted)
             return (f"The record agrees: {head}.\nroot {self.root}\n{known}"
                     "Not visible from inside: entries that were never written, loss of the newest entries together "
                     "with their checkpoints, a database rolled back as a whole. A witness, an anchor or an exported "
@@ -114,6 +116,7 @@ class _Pass:
         else:
             self._end()
             self._outside()
+            self.check.doubted = doubted_keys(self.checker.registry, lambda: exact_bytes(self.reader))
         try:
             self._protections()
         except OutsideUnavailable as broken:

@@ -14,13 +14,15 @@ from audit.vocabulary.ledger import ClockStepped
 from core.access import enrolment, queries, recovery, usecases
 from core.access.roles import Grant
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, Refused, UnusableInput
+from core.ledger_check import check_store
+from core.ledger_queries import SessionReader
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Facts, HouseState
 from core.work import Draft, Occasion, View
 from sops import usecases as sops
 from tests.builders import people
 from tests.builders.people import OWNER, QA
-from tests.house import PASSWORD, HouseUnderTest, a_house, checked
+from tests.house import ORIGIN, PASSWORD, HouseUnderTest, a_house, checked
 from tests.req import req
 
 TRIAL = "T1"
@@ -206,6 +208,9 @@ def test_a_lost_key_is_recovered_by_two_persons_after_a_day_and_says_so_for_ever
     assert entry["fields"]["recovered"] is True
     assert len(entry["proofs"]) == 2
     assert opened.house.signer.kid_of_person("ann") != old
+    with opened.desk.reading() as session:
+        assert "enrolled by others after an earlier one was lost" in check_store(
+            SessionReader(session), ORIGIN).in_words()
     assert "inactive" in standing(opened, "ann", "training.complete").relations, "the new key is tested by a statement"
     proof = Proof("nine lamps, grey harbour", opened.proof("ann").code)
     opened.desk.commit(enrolment.state_accountability(opened.desk, ann), proof)

@@ -14,7 +14,6 @@ import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from core.clock import in_words as instant
 from core.errors import CountersignError, RecordDamaged, UnusableInput
 from core.policy.state import Actor, Decision
 from core.work import release
-from countersign import disk
+from countersign import disk, leftovers
 from countersign.database import connect, copy_tables, migrate
 from countersign.encrypted import Decrypting, Encrypting
 from countersign.house import House, open_copy
@@ -152,8 +151,7 @@ def _encrypted(house: House, to: Path, passphrase: str) -> Copy:
                         house.settings.password_lanes)
     part = to / f".{ENCRYPTED}.part"
     # The plain copy of the database stays where the record itself lies; only ciphertext reaches the other disk.
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=house.home) as name:
-        staged = Path(name)
+    with leftovers.scratch(house.home, "backup") as staged:
         _copy_database(house, staged / DATABASE)
         shutil.copy2(house.home / FILE, staged / FILE)
         verified = _verified(staged)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
-from countersign import database, schema
+from countersign import database, leftovers, schema
 from countersign.adapters.files import FileObjects
 from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.settings import Settings, read_settings, sqlite_url, write_settings
@@ -55,6 +54,18 @@ class House:
         """The name that the record bears now; another process may have continued it since this one began."""
         return self.signer.origin
 
+    def leftovers(self) -> list[leftovers.Leftover]:
+        """What commands that were killed left in the home and the folders of keys beside it."""
+        return leftovers.left_in(self.home, *self._beside())
+
+    def remove_leftovers(self) -> list[leftovers.Leftover]:
+        """Remove what nobody works on; returns what was removed."""
+        return leftovers.remove(self.home, *self._beside())
+
+    def _beside(self) -> list[Path]:
+        folders = (*self.settings.subject_key_folders, self.settings.seal_backup_folder)
+        return [folder for folder in folders if not folder.is_relative_to(self.home)]
+
     @property
     def standstill(self) -> Standstill:
         """Why nothing is appended, where that is so."""
@@ -75,8 +86,7 @@ class House:
         """
         if not keep:
             return self.compare()
-        with tempfile.TemporaryDirectory(prefix=".rebuild-", dir=self.home) as name, projection.Fresh(
-                Path(name) / "fresh.db") as fresh:
+        with leftovers.scratch(self.home, "rebuild") as folder, projection.Fresh(folder / "fresh.db") as fresh:
             with self.desk.reading() as session:
                 fresh.fold(store.read_entries(session))
             with self.desk.working_tables() as session:

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -26,7 +26,7 @@ from core.clock import from_words, span_in_words
 from core.errors import AlreadyDone, RecordDamaged, UnusableInput
 from core.ledger_check import check_store
 from core.ledger_queries import SessionReader, SqliteReader
-from countersign import database, disk
+from countersign import database, disk, leftovers
 from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.backup import (
     ABOUT,
@@ -96,9 +96,11 @@ def restore(
     """
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise AlreadyDone(f"{home} is not empty.", next_step="Give a new home; nothing was restored.")
-    with disk.in_words(home):
+    with disk.in_words(home), ExitStack() as until_done:
         home.parent.mkdir(parents=True, exist_ok=True)
+        leftovers.remove(home)
         stage = Path(tempfile.mkdtemp(prefix=f".{home.name}.restoring-", dir=home.parent))
+        until_done.enter_context(leftovers.held(stage))
         try:
             about = _bring(folder, stage, passphrase)
             restored = _judge(stage, home, about, now_us)

@@ -30,6 +30,18 @@ def standing_findings(house: House) -> Iterator[Finding]:
         yield from _anchor(session, size, newest)
         yield from _backup(session, newest)
         yield from _schema(session)
+    yield from _leftovers(house)
+
+
+def _leftovers(house: House) -> Iterator[Finding]:
+    left = house.leftovers()
+    if not left:
+        yield Finding("Nothing of ended commands lies about")
+        return
+    names = ", ".join(str(one.path) for one in left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+    yield Finding(
+        f"Commands that were ended left {names}: {sum(one.bytes for one in left)} bytes, perhaps a plain copy of the "
+        "record", fine=False, remedy="`countersign work` removes what nobody works on.")
 
 
 def _standstill(house: House) -> Iterator[Finding]:

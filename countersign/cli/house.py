@@ -57,6 +57,9 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
     from sops.usecases import make_due_effective
 
     opened = house(home)
+    gone = opened.remove_leftovers()
+    if gone:
+        typer.echo(f"{len(gone)} leftovers of ended commands were removed, {sum(one.bytes for one in gone)} bytes.")
     again = reapply(opened.desk)
     if again:
         typer.echo(f"{again} erasures were carried out again: keys of erased subjects had come back.")

@@ -48,11 +48,14 @@ def serve(
     import logging
     import signal
 
+    from countersign import leftovers
     from countersign.signer.setup import open_signer, read_setup
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     settings = read_setup(folder.absolute())
     server, _, _ = open_signer(settings, user=user)
+    for one in leftovers.remove(settings.folder):
+        typer.echo(f"Removed what an ended process left: {one.path.name}.")
 
     def end(*_: object) -> None:
         raise KeyboardInterrupt

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from audit.entry import base64_text, from_base64
 from core.errors import NotAuthenticated, NotFound
 from countersign import disk
+from countersign.leftovers import hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def _write_durably(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            hold(descriptor)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -20,9 +20,10 @@ from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
 from core.work import Desk, release
-from countersign import database, leftovers, schema
+from countersign import database, schema
 from countersign.adapters.files import FileObjects
 from countersign.adapters.subject_keys import FileSubjectKeys
+from countersign.leftovers import Leftover, left_in, remove, scratch
 from countersign.settings import Settings, read_settings, sqlite_url, write_settings
 from countersign.signer.keyfiles import PasswordCost
 from countersign.signer.local import SERVICES, LocalSigner
@@ -54,13 +55,13 @@ class House:
         """The name that the record bears now; another process may have continued it since this one began."""
         return self.signer.origin
 
-    def leftovers(self) -> list[leftovers.Leftover]:
+    def leftovers(self) -> list[Leftover]:
         """What commands that were killed left in the home and the folders of keys beside it."""
-        return leftovers.left_in(self.home, *self._beside())
+        return left_in(self.home, *self._beside())
 
-    def remove_leftovers(self) -> list[leftovers.Leftover]:
+    def remove_leftovers(self) -> list[Leftover]:
         """Remove what nobody works on; returns what was removed."""
-        return leftovers.remove(self.home, *self._beside())
+        return remove(self.home, *self._beside())
 
     def _beside(self) -> list[Path]:
         folders = (*self.settings.subject_key_folders, self.settings.seal_backup_folder)
@@ -86,7 +87,7 @@ class House:
         """
         if not keep:
             return self.compare()
-        with leftovers.scratch(self.home, "rebuild") as folder, projection.Fresh(folder / "fresh.db") as fresh:
+        with scratch(self.home, "rebuild") as folder, projection.Fresh(folder / "fresh.db") as fresh:
             with self.desk.reading() as session:
                 fresh.fold(store.read_entries(session))
             with self.desk.working_tables() as session:

@@ -13,6 +13,7 @@ from audit import store
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
+from core.two_persons import OneSignature, waiting
 from validation.projections import (
     criteria,
     deviations,
@@ -91,13 +92,15 @@ def known_lock(session: Connection, lock: str) -> bool:
     return session.execute(select(locks.c.entry).where(locks.c.lock == lock)).first() is not None
 
 
-def first_opening(session: Connection, test_set: str, protocol: str, version: int) -> RowMapping | None:
+def first_opening(session: Connection, test_set: str, protocol: str, version: int) -> OneSignature | None:
     """The first of two signatures to open a set for a protocol, while the second is missing."""
-    rows = list(session.execute(
+    row = session.execute(
         select(openings).where(openings.c.test_set == test_set, openings.c.protocol == protocol,
-                               openings.c.version == version).order_by(openings.c.entry)
-    ).mappings())
-    return rows[-1] if rows and not rows[-1]["effective"] else None
+                               openings.c.version == version).order_by(openings.c.entry.desc()).limit(1)
+    ).first()
+    # The rows ask for two persons, not for two roles.
+    return waiting(OneSignature(row.entry_id, row.entry, row.person, "", row.effective)
+                   if row is not None else None)
 
 
 def is_open_for(session: Connection, test_set: str, protocol: str, version: int) -> bool:

@@ -21,8 +21,9 @@ from core.access.queries import basis
 from core.errors import AlreadyDone, UnusableInput
 from core.objects import JSON
 from core.policy.decide import permit
-from core.policy.state import Actor, Decision
+from core.policy.state import Actor, Decision, Facts
 from core.projection import from_reference
+from core.two_persons import permit_signature
 from core.work import Desk, Draft, Occasion, Proposal, View
 from validation import cases, protocol, queries
 from validation.protocol import Protocol
@@ -234,15 +235,17 @@ def _propose_opening(
     relations = list(_trainer(session, actor, read))
     if row["state"] != "approved" or read.test_set is None or read.test_set.id != command.test_set:
         relations.append("unapproved")
-    if first is not None and first["person"] == actor.user:
-        relations.append("first_opener")
-    decision = permit(actor, "test_set.open", queries.facts(session, actor, "test_set.open", *relations))
+
+    def facts(known: frozenset[str]) -> Facts:
+        return queries.facts(session, actor, "test_set.open", *known)
+
+    decision = permit_signature(actor, "test_set.open", facts, first, also=frozenset(relations))
     event = TestSetUnsealed(
         test_set=command.test_set, protocol=command.protocol, version=command.version, prior=sealed["unseals"],
-        first=first["entry_id"] if first is not None else None,
+        first=first.id if first is not None else None,
     )
     lines = (("Test set", event.test_set), ("For protocol", f"{event.protocol} version {event.version}"),
              ("Opened before", f"{event.prior} times"),
-             ("First signature", first["person"] if first is not None else "this one"))
+             ("First signature", first.person if first is not None else "this one"))
     return resting_draft(session, actor, "test_set.open", event, decision, "approval",
                   View("Open a test set", TEMPLATE, lines))

@@ -16,6 +16,7 @@ from core.access.training import NEVER_GOVERNED, Binding, governs, missing_train
 from core.clock import as_datetime, from_words, in_words
 from core.errors import NotFound
 from core.policy.state import Actor, Facts, HouseState
+from core.two_persons import OneSignature, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +69,13 @@ def roles_of(session: Connection, user: str, trial: str | None) -> frozenset[str
     return frozenset(row.role for row in session.execute(select(grants.c.role).where(grants.c.user == user, wanted)))
 
 
-@dataclass(frozen=True, slots=True)
-class RotationOrder:
-    """The first signature for the rotation of a key of the house."""
-
-    by: str
-    role: str
-    because: str
-    entry_id: str
-    entry: int
-
-
-def rotation_waiting(session: Connection, kid: str) -> RotationOrder | None:
-    """The newest first signature for a key that is still in force; the second makes it history."""
+def rotation_waiting(session: Connection, kid: str) -> tuple[OneSignature | None, str]:
+    """The first signature to replace a key that is in force, and its reason; the second makes it history."""
     table = rotation_orders
-    row = session.execute(
-        select(table.c.by, table.c.role, table.c.because, table.c.entry_id, table.c.entry)
-        .where(table.c.kid == kid, table.c.first.is_(None)).order_by(table.c.entry.desc()).limit(1)
-    ).first()
-    return RotationOrder(**row._mapping) if row else None
+    row = session.execute(select(table).where(table.c.kid == kid).order_by(table.c.entry.desc()).limit(1)).first()
+    if row is None:
+        return None, ""
+    return waiting(OneSignature(row.entry_id, row.entry, row.by, row.role, row.first is not None)), row.because
 
 
 def people_with(session: Connection, role: str, trial: str | None = None) -> tuple[str, ...]:

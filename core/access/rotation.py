@@ -18,6 +18,7 @@ from core.errors import NotFound, Refused, UnusableInput
 from core.persons import ED25519, ML_DSA_44, KeyRow, keys_in_force, person_named
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision, Facts
+from core.two_persons import permit_signature
 from core.work import Desk, Draft, Occasion, Proposal, Work
 
 INSTALLATION, LOG = "installation", "log"
@@ -104,16 +105,16 @@ def rotate_house_key(desk: Desk, actor: Actor, holder: str, because: str) -> Pro
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         key = _in_force(session, klass, named)
-        first = queries.rotation_waiting(session, key.kid)
-        roles = queries.roles_of(session, actor.user, None)
-        known = {"signed_already"} if first is not None and first.by == actor.user else set()
-        known |= {"same_role"} if first is not None and first.role in roles else set()
-        decision = permit(actor, "key.sign_rotation", queries.standing(
-            session, actor, None, "key.sign_rotation", relations=known))
+        first, reason = queries.rotation_waiting(session, key.kid)
+
+        def facts(relations: frozenset[str]) -> Facts:
+            return queries.standing(session, actor, None, "key.sign_rotation", relations=relations)
+
+        decision = permit_signature(actor, "key.sign_rotation", facts, first)
         event = KeyRotationSigned(
-            klass=klass, holder=named, kid=key.kid, because=because, first=first.entry_id if first else None)
+            klass=klass, holder=named, kid=key.kid, because=because, first=first.id if first else None)
         view = views.house_rotation(
-            klass, named, key.kid, because, f"{first.by}, entry {first.entry}: {first.because}" if first else None)
+            klass, named, key.kid, because, f"{first.in_words()}: {reason}" if first else None)
         return draft(session, actor, event, decision, "approval", view, "key.sign_rotation")
 
     proposal = desk.prepare(actor, propose, asked="key.sign_rotation")

@@ -11,12 +11,13 @@ from audit.vocabulary import reads as read_words
 from audit.vocabulary import seals as words
 from core.errors import NotFound, UnusableInput
 from core.policy.decide import permit
-from core.policy.state import Actor
+from core.policy.state import Actor, Facts
 from core.reads import queries, seal_queries, views
 from core.reads import seal_projections as tables
 from core.reads.acting import READS, draft, facts_of
 from core.reads.opening import check_seal
 from core.reads.ports import keeper_of
+from core.two_persons import OneSignature, permit_signature, waiting
 from core.work import Desk, Draft, Occasion, Proposal
 
 OPENING_REASONS = ("safety_of_subject", "reader_not_available", "request_of_authority", "read_given_up")
@@ -49,18 +50,19 @@ def order_opening(desk: Desk, actor: Actor, command: OrderOpening) -> Proposal:
             select(table).where(
                 table.c.trial == command.trial, table.c.subject == command.subject,
                 table.c.time_point == command.time_point,
-            ).order_by(table.c.entry.desc())
-        ).all()  # fmt: skip
-        waiting = [row for row in ordered if row.first is None and row.seals.split() == list(closed)]
-        first = waiting[0] if waiting and waiting[0].reason == command.reason else None
-        holds = {
-            "self": first is not None and first.signer == actor.user,
-            "reader_of_subject": bool(queries.parts_of(session, command.trial, command.subject, actor.user)),
-        }
-        relations = [name for name, true in holds.items() if true]
-        under = permit(actor, "seal.open_early", facts_of(session, actor, "seal.open_early", command.trial, *relations))
-        if first is not None and under.role == first.role:
-            permit(actor, "seal.open_early", facts_of(session, actor, "seal.open_early", command.trial, "same_role"))
+            ).order_by(table.c.entry.desc()).limit(1)
+        ).first()  # fmt: skip
+        # Another reason, or other seals meanwhile, is another act: it begins with a first signature.
+        same = ordered is not None and (ordered.seals.split(), ordered.reason) == (list(closed), command.reason)
+        first = waiting(
+            OneSignature(ordered.id, ordered.entry, ordered.signer, ordered.role, ordered.first is not None)
+            if ordered is not None and same else None)
+        also = {"reader_of_subject"} if queries.parts_of(session, command.trial, command.subject, actor.user) else set()
+
+        def facts(relations: frozenset[str]) -> Facts:
+            return facts_of(session, actor, "seal.open_early", command.trial, *relations)
+
+        under = permit_signature(actor, "seal.open_early", facts, first, also=frozenset(also))
         event = words.OpeningOrdered(
             subject=command.subject, time_point=command.time_point, seals=tuple(closed),
             first=first.id if first is not None else None,
@@ -68,7 +70,7 @@ def order_opening(desk: Desk, actor: Actor, command: OrderOpening) -> Proposal:
         lacking = seal_queries.seals_awaited(session, command.trial, command.subject, command.time_point)
         view = views.early_opening(
             command.subject, command.time_point, len(closed), lacking, command.reason,
-            first.signer if first is not None else None,
+            first.person if first is not None else None,
         )
         return draft(
             session, actor, "seal.open_early", event, under, trial=command.trial, meaning="approval", view=view,

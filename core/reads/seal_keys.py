@@ -8,19 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
-from audit import store
 from audit.entry import base64_text, from_base64
 from audit.vocabulary import seals as words
 from core.access.drafts import draft
 from core.access.queries import standing
-from core.clock import from_words
 from core.errors import UnusableInput
 from core.policy.decide import permit
-from core.policy.state import Actor, Decision
+from core.policy.state import Actor, Decision, Facts
 from core.reads import seal_projections as tables
 from core.reads import views
 from core.reads.acting import READS
 from core.reads.ports import Recovered, keeper_of
+from core.two_persons import OneSignature, permit_signature, waiting
 from core.work import Desk, Draft, Occasion, Proposal, Receipt
 
 #: A first signature waits this long for the second.
@@ -61,20 +60,20 @@ def renew_recovery_key(desk: Desk, actor: Actor) -> Renewal:
     wrapped for it. The old shares then open nothing that is kept here."""
     keeper = keeper_of(desk.signer)
     with desk.reading() as session:
-        waiting = _waiting(session, tables.seal_keys, desk.clock.now() - RENEWAL_LIFE_US)
+        begun = _waiting(session, tables.seal_keys, desk.clock.now() - RENEWAL_LIFE_US)
         permit(actor, "seals.renew", standing(session, actor, None, "seals.renew"))
-    if waiting is None or waiting.signer == actor.user:
+    if begun is None or begun[1].person == actor.user:
         # Who begins again replaces what they began: the unfinished key never came into force.
         made, first = keeper.new_recovery_key(), None
         public, share = made.public_key, made.share
     else:
-        public, first = from_base64(waiting.public_key), str(waiting.id)
+        public, first = from_base64(begun[0].public_key), begun[1]
         share = keeper.second_share(public)
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         under = _allowed(session, actor, "seals.renew", tables.seal_keys, first)
-        event = words.SealKeyEnrolled(public_key=base64_text(public), first=first)
-        view = views.seal_key(base64_text(public), waiting.signer if waiting is not None and first else None)
+        event = words.SealKeyEnrolled(public_key=base64_text(public), first=first.id if first else None)
+        view = views.seal_key(base64_text(public), first.person if first else None)
         return draft(session, actor, event, under, "approval", view, "seals.renew")
 
     return Renewal(desk.prepare(actor, propose, asked="seals.renew"), share, first is not None)
@@ -88,20 +87,20 @@ def recover_seals(desk: Desk, actor: Actor, share: str, because: str) -> Recover
     keeper = keeper_of(desk.signer)
     with desk.reading() as session:
         permit(actor, "seals.recover", standing(session, actor, None, "seals.recover"))
-        waiting = _waiting(session, tables.recoveries, desk.clock.now() - RECOVERY_LIFE_US)
-    if waiting is None or waiting.signer == actor.user:
+        begun = _waiting(session, tables.recoveries, desk.clock.now() - RECOVERY_LIFE_US)
+    if begun is None or begun[1].person == actor.user:
         keeper.offer_share(share)
         first, said = None, because
     else:
         keeper.check_shares(share)
-        first, said = str(waiting.id), str(waiting.because)
+        first, said = begun[1], str(begun[0].because)
     if not said.strip():
         raise UnusableInput("A recovery names its reason.", next_step="Give it with --because; nothing was done.")
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         under = _allowed(session, actor, "seals.recover", tables.recoveries, first)
-        event = words.SealsRecoveryOrdered(because=said, first=first)
-        view = views.seal_recovery(said, waiting.signer if waiting is not None and first else None)
+        event = words.SealsRecoveryOrdered(because=said, first=first.id if first else None)
+        view = views.seal_recovery(said, first.person if first else None)
         return draft(session, actor, event, under, "approval", view, "seals.recover")
 
     def finish(receipt: Receipt) -> Recovered | None:
@@ -117,25 +116,27 @@ def recover_seals(desk: Desk, actor: Actor, share: str, because: str) -> Recover
     return Recovery(desk.prepare(actor, propose, asked="seals.recover"), finish)
 
 
-def _waiting(session: Connection, table: Table, since_us: int) -> Row[Any] | None:
-    """The newest first signature that no second one names yet, unless it is too old or a later act was finished."""
-    newest = session.execute(select(table).order_by(table.c.entry.desc()).limit(1)).first()
-    if newest is None or newest.first is not None or getattr(newest, "at_init", False):
+def _newest(session: Connection, table: Table) -> Row[Any] | None:
+    return session.execute(select(table).order_by(table.c.entry.desc()).limit(1)).first()
+
+
+def _signature(row: Row[Any] | None) -> OneSignature | None:
+    """The row as one of two signatures; what the root key enrolled alone at `init` is none."""
+    if row is None or getattr(row, "at_init", False):
         return None
-    return newest if from_words(newest.at) >= since_us else None
+    return OneSignature(row.id, row.entry, row.signer, row.role, row.first is not None, row.at)
 
 
-def _allowed(session: Connection, actor: Actor, action: str, table: Table, first: str | None) -> Decision:
+def _waiting(session: Connection, table: Table, since_us: int) -> tuple[Row[Any], OneSignature] | None:
+    """The first signature that a second may name now, as its row and as what it is."""
+    row = _newest(session, table)
+    first = waiting(_signature(row), since_us=since_us)
+    return (row, first) if row is not None and first is not None else None
+
+
+def _allowed(session: Connection, actor: Actor, action: str, table: Table, first: OneSignature | None) -> Decision:
     """The decision; the second signature is another person's in the other role."""
-    relations: set[str] = set()
-    if first is not None:
-        newest = session.execute(select(table).order_by(table.c.entry.desc()).limit(1)).first()
-        assert newest is not None  # `first` was read from it
-        if newest.id != first:
-            relations.add("overtaken")
-        entry = store.entry_by_id(session, first)
-        assert entry is not None
-        under = permit(actor, action, standing(session, actor, None, action, relations=relations))
-        if under.role == entry.body["role"]:
-            relations.add("same_role")
-    return permit(actor, action, standing(session, actor, None, action, relations=relations))
+    def facts(relations: frozenset[str]) -> Facts:
+        return standing(session, actor, None, action, relations=relations)
+
+    return permit_signature(actor, action, facts, first, newest=_signature(_newest(session, table)))

@@ -77,7 +77,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-547", "reread.order", "You read this subject; somebody else decides that it is read again.",
            when=related("reader_of_subject")),
     # Seals: opening before all are in, and the recovery key.
-    forbid("F-536", "seal.open_early", "You have signed this already; it needs another person.", when=related("self")),
+    forbid("F-536", "seal.open_early", "You have signed this already; it needs another person.",
+           when=related("signed_already")),
     forbid("F-537", "seal.open_early", "You have a part in reading this subject; somebody else decides.",
            when=related("reader_of_subject")),
     forbid("F-538", "seal.open_early", "QA and imaging lead sign, each in their own role; this role has signed.",

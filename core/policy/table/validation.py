@@ -24,7 +24,7 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-709", "validation.run", "What the protocol requires first has not passed.",
            when=related("requires_first")),
     forbid("F-711", "test_set.open", "You opened this test set as the first person; the second is another.",
-           when=related("first_opener")),
+           when=related("signed_already")),
     forbid("F-712", "test_set.seal test_set.open", "You trained this model; others keep its test set.",
            when=related("trainer")),
     forbid("F-713", "test_set.open", "No approved protocol names this test set.", when=related("unapproved")),

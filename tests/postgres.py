@@ -24,13 +24,13 @@ def server_url() -> str:
     return str(server.get_uri())
 
 
-def fresh_database() -> str:
-    """A new, empty database on the server; its address."""
+def fresh_database(*, tablespace: str = "pg_default") -> str:
+    """A new, empty database on the server, in this tablespace; its address."""
     url = server_url().replace("postgresql://", "postgresql+psycopg://", 1)
     name = f"countersign_{uuid.uuid4().hex[:12]}"
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as session:
-        session.exec_driver_sql(f"CREATE DATABASE {name}")
+        session.exec_driver_sql(f"CREATE DATABASE {name} TABLESPACE {tablespace}")
     engine.dispose()
     base, _, query = url.partition("?")
     head, _, _ = base.rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,17 +133,44 @@ def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost
 
 
 def found_house(settings: Settings, *, clock: Clock | None = None) -> House:
-    """Make a new home: schema, keys of the house, and the first entries, signed by the root key."""
+    """Make a new home: schema, keys of the house, and the first entries, signed by the root key.
+
+    Where that cannot be done nothing is left in the home, so that it can be tried again.
+
+    Raises:
+        AlreadyDone: home, database or signer belong to an installation.
+        OutsideUnavailable, UnusableInput: a signer of its own process does not answer, or is set up for another record
+            or database.
+    """
     if settings.config_file.exists():
         raise AlreadyDone(f"{settings.home} is already a home of Countersign.")
+    before = set(settings.home.iterdir()) if settings.home.is_dir() else None
     write_settings(settings)
     house = _wire(settings, clock or remembering(SystemClock(), settings.home / CLOCK))
-    if database.is_founded(house.engine):
-        raise AlreadyDone("This database already holds a record.", next_step="Give another database or home.")
-    database.migrate(house.engine)
-    house.signer.found()
-    house.desk.record_as_root(_founding_entries(house.signer))
+    try:
+        if database.is_founded(house.engine):
+            raise AlreadyDone("This database already holds a record.", next_step="Give another database or home.")
+        database.migrate(house.engine)
+        if isinstance(house.signer, RemoteSigner):
+            house.signer.check_ready(settings.database_url)
+        house.signer.found()
+        house.desk.record_as_root(_founding_entries(house.signer))
+    except BaseException:
+        house.close()
+        _take_back(settings.home, before)
+        raise
     return house
+
+
+def _take_back(home: Path, before: set[Path] | None) -> None:
+    """Remove what an attempt made in a home; `before` is what was there, None where the folder was not."""
+    for path in list(home.iterdir()):
+        # Beside a database that was there lie its own working files.
+        own = path.with_name(path.name.removesuffix("-wal").removesuffix("-shm"))
+        if not {path, own} & (before or set()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if before is None:
+        home.rmdir()
 
 
 def _founding_entries(signer: HouseSigner) -> list[tuple[object, tuple[str, ...]]]:

@@ -35,7 +35,8 @@ def init(
         str(seal_backup.absolute()) if seal_backup else None,
     ))
     typer.echo(f"{folder} is a signer's folder. Next: countersign signer serve --folder {folder}")
-    typer.echo(f"Then found the house: countersign init --origin {origin} --signer-socket {socket.absolute()}")
+    typer.echo("Then, as the user of the house: countersign init --home DIR "
+               f"--origin {origin} --signer-socket {socket.absolute()}")
 
 
 @app.command()

@@ -76,6 +76,8 @@ class LocalSigner:
         """Make root, log and service keys. Raises AlreadyDone where they exist."""
         if self._keys.path("house", "root").exists():
             raise AlreadyDone("This signer already holds the keys of an installation.")
+        # An attempt before this one may have left connections to a file that is gone.
+        self._engine.dispose()
         for holder in ("root", "log", *((LOG_BESIDE,) if ml_dsa_is_there() else ()), *SERVICES):
             self._keys.write("house", holder, new_record(self._keys, holder))
         self._authority.found(self._origin)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.signatures import NewKey, OpenedPage, Proof, Signature
-from core.errors import OutsideUnavailable
+from core.errors import AlreadyDone, OutsideUnavailable, UnusableInput
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.wire import packed, raise_error, receive, send, unpacked
@@ -39,6 +39,25 @@ class RemoteSigner:
             return str(self._call("origin"))
         except OutsideUnavailable:
             return self._stated
+
+    def check_ready(self, database_url: str) -> None:
+        """Before a founding: that the signer answers, has no keys yet, and reads this database for this record.
+
+        Raises OutsideUnavailable, UnusableInput or AlreadyDone, each with what to change.
+        """
+        if self._call("has_house_key", "root"):
+            raise AlreadyDone(f"The signer at {self._path} holds the keys of an installation already.",
+                              next_step="Set another one up: `countersign signer init --folder NEW …`.")
+        try:
+            said = str(self._call("origin"))
+        except OutsideUnavailable as error:
+            raise OutsideUnavailable(
+                f"The signer at {self._path} cannot read the database of this home.",
+                next_step=f"`database_url` in its signer.toml must name {database_url}, and its user must be able to "
+                "read that; then start it again.") from error
+        if said != self._stated:
+            raise UnusableInput(f"The signer at {self._path} is set up for {said}, not for {self._stated}.",
+                                next_step=f"Give `--origin {said}`, or set another signer up.")
 
     @property
     def stated(self) -> str:

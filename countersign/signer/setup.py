@@ -43,8 +43,12 @@ class SignerSettings:
 
 
 def write_setup(settings: SignerSettings) -> None:
-    """Write the file of a new signer. Raises AlreadyDone where there is one."""
+    """Write the file of a new signer. Raises AlreadyDone where there is one, UnusableInput for no database address."""
     path = settings.folder / FILE
+    if not settings.database_url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise UnusableInput(
+            f"`{settings.database_url}` is no address of a database.",
+            next_step="Give sqlite:////FOLDER-OF-THE-HOME/ledger.db, or postgresql://USER@HOST/NAME.")
     if path.exists():
         raise AlreadyDone(f"{path} is there already.", next_step="Change it by hand, then start the signer again.")
     lines = [

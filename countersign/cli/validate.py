@@ -363,3 +363,21 @@ def trace(
     typer.echo(traceability.in_words(matrix))
     if traceability.gaps(matrix):
         raise typer.Exit(1)
+
+
+@app.command()
+@told
+def matrix(
+    out: Annotated[str, typer.Option(help="Write it here, CSV; to the console where not given.")] = "",
+) -> None:
+    """The policy table asked about every action, role, stage, phase and relation: who may act when, by which rows."""
+    from pathlib import Path
+
+    from core.policy.matrix import printed_matrix
+
+    text = printed_matrix()
+    if not out:
+        typer.echo(text, nl=False)
+        return
+    Path(out).write_text(text, encoding="utf-8")
+    typer.echo(f"{len(text.splitlines()) - 1} lines in {out}.")

@@ -6,7 +6,7 @@ sealed, shown to nobody), `exploratory`, `reads_locked` (both human reads are lo
 `own_mark_missing` (what the charter's ai_display asks of this reader now), `adjudication_hidden`. Source: TRIAL 2.
 """
 
-from core.policy.state import Actor, Condition, Facts, Rule, Stage, allow, forbid, related, use_closed
+from core.policy.state import Actor, Condition, Facts, HouseState, Rule, Stage, allow, forbid, related, use_closed
 
 OPENING = frozenset({Stage.SET_UP, Stage.LIVE})
 SIGNERS = "trial_lead validation_lead statistician imaging_lead medical_monitor regulatory qa_auditor"
@@ -67,6 +67,10 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-632", "ai.accept_all", "Each AI value is accepted, adjusted or rejected by itself."),
     forbid("F-633", "ai.break_tie", "AI decides between no two readers; the adjudicator does."),
     forbid("F-634", "ai.write_eligibility", "A candidate flag writes no eligibility field."),
+    forbid("F-635", "ai.*", "The installation is not opened; no trial and no use of AI exists yet.",
+           house=frozenset({HouseState.FOUNDING})),
+    forbid("F-636", "ai.run ai.seal_read", "The data of this trial are locked; nothing is computed for it any more.",
+           stages=frozenset({Stage.LOCKED, Stage.CLOSED})),
     allow("P-610", "ai.show_in_qc", "qc_technologist imaging_lead", "You see AI flags on the QC dashboard."),
     allow("P-611", "ai.show_to_coordinator", "coordinator", "You work the candidate list."),
     allow("P-612", "ai.show_to_reader", "reader", "The charter shows AI for this endpoint."),

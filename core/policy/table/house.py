@@ -10,7 +10,7 @@ SIGNED_BY_PEOPLE = (
     "time_point.declare cohort.select cohort.decide_eligibility gate.request gate.sign gate.withdraw gate.revoke "
     "waiver.request waiver.approve evidence.file defect.seed model.register model.lock model.retire protocol.draft "
     "protocol.review protocol.approve test_set.seal test_set.open deviation.close validation.review release.sign "
-    "reader.qualify read.assign read.withdraw reread.order seed.place seal.open_early seals.renew seals.recover "
+    "reader.qualify read.assign reread.order seed.place seal.open_early seals.renew "
     "read.begin read.seal series.release person.close key.enrol key.revoke access.review password.renew"
 )
 

@@ -121,7 +121,7 @@ def test_human_work_never_depends_on_a_phase(answers) -> None:
     for (action, _), questions in answers.items():
         if action.startswith("ai."):
             continue
-        by_case = {}
+        by_case: dict = {}
         for one in questions:
             case = (one.facts.house, one.facts.stage, one.facts.relations)
             by_case.setdefault(case, set()).add((one.decision.allowed, one.decision.rule))
@@ -276,7 +276,7 @@ def test_the_printed_matrix_names_who_may_and_counts_what_was_asked(answers, tmp
     assert typed.exit_code == 0, typed.output
     rows = list(csv.DictReader(io.StringIO((tmp_path / "matrix.csv").read_text(encoding="utf-8"))))
 
-    by_action = {}
+    by_action: dict = {}
     for row in rows:
         by_action.setdefault(row["action"], set()).update(row["roles"].replace("(without a role)", "-").split())
     for action in actions():

@@ -21,7 +21,9 @@ from core.policy.state import Actor, Decision, Facts
 from core.two_persons import permit_signature
 from core.work import Desk, Draft, Occasion, Proposal, Work
 
-INSTALLATION, LOG = "installation", "log"
+INSTALLATION, LOG, ROOT = "installation", "log", "root"
+#: Keys of the installation itself, by their name at the signer; every other key of the house is a service's.
+OWN = (ROOT, LOG)
 
 
 # -- a person's own key ----------------------------------------------------------------------------------------------
@@ -93,15 +95,17 @@ def rotate_key(desk: Desk, actor: Actor, command: RotateKey) -> Rotation:
 
 
 def rotate_house_key(desk: Desk, actor: Actor, holder: str, because: str) -> Proposal:
-    """A service's key, or the log's (`log`), is replaced with the second of two signatures: owner and QA, in any order.
+    """A service's key, the log's (`log`) or the root key (`root`) is replaced with the second of two signatures: owner
+    and QA, in any order.
 
-    Checkpoints that cover the rotation's entry are signed by the new log key (RECORD 3).
+    Checkpoints that cover the rotation's entry are signed by the new log key (RECORD 3). The trust card goes on naming
+    the first root key, from which the record leads to the one in force.
 
     Raises:
         NotFound: no such key is in force.
         Refused: this person or this role has signed already.
     """
-    klass, named = ("log", INSTALLATION) if holder == LOG else ("service", holder)
+    klass, named = (holder, INSTALLATION) if holder in OWN else ("service", holder)
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         key = _in_force(session, klass, named)
@@ -149,4 +153,4 @@ def _replace(work: Work, *, successors: tuple[tuple[str, str, bytes], ...], klas
             algorithm=algorithm if algorithm != ED25519 else None,
         )
         prove = partial(work.desk.signer.attest_next, name, kid_of(public))
-        own.record(event, under=under, caused_by=second, key=LOG if klass == "log" else None, proofs_by=(prove,))
+        own.record(event, under=under, caused_by=second, key=klass if klass in OWN else None, proofs_by=(prove,))

@@ -220,6 +220,14 @@ def rotate_log(acting: AsOption, because: BecauseOption, home: HomeOption = None
     typer.echo("A witness needs the new public key as a further --log-key: countersign key list --json")
 
 
+@key_app.command("rotate-root")
+@told
+def rotate_root(acting: AsOption, because: BecauseOption, home: HomeOption = None) -> None:
+    """Replace the root key, which founded the record and continues it after a loss: owner and QA sign, each with this
+    command. Trust cards stay as they are: the record leads from the first root key to the new one."""
+    _rotate_house_key("root", acting, because, home)
+
+
 def _rotate_house_key(holder: str, acting: str, because: str, home: str | None) -> None:
     from core.access.rotation import rotate_house_key
     from core.policy.state import Actor
@@ -230,7 +238,7 @@ def _rotate_house_key(holder: str, acting: str, because: str, home: str | None) 
     if proposal.then is None:
         typer.echo("Nothing is replaced yet. The other of owner and QA gives the second signature with this command.")
         return
-    opened.desk.signer.discard_replaced("log" if holder == "log" else "service", holder)
+    opened.desk.signer.discard_replaced(holder if holder in ("log", "root") else "service", holder)
     typer.echo(f"The key of {holder} is replaced; the old one signs nothing more.")
 
 

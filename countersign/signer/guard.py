@@ -42,7 +42,8 @@ class Guard:
         with self._engine.connect() as session, session.begin():
             self._check_head(session, body)
             if holder in ("root", "log") and _opened(session):
-                own_rotation = holder == "log" and body["action"] == "key.rotated"
+                own_rotation = body["action"] == "key.rotated" and (
+                    holder == "log" or body.get("fields", {}).get("class") == "root")
                 if body["action"] not in PROVED_LATER or (kind != PROOF_TYPE and not own_rotation):
                     _refuse(f"The {holder} key signs no {body['action']} once the installation is open.")
                 return

@@ -71,12 +71,12 @@ class Beside:
         return key_id + bytes(8) + self.private.sign(message)
 
 
-def a_ledger() -> Ledger:
+def a_ledger(declared: tuple[Any, ...] = MORE_WORDS) -> Ledger:
     """Founded with all words of this page; entry 7 comes next."""
     made = Ledger(founded=False)
     made.add("ledger.founded", ROOT.fields, by=ROOT)
     made.enrol(LOG)
-    words = [{"name": name, "version": 1, "signed_by": list(by), "sentence": "{actor} did"} for name, by in MORE_WORDS]
+    words = [{"name": name, "version": 1, "signed_by": list(by), "sentence": "{actor} did"} for name, by in declared]
     made.add("vocabulary.adopted", {"digest": hashlib.sha256(jcs(words)).hexdigest(), "words": words}, by=ROOT)
     for pen in (SERVICE, INTAKE, *READERS):
         made.enrol(pen)
@@ -219,6 +219,31 @@ def test_after_its_rotation_only_the_new_key_signs(tmp_path: Path, old: Pen, new
     early.add(word, {"series": "1"}, by=new, trial="T1")
     rotate(early, old, new)
     assert bad(tmp_path, early) == (6, 7)
+
+
+@req("SIG-04", "SIG-09")
+def test_a_root_key_comes_by_rotation_of_the_first_alone_and_then_only_it_signs(tmp_path: Path) -> None:
+    new = Pen.of("root", "installation", "second")
+    late = Pen.of("service", "gates", "late")
+    with_root = tuple((name, (*by, "root") if name == "key.rotated" else by) for name, by in MORE_WORDS)
+    ledger = a_ledger(with_root)
+    rotate(ledger, ROOT, new)
+    ledger.add("key.enrolled", late.fields, by=new, proofs=(late,))
+    said = good(tmp_path, ledger).remarks
+    assert any("without the signatures of two persons: entries 7" in one for one in said)
+
+    stale = a_ledger(with_root)
+    rotate(stale, ROOT, new)
+    stale.add("key.enrolled", late.fields, by=ROOT, proofs=(late,))
+    assert bad(tmp_path, stale) == (6, 8)
+
+    second = a_ledger(with_root)
+    second.add("key.enrolled", new.fields, by=ROOT, proofs=(new,))
+    assert bad(tmp_path, second) == (6, 7)
+
+    unproved = a_ledger(with_root)
+    unproved.add("key.rotated", new.fields | {"kid": ROOT.kid}, by=ROOT, proofs=(READER,))
+    assert bad(tmp_path, unproved) == (6, 7)
 
 
 @req("SIG-04", "SIG-09")

@@ -240,11 +240,16 @@ def test_keys_are_rotated_through_the_signer_of_another_user(served: HouseUnderT
     """A person's key, a service's and the log's; the next key proves its own rotation only."""
     made = rotation.rotate_key(served.desk, Actor("lead"), rotation.RotateKey(PASSWORD))
     served.commit(made.proposal)
-    for holder in ("intake", "log"):
+    for holder in ("intake", "log", "root"):
         for person in (people.OWNER, people.QA):
             served.commit(rotation.rotate_house_key(served.desk, person, holder, "yearly exchange"))
-    assert served.words().count("key.rotated") >= 3
+    assert served.words().count("key.rotated") >= 4
     grant(served, "lead", "model_custodian")
+
+    # The root key, old or new, signs nothing else once the house is open.
+    with pytest.raises(Refused) as refusal:
+        served.house.signer.attest("root", body_to_sign(a_body(served, "installation", "role.granted")))
+    assert refusal.value.rule == "F-09"
 
     public = served.house.signer.next_house_key("intake")
     with pytest.raises(Refused) as refusal:

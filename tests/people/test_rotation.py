@@ -14,11 +14,13 @@ from sqlalchemy import text
 from audit import ledger, proofs, store
 from audit.entry import SignedBody, base64_text, body_to_prove, body_to_sign, from_base64, kid_of
 from audit.signatures import Proof
+from audit.verifier import VERIFIED, verify_bundle
 from audit.vocabulary.ledger import ClockStepped, KeyEnrolled, KeyRotated
 from core.access import recovery, rotation, usecases
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, Refused, UnusableInput
 from core.ledger_check import check_store
 from core.ledger_evidence import examine
+from core.ledger_exports import Wish, card, export
 from core.ledger_queries import SessionReader, line_at
 from core.persons import key_row
 from core.policy.state import Actor, Decision
@@ -253,6 +255,30 @@ def test_the_house_can_replace_the_key_with_which_it_attests(opened: HouseUnderT
 
     assert a_service_entry(opened).kid == kid_of(opened.house.signer.public_key("house"))
     assert opened.words()[-2] == "key.rotated"
+
+
+@req("SIG-09", "REC-08", "REC-10")
+def test_the_root_key_is_replaced_by_both_and_old_trust_cards_still_lead_to_the_record(
+    opened: HouseUnderTest, tmp_path: Path
+) -> None:
+    """The card names the first root key; from it the record leads to the one in force."""
+    with opened.desk.reading() as session:
+        (tmp_path / "card.json").write_bytes(card(SessionReader(session), ORIGIN))
+    old = kid_of(opened.house.signer.public_key("root"))
+    both(opened, "root")
+    new = kid_of(opened.house.signer.public_key("root"))
+
+    rotated = opened.entries()[-1]
+    assert (rotated.kid, rotated.body["actor"], rotated.body["fields"]["class"]) == (old, "installation", "root")
+    assert new not in (old, rotated.kid)
+    allowed = Decision(True, "P-01", "set up for a test", "service")
+    export(opened.desk, Wish(), tmp_path / "b.zip", under=allowed, on_behalf_of=QA.user)
+    report = verify_bundle(tmp_path / "b.zip", tmp_path / "card.json")
+    assert report.verdict == VERIFIED, report.in_words()
+    assert not any("without the signatures of two persons" in one for one in report.remarks)
+    with opened.desk.reading() as session:
+        assert card(SessionReader(session), ORIGIN) == (tmp_path / "card.json").read_bytes()
+    assert not [one.what for one in examine_house(opened.house) if one.damaged]
 
 
 @req("REC-03", "REC-10")

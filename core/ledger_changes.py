@@ -62,6 +62,8 @@ SETTINGS: tuple[Setting, ...] = (
         "gate.requested": "requested", "gate.opened": "open", "gate.withdrawn": "withdrawn",
         "gate.suspended": "suspended", "gate.halted": "halted", "gate.resumed": "open", "gate.revoked": "revoked"}),
     Setting("lock {lock}", ("lock",), {"model.locked": "locked", "model.retired": "{how}"}),
+    Setting("server {server} of lock {lock}", ("server", "lock"), {
+        "server.enrolled": "enrolled", "server.withdrawn": "withdrawn"}),
     Setting("result of run {run}", ("run",), {"validation.concluded": "{verdict}", "validation.suspect": "suspect"}),
     Setting("deviation {deviation}", ("deviation",), {"deviation.opened": "open", "deviation.closed": "closed"}),
     Setting("document {sop}, version {version}", ("sop", "version"), {

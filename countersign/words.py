@@ -1,4 +1,4 @@
-"""Importing this module declares every word, fold and effect of all floors."""
+"""Importing this module declares every word, fold and effect of all floors, and how model servers are reached."""
 
 import audit.vocabulary
 import core.access.effects
@@ -16,11 +16,13 @@ import core.reads.seal_effects
 import core.reads.seal_projections
 import core.reviews.projections
 import core.trials.projections
+import countersign.adapters.model_server
 import models_registry.effects
 import models_registry.projections
+import models_registry.server_projections
 import reports.projections
 import sops.projections
 import validation.effects
 import validation.projections
 
-__all__ = ["audit", "core", "models_registry", "reports", "sops", "validation"]
+__all__ = ["audit", "core", "countersign", "models_registry", "reports", "sops", "validation"]

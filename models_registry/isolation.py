@@ -59,6 +59,15 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """Who answered for the network of one job, where that was a model server: its signed statements, in order."""
+
+    server: str
+    public_key: bytes
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What one worker process found and answered; `network` says how it was kept off the network: by a namespace, or
     by what the installation's IQ states."""
@@ -69,6 +78,7 @@ class Session:
     sentinel_values: tuple[tuple[str, str], ...]
     answers: tuple[tuple[Answer, str], ...]
     network: str
+    served: tuple[Served | None, ...] = ()
 
 
 class WorkerDiffers(CountersignError):

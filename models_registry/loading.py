@@ -18,10 +18,11 @@ from models_registry import jobs, queries
 from models_registry.bundle import Bundle, opened, unpacked
 from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable, sha256
-from models_registry.isolation import Expected, Session, WorkerDiffers, run_isolated
+from models_registry.isolation import Expected, Session, WorkerDiffers
 from models_registry.ports import Runner
 from models_registry.queries import LockRow, VersionRow
 from models_registry.rules import CAUSES
+from models_registry.servers import runner_of
 
 INFERENCE = Actor.of_service("inference")
 
@@ -105,14 +106,16 @@ def contract_digest(configuration: Mapping[str, Any]) -> str:
 
 
 def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Study], *,
-            runner: Runner = run_isolated, run: str | None = None) -> tuple[Session, Bundle]:
-    """Run a verified lock on studies: what the validation's PQ and every inference go through.
+            runner: Runner | None = None, run: str | None = None) -> tuple[Session, Bundle]:
+    """Run a verified lock on studies: what the validation's PQ and every inference go through. Without a runner it
+    goes where the record says: to the model server enrolled for the lock, else to the worker process of the house.
 
     Raises ModelDiffers (recorded) where bytes, environment or sentinel differ; WorkerFailed where no job was reached.
     """
     bundle = verified(desk, lock, version, run=run)
     try:
-        return runner(bundle.files, studies, Expected(lock.environment, lock.fields.sentinel_output_sha256)), bundle
+        chosen = runner or runner_of(desk, lock.lock)
+        return chosen(bundle.files, studies, Expected(lock.environment, lock.fields.sentinel_output_sha256)), bundle
     except WorkerDiffers as differs:                                                                         # 5, 6
         refusal = ModelDiffers(differs.fact, check=differs.check, expected=differs.expected, found=differs.found)
         refuse(desk, lock, refusal, run=run)

@@ -29,6 +29,7 @@ RISK = ("low", "medium", "high")
 # What each kind of refusal suspends a gate for (TRIAL 2).
 CAUSES = {
     "files": "digest_mismatch", "tensors": "digest_mismatch", "configuration": "digest_mismatch",
+    "attestation": "digest_mismatch",
     "environment": "environment_mismatch", "sentinel": "environment_mismatch", "lock": "lock_revoked",
 }
 

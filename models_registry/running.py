@@ -18,17 +18,18 @@ from core.work import Desk
 from models_registry import blinded, queries
 from models_registry.digest import environment_digest
 from models_registry.inputs import Given, SeriesReader, seed_of
-from models_registry.isolation import WorkerFailed, run_isolated
+from models_registry.isolation import WorkerFailed
 from models_registry.loading import INFERENCE, ModelDiffers, answers
 from models_registry.pipeline import Answer, input_digest
 from models_registry.ports import Images, Runner
 from models_registry.queries import RunRow
 from models_registry.results import Written, write_result
+from models_registry.servers import record_served
 
 BATCH = 16
 
 
-def run_waiting(desk: Desk, images: Images, lock: str | None = None, *, runner: Runner = run_isolated) -> int:
+def run_waiting(desk: Desk, images: Images, lock: str | None = None, *, runner: Runner | None = None) -> int:
     """Run everything that waits (of one lock, where given). Returns how many runs ended, in whatever way."""
     with desk.reading() as session:
         waiting = queries.runs_of(session, state="requested", lock=lock)
@@ -57,7 +58,7 @@ def _batches(rows: Sequence[RunRow]) -> Iterator[list[RunRow]]:
         yield batch
 
 
-def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], runner: Runner) -> int:
+def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], runner: Runner | None) -> int:
     with desk.reading() as session:
         locked = queries.lock_of(session, lock)
         version = queries.version_of(session, locked.fields.model, locked.fields.model_version)
@@ -96,6 +97,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
             _fail(desk, row, failure.cause, failure.fact)
         return len(rows)
     environment = environment_digest(session_here.environment)
+    record_served(desk, [row for row, _ in given], session_here)
     # Sealed before the outcomes are recorded: after a crash the seal is found and not made twice.
     unsealed = blinded.seal_reads(desk, [(row, one, answer) for (row, one), (answer, _) in
                                          zip(given, session_here.answers, strict=True) if blinded.is_blinded(row)])

@@ -90,8 +90,8 @@ class ModelLocked:
 class ModelRefused:
     """Something differed from the lock, so nothing ran.
 
-    `check` is one of files, tensors, configuration, environment, sentinel, lock, contract; `cause` is what a gate
-    suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
+    `check` is one of files, tensors, configuration, environment, sentinel, attestation (of a model server), lock,
+    contract; `cause` is what a gate suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
     """
 
     lock: str

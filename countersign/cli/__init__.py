@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "qc": ("intake", "Quality control cases: list, show, dispose."),
     "model": ("model", "Models: register, lock, verify, run."),
     "measure": ("measure", "Measure a segmentation with the house's operators."),
+    "model-server": ("model_server", "Model servers that attest: attest one here, enrol, withdraw, list."),
     "read": ("read", "Blinded reads: list, seal, adjudicate."),
     "signer": ("signer", "The signer as a process of its own: set up, serve, lists of signatures."),
     "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),

@@ -13,10 +13,14 @@ ROWS: tuple[Rule, ...] = (
            when=related("not_accepted")),
     forbid("F-406", "run.request ai.run", "The open gate is for another lock. Run that one, or this one in shadow.",
            when=related("other_lock")),
+    forbid("F-415", "server.enrol", "This lock is retired or recalled; no server answers for it.",
+           when=related("lock_not_valid")),
     allow("P-401", "model.register", "model_custodian", "You keep the models of this installation."),
     allow("P-402", "model.lock", "model_custodian validation_lead", "You may lock a model that you did not train."),
     allow("P-403", "model.retire", "model_custodian validation_lead qa_auditor", "You may take a lock out of use."),
     allow("P-404", "model.see model.verify", "model_custodian validation_lead qa_auditor trial_lead imaging_lead "
           "statistician system_owner inspector regulatory", "You may see models, their locks and runs."),
+    allow("P-415", "server.enrol server.withdraw", "model_custodian validation_lead",
+          "You keep the models of this installation and the servers they run on."),
     allow("P-405", "run.request", RUNNERS, "You may ask for a run in this trial.", stages=frozenset({Stage.LIVE})),
 )

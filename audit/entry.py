@@ -60,7 +60,10 @@ def _is_plain(value: Any) -> bool:
             if kind is str:
                 if not (item.isascii() and item.isprintable()):
                     return False
-            elif not _is_plain(item):
+            elif kind is int:
+                if not -LARGEST_INTEGER <= item <= LARGEST_INTEGER:
+                    return False
+            elif kind is not bool and not _is_plain(item):
                 return False
         return True
     if kind is int:

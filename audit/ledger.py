@@ -32,12 +32,13 @@ SignCheckpoint = Callable[[int, Sequence[bytes]], str]
 
 
 def append(
-    session: Connection, signed: Sequence[SignedBody], *, now: Callable[[], int]
+    session: Connection, signed: Sequence[SignedBody], *, now: Callable[[], int], standing: store.Standing | None = None
 ) -> tuple[list[Entry], list[Entry]]:
     """Write signed bodies in order, inside the caller's transaction, which ends with `close`.
 
     The caller holds the sequencer's lock. Returns the entry of each body, and of these the ones that are new; a body
-    already recorded with the same bytes gives its first entry again (RECORD 2).
+    already recorded with the same bytes gives its first entry again (RECORD 2). `standing` is what the caller, under
+    this lock, has just read of the record for the first of these bodies.
 
     Raises:
         IdTaken: an id is recorded with another body.
@@ -50,7 +51,7 @@ def append(
     first = signed[0].body
     check_members(first)
     stream = stream_of(first["action"], first.get("trial"))
-    now_is = store.standing(session, stream, first["id"])
+    now_is = standing or store.standing(session, stream, first["id"])
     size, last_ts = now_is.size, now_is.last_ts
     next_in_stream: dict[str, int] = {stream: now_is.next_in_stream}
     asked = [one.body["id"] for one in (signed if now_is.known else signed[1:])]

@@ -10,6 +10,7 @@ from typing import Protocol
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 TILE = 256
+_sha256 = hashlib.sha256
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
@@ -25,13 +26,12 @@ class Frontier:
     roots: list[bytes] = field(default_factory=list)
 
     def add(self, leaf: bytes) -> None:
-        self.roots.append(leaf)
-        self.size += 1
-        size = self.size
-        while size % 2 == 0:
-            right, left = self.roots.pop(), self.roots.pop()
-            self.roots.append(node_hash(left, right))
-            size //= 2
+        self.size = size = self.size + 1
+        roots, node = self.roots, leaf
+        while not size & 1:
+            node = _sha256(b"\x01" + roots.pop() + node).digest()
+            size >>= 1
+        roots.append(node)
 
     def root(self) -> bytes:
         if not self.roots:

@@ -96,6 +96,10 @@ class Signer(Protocol):
         """A signature by root, log (proofs and its own rotation only) or a service key."""
         ...
 
+    def attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
+        """The same over several messages, in their order."""
+        ...
+
     def next_house_key(self, holder: str) -> bytes:
         """Make a key that is to replace one of the house; it is on disk when its raw public half is returned."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    literal,
+    literal_column,
     select,
     text,
 )
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.sql.elements import ClauseElement
 
 from audit import proofs
 from audit.entry import Entry
@@ -104,15 +107,17 @@ def _sqlite_protection() -> list[str]:
                 f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+    # FAIL and no call of a function: what may abort half-way makes SQLite copy every page beforehand, for each entry
+    # (0105). A row that is refused here has changed nothing yet. Bytes sort after every number and text.
     out.append(
         "CREATE TRIGGER entry_next BEFORE INSERT ON entry BEGIN "
-        "SELECT RAISE(ABORT, 'seq is not the next number') "
+        "SELECT RAISE(FAIL, 'seq is not the next number') "
         "WHERE NEW.seq IS NOT (SELECT coalesce(max(seq), -1) + 1 FROM entry); "
         # REPLACE on a unique column would delete the old row past the triggers (research/ledger.md 3).
-        "SELECT RAISE(ABORT, 'id is already recorded') WHERE EXISTS (SELECT 1 FROM entry WHERE eid = NEW.eid); "
-        "SELECT RAISE(ABORT, 'number is already recorded') WHERE EXISTS "
+        "SELECT RAISE(FAIL, 'id is already recorded') WHERE EXISTS (SELECT 1 FROM entry WHERE eid = NEW.eid); "
+        "SELECT RAISE(FAIL, 'number is already recorded') WHERE EXISTS "
         "(SELECT 1 FROM entry WHERE stream = NEW.stream AND stream_seq = NEW.stream_seq); "
-        "SELECT RAISE(ABORT, 'data is not bytes') WHERE typeof(NEW.data) <> 'blob'; END"
+        "SELECT RAISE(FAIL, 'data is not bytes') WHERE NEW.data < x''; END"
     )
     for table, key in (
         ("checkpoint", "size = NEW.size"), ("tile", "level = NEW.level AND idx = NEW.idx"),
@@ -130,10 +135,16 @@ def _postgres_protection() -> list[str]:
     out = [
         "CREATE OR REPLACE FUNCTION countersign_refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
+        # Asked once a statement: its rows follow one another, the first follows an entry that was there, nothing is
+        # beyond the last. The key is unique, so none of them was there before.
         "CREATE OR REPLACE FUNCTION countersign_next() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF NEW.seq <> (SELECT coalesce(max(seq), -1) + 1 FROM entry) THEN "
-        "RAISE EXCEPTION 'seq is not the next number'; END IF; RETURN NEW; END $$",
-        "CREATE TRIGGER entry_next BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION countersign_next()",
+        "$$ BEGIN IF (SELECT many > 0 AND (high - low + 1 <> many "
+        "OR (low <> 0 AND NOT EXISTS (SELECT FROM entry WHERE seq = low - 1)) "
+        "OR EXISTS (SELECT FROM entry WHERE seq > high)) "
+        "FROM (SELECT min(seq) AS low, max(seq) AS high, count(*) AS many FROM fresh) AS these) THEN "
+        "RAISE EXCEPTION 'seq is not the next number'; END IF; RETURN NULL; END $$",
+        "CREATE TRIGGER entry_next AFTER INSERT ON entry REFERENCING NEW TABLE AS fresh "
+        "FOR EACH STATEMENT EXECUTE FUNCTION countersign_next()",
     ]
     for table in APPEND_ONLY:
         out.append(
@@ -155,37 +166,58 @@ def lock(session: Connection) -> None:
         session.exec_driver_sql("SELECT pg_advisory_xact_lock(7246573)")
 
 
+class Fixed:
+    """A statement that is composed once for each store: composing it anew costs more than running it."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self._statement = statement
+        self._composed: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
+
+    def run(self, session: Connection, given: dict[str, Any]) -> CursorResult[*tuple[Any, ...]]:
+        """`given`: a value for each bound name."""
+        name = session.dialect.name
+        if name not in self._composed:
+            made = self._statement.compile(dialect=session.dialect)
+            constants = {one: value for one, value in made.params.items() if value is not None}
+            self._composed[name] = (str(made), getattr(made, "positiontup", None), constants)
+        sql, order, constants = self._composed[name]
+        given = constants | given
+        return session.exec_driver_sql(sql, given if order is None else tuple(given[one] for one in order))
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What an append needs to know of the record: its size and last `ts`, the size that the newest note covers, the
-    next number in a stream, and whether an id is recorded."""
+    """What an append asks of the record first: its size, the last `ts`, the newest entry's bytes and the newest note,
+    the next number in a stream, and whether an id is recorded."""
 
     size: int
     last_ts: int
-    covered: int
+    newest: bytes | None
+    checkpoint: proofs.Checkpoint | None
     next_in_stream: int
     known: bool
 
 
-# Built once: composing a statement anew costs as much as running it.
-_NEWEST = entries.alias("newest")
-_STANDING = select(
-    select(_NEWEST.c.seq).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label("seq"),
-    select(_NEWEST.c.ts).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label("ts"),
-    select(func.max(checkpoints.c.size)).scalar_subquery().label("covered"),
-    select(func.max(entries.c.stream_seq)).where(entries.c.stream == bindparam("of_stream")).scalar_subquery()
-    .label("in_stream"),
-    select(literal(1)).where(entries.c.eid == bindparam("of_id")).exists().label("known"),
-)
-_ADD_ENTRY, _ADD_CHECKPOINT = insert(entries), insert(checkpoints)
+_NEWEST, _LAST = entries.alias("newest"), checkpoints.alias("last")
+_STANDING = Fixed(select(
+    *(select(column).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label(column.name)
+      for column in (_NEWEST.c.seq, _NEWEST.c.ts, _NEWEST.c.data)),
+    select(_LAST.c.note).order_by(_LAST.c.size.desc()).limit(1).scalar_subquery().label("note"),
+    select(entries.c.stream_seq).where(entries.c.stream == bindparam("of_stream"))
+    .order_by(entries.c.stream_seq.desc()).limit(1).scalar_subquery().label("in_stream"),
+    select(literal_column("1")).where(entries.c.eid == bindparam("of_id")).exists().label("known"),
+))
+_ADD_CHECKPOINT = Fixed(insert(checkpoints))
 
 
 def standing(session: Connection, stream: str, eid: str) -> Standing:
     """One question for everything that an append asks first."""
-    row = session.execute(_STANDING, {"of_stream": stream, "of_id": eid}).one()
-    size = 0 if row.seq is None else row.seq + 1
-    in_stream = 0 if row.in_stream is None else row.in_stream + 1
-    return Standing(size, row.ts or 0, row.covered or 0, in_stream, bool(row.known))
+    seq, ts, newest, note, in_stream, known = _STANDING.run(session, {"of_stream": stream, "of_id": eid}).one()
+    return Standing(
+        size=0 if seq is None else seq + 1, last_ts=ts or 0, newest=None if newest is None else bytes(newest),
+        checkpoint=None if note is None else proofs.Checkpoint.parse(note),
+        next_in_stream=0 if in_stream is None else in_stream + 1, known=bool(known),
+    )
 
 
 def head(session: Connection) -> tuple[int, int]:
@@ -225,6 +257,13 @@ def entry_at(session: Connection, seq: int) -> Entry | None:
     return Entry.parse(row.data) if row else None
 
 
+def newest_by(session: Connection, actor: str) -> Entry | None:
+    """The last entry of an actor."""
+    query = select(entries.c.data).where(entries.c.actor == actor).order_by(entries.c.seq.desc()).limit(1)
+    row = session.execute(query).first()
+    return Entry.parse(row.data) if row else None
+
+
 def read_entries(session: Connection, low: int = 0, high: int | None = None, page: int = 500) -> Iterator[Entry]:
     """Entries low..high-1 in order, a page at a time."""
     while True:
@@ -241,42 +280,64 @@ def read_entries(session: Connection, low: int = 0, high: int | None = None, pag
 
 def entries_by_id(session: Connection, eids: Sequence[str]) -> dict[str, Entry]:
     """The stored entries among these ids."""
-    found: dict[str, Entry] = {}
-    for start in range(0, len(eids), 500):
-        rows = session.execute(select(entries.c.data).where(entries.c.eid.in_(eids[start:start + 500])))
-        found |= {entry.body["id"]: entry for entry in (Entry.parse(row.data) for row in rows)}
-    return found
+    if session.dialect.name == "sqlite":
+        sql = "SELECT data FROM entry WHERE eid IN (SELECT value FROM json_each(?))"
+        rows = session.exec_driver_sql(sql, (json.dumps(list(eids)),))
+    else:
+        rows = session.exec_driver_sql("SELECT data FROM entry WHERE eid = ANY(%s::text[])", (list(eids),))
+    return {entry.body["id"]: entry for entry in (Entry.parse(bytes(row[0])) for row in rows)}
+
+
+_COLUMNS = tuple(entries.columns.keys())
+# OR FAIL: see the trigger entry_next. A transaction that meets it is rolled back whole.
+_ADD_ON_SQLITE = f"INSERT OR FAIL INTO entry ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_ADD_ON_POSTGRES = f"INSERT INTO entry ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
+_COPY_ON_POSTGRES = f"COPY entry ({', '.join(_COLUMNS)}) FROM STDIN"
+_WORTH_A_COPY = 8
 
 
 def add_entries(session: Connection, made: Sequence[Entry]) -> None:
     """Store entries in order with the columns by which people search."""
-    rows = [
-        {
-            "seq": entry.seq, "data": entry.raw, "leaf": entry.leaf, "ts": entry.ts, "eid": entry.body["id"],
-            "stream": entry.stream, "stream_seq": entry.stream_seq, "actor": entry.body["actor"],
-            "on_behalf_of": entry.body.get("on_behalf_of"), "action": entry.body["action"],
-            "trial": entry.body.get("trial"), "reason": entry.body.get("reason"),
-            **search_columns(entry.body["fields"]),
-        }
-        for entry in made
-    ]
-    if rows:
-        session.execute(_ADD_ENTRY, rows)
+    rows = []
+    for entry in made:
+        body = entry.body
+        said = body.get
+        found = search_columns(body["fields"])
+        rows.append((
+            entry.seq, entry.raw, entry.leaf, entry.ts, body["id"], entry.stream, entry.stream_seq, body["actor"],
+            said("on_behalf_of"), body["action"], said("trial"), found["subject"], found["study"], found["model"],
+            said("reason"),
+        ))
+    if not rows:
+        return
+    if session.dialect.name == "sqlite":
+        session.exec_driver_sql(_ADD_ON_SQLITE, rows)
+    else:
+        session.exec_driver_sql(_COPY_ON_POSTGRES if len(rows) >= _WORTH_A_COPY else _ADD_ON_POSTGRES, rows)
+
+
+def copy_many(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:
+    """For the event `do_executemany` of an engine on PostgreSQL: many rows go by COPY, as the statement says."""
+    if not statement.startswith("COPY "):
+        return False
+    with cursor.copy(statement) as stream:
+        for row in rows:
+            stream.write_row(row)
+    return True
 
 
 def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
     """Subject, study and model of an entry, where its fields name them."""
-
-    def text(*names: str) -> str | None:
-        return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)
-
-    return {"subject": text("subject"), "study": text("study"), "model": text("lock", "model")}
+    subject, study, lock = fields.get("subject"), fields.get("study"), fields.get("lock")
+    model = lock if isinstance(lock, str) else fields.get("model")
+    return {
+        "subject": subject if isinstance(subject, str) else None, "study": study if isinstance(study, str) else None,
+        "model": model if isinstance(model, str) else None,
+    }
 
 
 def add_checkpoint(session: Connection, checkpoint: proofs.Checkpoint) -> None:
-    session.execute(
-        _ADD_CHECKPOINT, {"size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note}
-    )
+    _ADD_CHECKPOINT.run(session, {"size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note})
 
 
 def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
@@ -291,16 +352,30 @@ def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
         level, old, new = level + 1, old // proofs.TILE, new // proofs.TILE
 
 
-_NEWS = (
-    select(entries.c.seq, entries.c.leaf, checkpoints.c.note)
-    .outerjoin(checkpoints, checkpoints.c.size == entries.c.seq + 1)
-    .where(entries.c.seq >= bindparam("low")).order_by(entries.c.seq)
+_NEWS = Fixed(
+    select(entries.c.seq, entries.c.leaf, literal_column("NULL").label("note"))
+    .where(entries.c.seq >= bindparam("low"))
+    .union_all(
+        select(_LAST.c.size - 1, _LAST.c.root, _LAST.c.note)
+        .where(_LAST.c.size == select(func.max(checkpoints.c.size)).scalar_subquery()))
 )
 
 
-def news(session: Connection, low: int) -> list[tuple[int, bytes, str | None]]:
-    """(number, leaf, the note that ends with it) of every committed entry from `low` on."""
-    return [(row.seq, bytes(row.leaf), row.note) for row in session.execute(_NEWS, {"low": low})]
+def news(session: Connection, low: int) -> tuple[list[bytes], proofs.Checkpoint | None]:
+    """Leaves of the committed entries from number `low` on, and the newest note: one view of both.
+
+    Raises LookupError where the entries are not one after another.
+    """
+    rows, note = [], None
+    for seq, leaf, said in _NEWS.run(session, {"low": low}):
+        if said is None:
+            rows.append((seq, bytes(leaf)))
+        else:
+            note = proofs.Checkpoint.parse(said)
+    rows.sort()
+    if [seq for seq, _ in rows] != list(range(low, low + len(rows))):
+        raise LookupError(f"entries are missing from number {low} on.")
+    return [leaf for _, leaf in rows], note
 
 
 def tile_row(session: Connection, level: int, start: int, count: int) -> list[bytes]:

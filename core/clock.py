@@ -93,9 +93,12 @@ def remembering(clock: Clock, path: Path) -> Clock:
     return clock
 
 
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 def _offset_us() -> int:
     """The clock less the time since boot, suspended time included where the system counts it."""
-    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns()
+    since_boot = time.monotonic_ns() if _BOOT_TIME is None else time.clock_gettime_ns(_BOOT_TIME)
     return (time.time_ns() - since_boot) // 1000
 
 

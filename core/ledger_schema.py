@@ -12,7 +12,9 @@ import re
 from audit import store
 from core.ledger_queries import Reader
 
-_TRIGGER = re.compile(r"CREATE TRIGGER (\w+) BEFORE ([A-Z ]+) ON (\w+) FOR EACH (ROW|STATEMENT) EXECUTE FUNCTION (\w+)")
+_TRIGGER = re.compile(
+    r"CREATE TRIGGER (\w+) (BEFORE|AFTER) ([A-Z ]+) ON (\w+) (?:REFERENCING NEW TABLE AS (\w+) )?"
+    r"FOR EACH (ROW|STATEMENT) EXECUTE FUNCTION (\w+)")
 _FUNCTION = re.compile(r"CREATE OR REPLACE FUNCTION (\w+)\(\).*?\$\$(.*)\$\$", re.DOTALL)
 # pg_trigger.tgtype: one bit for each.
 _ROW, _BEFORE, _VERBS = 1, 2, {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
@@ -76,7 +78,7 @@ def _postgres_objects(reader: Reader) -> dict[str, str]:
         "SELECT c.relname, c.relkind::text, c.relhasrules, c.relrowsecurity, c.relhassubclass "  # noqa: S608  constants
         f"FROM pg_class c WHERE {here}")
     triggers = reader.rows(
-        "SELECT t.tgname, c.relname, t.tgtype, p.proname, t.tgenabled::text, "  # noqa: S608  constants
+        "SELECT t.tgname, c.relname, t.tgtype, p.proname, t.tgenabled::text, coalesce(t.tgnewtable::text, ''), "  # noqa: S608
         "t.tgqual IS NOT NULL OR t.tgnargs > 0 OR array_length(t.tgattr::int2[], 1) > 0 "
         "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid "
         f"WHERE NOT t.tgisinternal AND {here}")
@@ -85,8 +87,8 @@ def _postgres_objects(reader: Reader) -> dict[str, str]:
         "AND pronamespace = current_schema()::regnamespace")
     return {
         **{f"table {name}": _table(kind == "r", rules, hides or parts) for name, kind, rules, hides, parts in tables},
-        **{f"trigger {name}": _trigger(table, kind, function, enabled, narrowed)
-           for name, table, kind, function, enabled, narrowed in triggers},
+        **{f"trigger {name}": _trigger(table, kind, function, enabled, rows, narrowed)
+           for name, table, kind, function, enabled, rows, narrowed in triggers},
         **{f"function {name}": " ".join(str(source).split()) for name, source in functions},
     }
 
@@ -96,18 +98,20 @@ def _table(plain: bool, rules: bool, more_or_less: bool) -> str:
     return f"plain {bool(plain)}, rules {bool(rules)}, rows of others or hidden {bool(more_or_less)}"
 
 
-def _trigger(table: str, kind: int, function: str, enabled: str, narrowed: bool) -> str:
-    return f"on {table} of type {kind} calls {function}, enabled {enabled}, narrowed {bool(narrowed)}"
+def _trigger(table: str, kind: int, function: str, enabled: str, rows: str, narrowed: bool) -> str:
+    seen = f", sees new rows as {rows}" if rows else ""
+    return f"on {table} of type {kind} calls {function}{seen}, enabled {enabled}, narrowed {bool(narrowed)}"
 
 
 def _right_postgres_objects() -> dict[str, str]:
     right = {f"table {name}": _table(True, False, False) for name in store.APPEND_ONLY}
     for statement in store.protection("postgresql"):
         if found := _TRIGGER.match(statement):
-            name, verbs, table, each, function = found.groups()
-            kind = _BEFORE + (_ROW if each == "ROW" else 0) + sum(_VERBS[verb] for verb in verbs.split(" OR "))
+            name, when, verbs, table, rows, each, function = found.groups()
+            kind = (_BEFORE if when == "BEFORE" else 0) + (_ROW if each == "ROW" else 0) + sum(
+                _VERBS[verb] for verb in verbs.split(" OR "))
             # A: fires even where session_replication_role is replica.
-            right[f"trigger {name}"] = _trigger(table, kind, function, "A", False)
+            right[f"trigger {name}"] = _trigger(table, kind, function, "A", rows or "", False)
         elif made := _FUNCTION.match(statement):
             right[f"function {made.group(1)}"] = " ".join(made.group(2).split())
     return right

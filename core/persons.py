@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Integer, String, Table, Text, select
+from sqlalchemy import Column, Connection, Integer, String, Table, Text, bindparam, select
 
 from audit.entry import from_base64, kid_of
+from audit.store import Fixed
 from audit.vocabulary.ledger import KeyEnrolled, KeyRevoked, KeyRotated, LedgerFounded
 from core.errors import NotFound
 from core.projection import Recorded, keep, metadata, projects
@@ -105,12 +106,13 @@ class KeyRow:
 
 
 _KEY_COLUMNS = tuple(keys.c[name] for name in KeyRow.__dataclass_fields__)
+_KEY_OF_KID = Fixed(select(*_KEY_COLUMNS).where(keys.c.kid == bindparam("of_kid")))
 
 
 def key_row(session: Connection, kid: str) -> KeyRow | None:
     """A key of the record, in force or not; None where the record knows no such key."""
-    row = session.execute(select(*_KEY_COLUMNS).where(keys.c.kid == kid)).first()
-    return KeyRow(**row._mapping) if row else None
+    row = _KEY_OF_KID.run(session, {"of_kid": kid}).first()
+    return KeyRow(*row) if row else None
 
 
 def key_of_certificate(session: Connection, sha256: str) -> KeyRow | None:

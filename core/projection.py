@@ -70,12 +70,15 @@ def projects(*words: type) -> Callable[[Fold], Fold]:
     return register
 
 
-def apply(session: Connection, entry: Entry) -> Any:
-    """Fold one entry into the tables of this connection; returns its event."""
-    event = event_from(entry.body["action"], entry.body["version"], entry.body["fields"])
-    recorded = Recorded.of(entry)
-    for fold in _FOLDS[type(event)]:
-        fold(session, recorded, event)
+def apply(session: Connection, entry: Entry, event: Any = None) -> Any:
+    """Fold one entry into the tables of this connection; returns its event, which is read where it is not given."""
+    if event is None:
+        event = event_from(entry.body["action"], entry.body["version"], entry.body["fields"])
+    folds = _FOLDS[type(event)]
+    if folds:
+        recorded = Recorded.of(entry)
+        for fold in folds:
+            fold(session, recorded, event)
     return event
 
 

@@ -112,3 +112,8 @@ class Proposal:
     @property
     def views(self) -> tuple[View, ...]:
         return tuple(draft.view for draft in self.drafts)
+
+
+def as_tuple(drafts: Draft | Sequence[Draft]) -> tuple[Draft, ...]:
+    """What a page proposes, one draft or several."""
+    return (drafts,) if isinstance(drafts, Draft) else tuple(drafts)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
 from audit import ledger, store
-from audit.entry import SUITE, Entry, SignedBody, base64_text, body_to_prove, body_to_sign, canonical, payload_to_sign
+from audit.entry import Entry, SignedBody, base64_text, body_to_sign, canonical, payload_to_sign, stream_of
 from audit.ledger import Receipt
-from audit.proofs import EMPTY_ROOT
+from audit.proofs import Checkpoint
 from audit.signatures import MEANINGS, Proof, Signature, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import SubjectText, fields_of, word_of
 from core import outbox, projection
+from core.bodies import body_of, naming, prove, rotates_the_log_key
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
 from core.errors import (
     AlreadyDone,
@@ -35,7 +37,7 @@ from core.keyring import Keyring
 from core.objects import VIEW, ObjectStore, owner
 from core.persons import active_kids, person_named
 from core.policy.state import Actor, Decision
-from core.proposal import Draft, Follow, Occasion, Proposal, Propose, Prover, View, release
+from core.proposal import Draft, Follow, Occasion, Proposal, Propose, Prover, View, as_tuple, release
 
 DRAFT_LIFE_US = 15 * 60 * 1_000_000
 # Waiting for the lock must not push the time of record past the time that a signature may lie before it.
@@ -75,31 +77,68 @@ class Work:
             key: the key of the house that signs, where it is not named as the actor is (`log`).
             proofs_by: further keys that sign the same words.
         """
+        return self._record([event], under, trial=trial, reason=reason, caused_by=caused_by,
+                            on_behalf_of=on_behalf_of, key=key, proofs_by=proofs_by)[0]
+
+    def record_all(
+        self, events: Sequence[Any], *, under: Decision, trial: str | None = None, reason: str | None = None,
+        caused_by: str | None = None,
+    ) -> list[Entry]:
+        """The same for several events that one decision allows: the record and the signer are asked once for all.
+
+        They are appended in order; their folds run when all are.
+        """
+        return self._record(events, under, trial=trial, reason=reason, caused_by=caused_by)
+
+    def _record(
+        self, events: Sequence[Any], under: Decision, *, trial: str | None, reason: str | None, caused_by: str | None,
+        on_behalf_of: str | None = None, key: str | None = None, proofs_by: tuple[Prover, ...] = (),
+    ) -> list[Entry]:
         if not under.allowed:
             raise Refused(under.because, rule=under.rule)
-        body = self.desk.body(
-            self.session, event, actor=self.actor.user, role=under.role, rule=under.rule,
-            occasion=self.desk.occasion(), trial=trial, reason=reason, caused_by=caused_by,
-            on_behalf_of=on_behalf_of or self.on_behalf_of,
-        )
-        if proofs_by:
-            _prove(body, proofs_by)
-        payload = canonical(body, "body")
-        signature = self.desk.signer.attest(key or self.actor.user, payload_to_sign(payload))
-        return self.append([SignedBody(body, signature.kid, base64_text(signature.sig), payload)])[0]
+        if not events:
+            return []
+        occasions = [self.desk.occasion() for _ in events]
+        standing = store.standing(self.session, stream_of(word_of(events[0]).name, trial), occasions[0].id)
+        last = standing.checkpoint
+        origin = self.desk.origin_after(last)
+        bodies = [
+            body_of(
+                event, last, origin, actor=self.actor.user, role=under.role, rule=under.rule, occasion=occasion,
+                trial=trial, reason=reason, caused_by=caused_by, on_behalf_of=on_behalf_of or self.on_behalf_of,
+            )
+            for event, occasion in zip(events, occasions, strict=True)
+        ]
+        for body in bodies if proofs_by else ():
+            prove(body, proofs_by)
+        payloads = [canonical(body, "body") for body in bodies]
+        signatures = self.desk.signer.attest_all(
+            key or self.actor.user, [payload_to_sign(payload) for payload in payloads])
+        return self._append([
+            SignedBody(body, signature.kid, base64_text(signature.sig), payload)
+            for body, signature, payload in zip(bodies, signatures, payloads, strict=True)
+        ], standing, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
+        first = signed[0].body
+        stream = stream_of(first["action"], first.get("trial"))
+        return self._append(signed, store.standing(self.session, stream, first["id"]))
+
+    def _append(
+        self, signed: Sequence[SignedBody], standing: store.Standing, events: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[Entry]:
+        """`events`: by id, where the bodies were made from them here."""
         if not self.entries and not self.clock_confirmed:
-            self.desk.check_clock(self.session)
+            self.desk.check_clock(standing.newest)
         keyring = Keyring(self.session)
         for one in signed:
             keyring.check(one)
-        given, made = ledger.append(self.session, signed, now=self.desk.clock.now)
+        given, made = ledger.append(self.session, signed, now=self.desk.clock.now, standing=standing)
         self.entries.extend(given)
         self.made.extend(made)
         for entry in made:
-            event = projection.apply(self.session, entry)
+            event = projection.apply(self.session, entry, events.get(entry.body["id"]))
             outbox.enqueue(self.session, entry.seq, event, entry.ts)
         return given
 
@@ -107,7 +146,7 @@ class Work:
         """One checkpoint over all of it, then the receipts."""
         signer = self.desk.signer
         if self.desk.continued_as is None:
-            rotation = next((entry.raw for entry in self.entries if _rotates_the_log_key(entry)), None)
+            rotation = next((entry.raw for entry in self.entries if rotates_the_log_key(entry)), None)
             note = ledger.close(
                 self.session, lambda size, leaves: signer.sign_checkpoint(size, leaves, rotation), self.made)
         else:
@@ -177,7 +216,7 @@ class Desk:
         occasion = self.occasion()
         try:
             with self.reading() as session:
-                drafts = _as_tuple(propose(session, occasion))
+                drafts = as_tuple(propose(session, occasion))
                 for draft in drafts:
                     if not draft.under.allowed:
                         raise Refused(draft.under.because, rule=draft.under.rule)
@@ -255,7 +294,7 @@ class Desk:
         page = self.signer.open_page(user, proof, [one.to_sign(certificate) for one in documents])
         made = iter(page.signatures)
         proposal.bodies = tuple(
-            body if draft.document is None else _naming(body, draft.document.signed(next(made)))
+            body if draft.document is None else naming(body, draft.document.signed(next(made)))
             for draft, body in zip(drafts, proposal.bodies, strict=True)
         )
         proposal.documents_signed = True
@@ -281,16 +320,13 @@ class Desk:
             raise Stale("The record goes on under another origin since the page was opened.")
         if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US - LOCK_MARGIN_US:
             raise Stale("The page was shown more than 15 minutes ago.")
-        entries = store.entries
-        last = session.execute(
-            select(entries.c.data).where(entries.c.actor == proposal.actor.user).order_by(entries.c.seq.desc()).limit(1)
-        ).scalar()
+        last = store.newest_by(session, proposal.actor.user)
         # A head never falls for one key (RECORD 3): an older page of the same person would break the record.
-        if last is not None and Entry.parse(last).body["head"]["size"] > proposal.bodies[0]["head"]["size"]:
+        if last is not None and last.body["head"]["size"] > proposal.bodies[0]["head"]["size"]:
             raise Stale("You signed another page since this one was opened.")
 
     def _ask_again(self, session: Connection, proposal: Proposal) -> None:
-        now = _as_tuple(proposal.propose(session, proposal.occasion))
+        now = as_tuple(proposal.propose(session, proposal.occasion))
         same = len(now) == len(proposal.drafts) and all(
             fields_of(new.event) == fields_of(old.event)
             and type(new.event) is type(old.event)
@@ -302,23 +338,22 @@ class Desk:
         if not same:
             raise Stale("What was shown has changed since the page was opened.")
 
-    def check_clock(self, session: Connection) -> None:
+    def check_clock(self, newest: bytes | None) -> None:
         """Refuse to append while the clock lies more than two seconds before the newest entry's own time."""
-        behind = self._behind(session)
+        behind = self._behind(newest)
         if behind > BACK_LIMIT_US:
             raise ClockUntrusted(f"The clock is {behind / 1e6:.0f} s behind the newest entry.")
 
-    def _behind(self, session: Connection) -> int:
-        size, _ = store.head(session)
-        newest = store.entry_at(session, size - 1) if size else None
-        return from_words(newest.body["at"]) - self.clock.now() if newest else 0
+    def _behind(self, newest: bytes | None) -> int:
+        return from_words(Entry.parse(newest).body["at"]) - self.clock.now() if newest else 0
 
     def confirm_clock(self, operator: Actor, under: Decision, because: str) -> Receipt:
         """An operator vouches for the clock as it stands; `clock.stepped` is the first entry after it (RECORD 2)."""
         self.clock.confirm()
         with self.writing() as session:
             work = Work(self, session, HOUSE, on_behalf_of=operator.user, clock_confirmed=True)
-            event = ClockStepped(microseconds=-self._behind(session), because=because)
+            newest = store.standing(session, "house", "").newest
+            event = ClockStepped(microseconds=-self._behind(newest), because=because)
             work.record(event, under=Decision(under.allowed, under.rule, under.because, "service"))
             work.finish()
         return work.receipts[0]
@@ -375,24 +410,16 @@ class Desk:
         noise = hashlib.sha256(f"{occasion.id}/{index}".encode()).digest()[:10]
         return Occasion(occasion.at_us, occasion.at, uuid7(occasion.at_us, random=noise))
 
-    def body(
-        self, session: Connection, event: Any, *, actor: str, role: str, rule: str, occasion: Occasion,
-        **sometimes: Any,
-    ) -> dict[str, Any]:
-        """A complete body of RECORD 1; members that do not apply are left out."""
-        word = word_of(event)
+    def body(self, session: Connection, event: Any, **members: Any) -> dict[str, Any]:
+        """The body of an entry on top of the last checkpoint, for the origin in force (core/bodies.py)."""
         last = store.last_checkpoint(session)
-        head = {"size": last.size if last else 0, "root": base64_text(last.root if last else EMPTY_ROOT)}
-        always = {
-            "action": word.name, "version": word.version, "type": SUITE, "actor": actor, "at": occasion.at,
-            "head": head, "id": occasion.id, "log": self.origin_now(session), "role": role, "rule": rule,
-            "fields": fields_of(event),
-        }
-        return always | {key: value for key, value in sometimes.items() if value is not None}
+        return body_of(event, last, self.origin_after(last), **members)
 
     def origin_now(self, session: Connection) -> str:
         """The origin that entries are signed for: that of the last checkpoint, or the one a continuation brings."""
-        last = store.last_checkpoint(session)
+        return self.origin_after(store.last_checkpoint(session))
+
+    def origin_after(self, last: Checkpoint | None) -> str:
         return self.continued_as or (last.origin if last else self.signer.origin)
 
     def _personal_body(self, session: Connection, actor: Actor, draft: Draft, occasion: Occasion) -> dict[str, Any]:
@@ -410,15 +437,14 @@ class Desk:
         if draft.owner is not None:
             # Named by the digest of its ciphertext, so the signature says where the view lies (RECORD 1, 6).
             manifest["view"] = fields_of(self.objects.put(draft.view.document(), VIEW, subject=draft.owner))
-        manifest |= {
-            key: value for key, value in (("scope", draft.scope), ("delegation", draft.delegation)) if value
-        }
+        manifest |= {key: value for key, value in (("scope", draft.scope), ("delegation", draft.delegation)) if value}
         body = self.body(
-            session, draft.event, actor=actor.user, role=draft.under.role, rule=draft.under.rule, occasion=occasion,
-            trial=draft.trial, reason=draft.reason, caused_by=draft.caused_by, manifest=manifest,
+            session, draft.event, actor=actor.user, role=draft.under.role,
+            rule=draft.under.rule, occasion=occasion, trial=draft.trial, reason=draft.reason,
+            caused_by=draft.caused_by, manifest=manifest,
         )
         if draft.proofs_by:
-            _prove(body, tuple(prove for _, prove in draft.proofs_by))
+            prove(body, tuple(by for _, by in draft.proofs_by))
         return body
 
     def record_as_root(
@@ -435,36 +461,12 @@ class Desk:
                     trial=trial,
                 )
                 if provers:
-                    _prove(body, tuple(partial(self.signer.attest, one) if isinstance(one, str) else one
+                    prove(body, tuple(partial(self.signer.attest, one) if isinstance(one, str) else one
                                        for one in provers))
                 signature = self.signer.attest("root", body_to_sign(body))
                 work.append([SignedBody(body, signature.kid, base64_text(signature.sig))])
             work.finish()
         return work.receipts
-
-
-def _prove(body: dict[str, Any], provers: Sequence[Prover]) -> None:
-    """Let further keys sign the same words, in the order given."""
-    message = body_to_prove(body)
-    given = [prove(message) for prove in provers]
-    body["proofs"] = [{"kid": one.kid, "sig": base64_text(one.sig)} for one in given]
-
-
-def _naming(body: dict[str, Any], event: Any) -> dict[str, Any]:
-    """The body with the fields of the event that names its signed document."""
-    fields = fields_of(event)
-    digest = hashlib.sha256(canonical(fields, "fields")).hexdigest()
-    return body | {"fields": fields, "manifest": body["manifest"] | {"record_digest": digest}}
-
-
-def _rotates_the_log_key(entry: Entry) -> bool:
-    """Whether the checkpoint over this entry is the first by the new log key (RECORD 3)."""
-    fields = entry.body["fields"]
-    return (entry.body["action"], fields.get("class"), fields.get("algorithm")) == ("key.rotated", "log", None)
-
-
-def _as_tuple(drafts: Draft | Sequence[Draft]) -> tuple[Draft, ...]:
-    return (drafts,) if isinstance(drafts, Draft) else tuple(drafts)
 
 
 def _refused_this_minute(session: Connection, person: str, rule: str, now: int) -> bool:

@@ -28,6 +28,7 @@ def connect(url: str) -> Engine:
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
     event.listen(engine, "handle_error", _tell_of_disk)
+    event.listen(engine, "do_executemany", store.copy_many)
     return engine
 
 

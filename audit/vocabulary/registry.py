@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, dataclass_transform
 
 import orjson
@@ -94,21 +95,40 @@ def word_of(event_object: object) -> Word:
 
 
 def fields_of(thing: object) -> dict[str, Any]:
-    """The canonical fields: absent instead of null, arrays for tuples, objects for pieces."""
+    """The canonical fields: absent instead of null, arrays for tuples, objects for pieces.
+
+    Raises VocabularyError where a value is not of its declared type, so that what is recorded can be read back.
+    """
     out: dict[str, Any] = {}
-    for field in dataclasses.fields(thing):  # type: ignore[arg-type]
-        value = getattr(thing, field.name)
-        if value is not None:
-            out[_RENAMED.get(field.name, field.name)] = _plain(value)
+    for attribute, name, hint in _members(typing.cast(Any, type(thing))):
+        value = getattr(thing, attribute)
+        if type(value) is hint:
+            out[name] = value if hint in PLAIN else fields_of(value)
+        elif value is not None:
+            out[name] = _plain(hint, value, attribute)
     return out
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return fields_of(value)
-    return value
+PLAIN = frozenset({str, int, bool})
+
+
+@cache
+def _members(cls: type) -> tuple[tuple[str, str, Any], ...]:
+    """Attribute, member name and type of each field."""
+    hints = _hints(cls)
+    return tuple((field.name, _RENAMED.get(field.name, field.name), hints[field.name])
+                 for field in dataclasses.fields(cls))
+
+
+def _plain(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType) and value is not None:
+        return _plain(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is tuple and isinstance(value, tuple | list):
+        return [_plain(arguments[0], item, where) for item in value]
+    if type(value) is not hint:
+        raise VocabularyError(f"{where}: {hint} is needed, not {type(value).__name__}.")
+    return value if hint in PLAIN else fields_of(value)
 
 
 def event_from(name: str, version: int, fields: Mapping[str, Any]) -> Any:
@@ -121,12 +141,16 @@ def event_from(name: str, version: int, fields: Mapping[str, Any]) -> Any:
 
 def _read(cls: type, fields: Mapping[str, Any], where: str) -> Any:
     hints = _hints(cls)
-    fields = {_ATTRIBUTE.get(key, key): value for key, value in fields.items()}
-    unknown = set(fields) - set(hints)
-    if unknown:
-        raise VocabularyError(f"{where}: unknown fields {sorted(unknown)}.")
+    given: dict[str, Any] = {}
+    for name, value in fields.items():
+        key = _ATTRIBUTE.get(name, name)
+        hint = hints.get(key)
+        if hint is None:
+            unknown = sorted(one for one in fields if _ATTRIBUTE.get(one, one) not in hints)
+            raise VocabularyError(f"{where}: unknown fields {unknown}.")
+        given[key] = value if type(value) is hint else _read_value(hint, value, f"{where}.{key}")
     try:
-        return cls(**{key: _read_value(hints[key], value, f"{where}.{key}") for key, value in fields.items()})
+        return cls(**given)
     except TypeError as error:
         raise VocabularyError(f"{where}: {error}") from error
 

@@ -98,8 +98,8 @@ def open_now(desk: Desk, trial: str, subject: str, time_point: str, seals: Seque
         if not set(wanted) <= set(_closed(work.session, trial, subject, time_point)):
             return False
         under = permit(READS, "read.open", facts_of(work.session, READS, "read.open", trial))
-        for sealed, key, nonce in released:
-            work.record(read_words.ReadOpened(sealed=sealed, key=key, nonce=nonce), under=under, trial=trial)
+        work.record_all([read_words.ReadOpened(sealed=sealed, key=key, nonce=nonce) for sealed, key, nonce in released],
+                        under=under, trial=trial)
     return True
 
 

@@ -47,8 +47,8 @@ def open_reads(desk: Desk, trial: str, subject: str, time_point: str) -> bool:
         if _seals(work.session, trial, subject, time_point, is_open=False) != closed:
             return False
         under = permit(READS, "read.open", facts_of(work.session, READS, "read.open", trial))
-        for sealed, key, nonce in wanted:
-            work.record(words.ReadOpened(sealed=sealed, key=key, nonce=nonce), under=under, trial=trial)
+        work.record_all([words.ReadOpened(sealed=sealed, key=key, nonce=nonce) for sealed, key, nonce in wanted],
+                        under=under, trial=trial)
         _compare(work, trial, subject, time_point)
     return True
 

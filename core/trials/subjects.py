@@ -138,16 +138,14 @@ def expect_time_points(work: Work, trial: str, subject: str, anchors: dict[str, 
     known = {one.time_point for one in queries.time_points_of(work.session, trial, subject)}
     under = Decision(True, "P-03", "Follows from enrolment and schedule.", "service")
     events = {one.id: one.event for one in charter.schedule}
-    for one in expected_time_points(charter.schedule, anchors):
-        if one.id not in known:
-            work.record(
-                words.TimePointExpected(
-                    subject=subject, time_point=one.id, label=one.label, occasion=events[one.id],
-                    target_on=one.target.isoformat(), earliest_on=one.earliest.isoformat(),
-                    latest_on=one.latest.isoformat(), charter_version=charter.version,
-                ),
-                under=under, trial=trial, caused_by=cause,
-            )
+    work.record_all([
+        words.TimePointExpected(
+            subject=subject, time_point=one.id, label=one.label, occasion=events[one.id],
+            target_on=one.target.isoformat(), earliest_on=one.earliest.isoformat(),
+            latest_on=one.latest.isoformat(), charter_version=charter.version,
+        )
+        for one in expected_time_points(charter.schedule, anchors) if one.id not in known
+    ], under=under, trial=trial, caused_by=cause)
 
 
 def progress_subject(desk: Desk, actor: Actor, trial: str, subject: str, became: str, on: str) -> Receipt:

@@ -119,6 +119,12 @@ class LocalSigner:
             return Signature(key.kid, key.sign(message))
         return Signature(kid_of(key.public_key().public_bytes_raw()), key.sign(message))
 
+    def attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
+        key = self._house_key(holder)
+        if not isinstance(key, SigningKey):
+            return [self.attest(holder, message) for message in messages]
+        return [Signature(key.kid, sig) for sig in key.sign_all(messages)]
+
     def next_house_key(self, holder: str) -> bytes:
         with self._guard:
             self._keys.read("house", holder)
@@ -231,17 +237,20 @@ class LocalSigner:
 
     def _advanced(self, session: Connection, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None]:
         """The kept frontier with what was committed since; the last leaf seen before must still be there."""
-        rows = store.news(session, max(kept.size - 1, 0))
-        if kept.size and (not rows or rows[0][:2] != (kept.size - 1, self._last_leaf)):
+        try:
+            leaves, last = store.news(session, max(kept.size - 1, 0))
+        except LookupError:
+            leaves, last = [], None
+        if kept.size and (not leaves or leaves[0] != self._last_leaf):
             raise RecordDamaged(
                 f"{kept.size} entries were committed before; they are not all there now: the record was rolled back."
             )
         frontier = kept.copy()
-        for _, leaf, _ in rows[1 if kept.size else 0:]:
+        for leaf in leaves[1 if kept.size else 0:]:
             frontier.add(leaf)
-            self._last_leaf = leaf
-        note = rows[-1][2] if rows else None
-        return frontier, proofs.Checkpoint.parse(note) if note is not None else None
+        if leaves:
+            self._last_leaf = leaves[-1]
+        return frontier, last
 
     # Seals of reads --------------------------------------------------------------------------------------
 

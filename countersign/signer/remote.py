@@ -18,8 +18,9 @@ from countersign.signer.wire import packed, raise_error, receive, send, unpacked
 TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
-    "public_key", "has_house_key", "attest", "sign_checkpoint", "sign_anchored", "kid_of_person", "factors_of",
-    "certificate_of", "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who", "origin",
+    "public_key", "has_house_key", "attest", "attest_all", "sign_checkpoint", "sign_anchored", "kid_of_person",
+    "factors_of", "certificate_of", "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
+    "origin",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
 
@@ -123,6 +124,9 @@ class RemoteSigner:
     def attest(self, holder: str, message: bytes) -> Signature:
         signature: Signature = self._call("attest", holder, message)
         return signature
+
+    def attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
+        return list(self._call("attest_all", holder, list(messages)))
 
     def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
         return str(self._call("sign_checkpoint", old_size, list(leaves), rotation))

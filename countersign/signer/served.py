@@ -38,7 +38,7 @@ class Office:
     def __init__(self, signer: LocalSigner, guard: Guard, journal: Journal) -> None:
         self._signer, self._guard, self._journal = signer, guard, journal
         self._own: dict[str, Callable[..., Any]] = {
-            "attest": self._attest, "sign_page": self._sign_page,
+            "attest": self._attest, "attest_all": self._attest_all, "sign_page": self._sign_page,
             "close_page": self._close_page, "prove": self._prove, "who": self._who,
             "origin": self._origin,
             "prove_new_person": self._prove_new_person, "attest_next": self._attest_next,
@@ -69,6 +69,11 @@ class Office:
     def _attest(self, holder: str, message: bytes) -> Signature:
         self._guard.service(holder, message)
         return self._signer.attest(holder, message)
+
+    def _attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
+        for message in messages:
+            self._guard.service(holder, message)
+        return self._signer.attest_all(holder, messages)
 
     def _sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         bodies = self._guard.person(user, messages)

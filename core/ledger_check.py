@@ -111,7 +111,8 @@ class _Pass:
             self.fault(first.seq, "data", first.reason)
         except OutsideUnavailable as broken:
             # A damaged page ends the reading: what comes after it is unknown, which is a fault.
-            self.checker.outstanding()
+            for late in self.checker.outstanding():
+                self.fault(late.seq, "data", late.reason)
             self.fault(self.checker.tree.size, "file", broken.fact)
         else:
             self._end()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audit import entry as written
 from audit import proofs, verifier
@@ -107,3 +109,49 @@ def test_the_commit_of_the_worked_seal_is_the_digest_of_nonce_and_plaintext_padd
     digest = hashlib.sha256(b"countersign-seal/1\x00" + base64.b64decode(seal["nonce"]) + padded)
 
     assert digest.hexdigest() == seal["commit"]
+
+
+def _said(read: Any, raw: bytes) -> object:
+    """What a reader makes of bytes: the entry with its types, or its words against them."""
+    try:
+        return json.dumps(read(raw))
+    except ValueError as problem:
+        return str(problem)
+
+
+def _the_long_way(raw: bytes) -> dict[str, Any]:
+    entry = verifier.parse_canonical(raw)
+    verifier.check_members(entry)
+    return entry
+
+
+@settings(max_examples=400)
+@given(
+    case=st.sampled_from(ENTRIES), at=st.floats(0, 1, exclude_max=True), cut=st.integers(0, 3),
+    put=st.text('"{}[]:,-.0123456789eE \\ntrufalsé\x7f\u202e', max_size=4) | st.sampled_from(
+        ['-0', '""', '9007199254740992', '1e3', ':"', '","', '"a":', 'null', '\\u0041', '00']),
+)
+@req("REC-01", "REC-03")
+def test_the_short_way_to_read_an_entry_says_what_the_long_way_says(
+    case: dict[str, Any], at: float, cut: int, put: str
+) -> None:
+    """A shape that was seen before spares the encoding, and no other spelling of the same entry passes by it."""
+    raw = case["entry"].encode()
+    assert _said(verifier.parse_entry, raw) == _said(verifier.parse_entry, raw) == _said(_the_long_way, raw)
+    place = int(at * len(raw))
+    other = raw[:place] + put.encode() + raw[place + cut:]
+
+    assert _said(verifier.parse_entry, other) == _said(_the_long_way, other)
+
+
+@req("REC-03")
+def test_the_tree_knows_the_root_of_every_size_that_a_head_may_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifier, "MAX_LAG", 9)
+    tree, frontier, roots = verifier.Tree(), proofs.Frontier(), [verifier.EMPTY_ROOT]
+    for number in range(300):
+        leaf = hashlib.sha256(bytes([number % 256, number // 256])).digest()
+        tree.append(leaf)
+        frontier.add(leaf)
+        roots.append(frontier.root())
+        for size in range(max(0, tree.size - 9), tree.size + 1):
+            assert tree.root_at(size) == roots[size]

@@ -11,9 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from audit import store
+from audit.vocabulary.ledger import ClockStepped
 from core.ledger_check import check_store
 from core.ledger_queries import SessionReader
 from core.ledger_schema import deviations
+from core.policy.state import Decision
+from core.work import HOUSE
 from tests.house import ORIGIN, HouseUnderTest, a_house
 from tests.req import req
 
@@ -70,6 +73,30 @@ def test_a_number_is_the_next_one_and_no_id_or_place_is_taken_twice(house: House
                       _entry("INSERT", number="stream_seq")):
         with pytest.raises(DBAPIError), house.desk.engine.connect() as session, session.begin():
             session.execute(text(statement))
+
+
+@req("REC-01", "REC-05")
+def test_rows_of_one_statement_follow_one_another_or_none_of_them_stays(house: HouseUnderTest) -> None:
+    """Many entries at once are held to what each is held to alone; the writer's own way is tried besides."""
+    before = len(house.words())
+    for steps in ((1, 2), (0, 2), (0, 1, 1), (-1, 0), (0, 1, 3)):
+        rows = " UNION ALL ".join(
+            _entry("INSERT", seq=f"{NEXT} + {step}", eid=f"'other-{place}'", number=f"{FREE} + {place}")
+            .partition("SELECT ")[2].join(("SELECT ", "")) for place, step in enumerate(steps))
+        with pytest.raises(DBAPIError), house.desk.engine.connect() as session, session.begin():
+            session.execute(text(f"INSERT INTO entry ({_ENTRY}) {rows}"))
+    assert len(house.words()) == before
+
+    with house.desk.open(HOUSE) as work:
+        made = work.record_all(
+            [ClockStepped(microseconds=number, because="many at once") for number in range(40)],
+            under=Decision(True, "P-03", "for a test", "service"))
+    assert [entry.seq for entry in made] == list(range(before, before + 40))
+    assert len({entry.body["id"] for entry in made}) == 40
+    for again in (made[:20], made[-1:]):  # by COPY and row by row
+        with pytest.raises(DBAPIError), house.desk.writing() as session:
+            store.add_entries(session, again)
+    assert len(house.words()) == before + 40
 
 
 @req("REC-01", "REC-05")

@@ -13,7 +13,9 @@ from core.access import queries
 from core.access.roles import ROLES
 from core.access.rules import Account, Installation
 from core.clock import in_words
+from core.drift.queries import alarms
 from core.errors import ClockUntrusted
+from core.gates.sentinels import watches
 from core.policy.table import TABLE
 from core.reviews.queries import all_due
 from core.work import release
@@ -33,7 +35,7 @@ def people_findings(house: House) -> list[Finding]:
     with house.desk.reading() as session:
         return [
             *_founding(session), *_released(session), *_gaps(session, day), *_unheld(session),
-            *_documents(session, day), *_reviews(session, day),
+            *_documents(session, day), *_reviews(session, day), *_drift(session), *_sentinels(session, day),
         ]
 
 
@@ -115,3 +117,26 @@ def _reviews(session: Connection, day: str) -> Iterator[Finding]:
         yield Finding(
             one.in_words(today), fine=not one.overdue_days(today),
             remedy=f"QA of the trial: countersign review-trail open --trial {one.trial} --as USER, then sign it.")
+
+
+def _drift(session: Connection) -> Iterator[Finding]:
+    """Locks in use that drifted, or are watched by nothing."""
+    for one in alarms(session):
+        yield Finding(one.says, fine=False, remedy=one.remedy)
+
+
+def _sentinels(session: Connection, day: str) -> Iterator[Finding]:
+    """Locks in use whose daily set nobody declared, that missed a day, or whose last answer differed."""
+    for one in watches(session):
+        missed = one.missed_days(date.fromisoformat(day), 1)
+        declare = f"Validation lead or custodian: countersign drift sentinel {one.lock} --declare --as USER"
+        if one.declared is None:
+            yield Finding(f"{one.lock} is in use without a sentinel set, {missed} days missed.", fine=False,
+                          remedy=declare)
+        elif one.same is False:
+            yield Finding(f"{one.lock} did not answer its sentinel set as declared.", fine=False,
+                          remedy="Find what changed on this machine; the model runs again where it answers bit-equal: "
+                          f"countersign drift sentinel {one.lock}")
+        elif missed:
+            yield Finding(f"The sentinel set of {one.lock} was missed on {missed} days.", fine=False,
+                          remedy="Keep `countersign work` running; it asks the set once a day.")

@@ -9,9 +9,11 @@ from sqlalchemy import Connection
 
 from audit.vocabulary.models import InputSeries, RunRequested
 from core.errors import UnusableInput
+from core.gates.bridging import plans_of, series_refusal
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.reads.ai_reads import begin_ai_read
+from core.trials.queries import time_points_of
 from core.work import Desk, Receipt
 from models_registry import queries
 from models_registry.inputs import Point, request_digest, seed_text
@@ -86,7 +88,7 @@ def _decided(session: Connection, person: Actor, command: RequestRun, series: Se
     lock = queries.lock_of(session, command.lock)
     standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
                            queries.gates_open(session, command.trial, command.subject))
-    relations = _relations(lock.valid, standing, command, series)
+    relations = _relations(lock.valid, standing, command, series) | _second_lock(session, standing, command)
     permit(person, "run.request", queries.run_facts(
         session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint,
         subject=command.subject))
@@ -106,6 +108,26 @@ def _relations(valid: bool, standing: Standing, command: RequestRun, series: Seq
     if command.use != "qc" and not all(one.accepted for one in series):
         relations.add("not_accepted")
     return frozenset(relations)
+
+
+def _second_lock(session: Connection, standing: Standing, command: RequestRun) -> frozenset[str]:
+    """Whether a gated value would bring another lock into a subject's series (TRIAL 2, model change mid-trial)."""
+    if standing.name != "gated" or command.endpoint is None:
+        return frozenset()
+    points = [one.time_point for one in sorted(
+        time_points_of(session, command.trial, command.subject),
+        key=lambda one: (one.acquired_on or "9", one.time_point))]
+    held = sorted(
+        {(one.time_point, one.lock) for one in queries.runs_of(
+            session, trial=command.trial, subject=command.subject, use=command.use, endpoint=command.endpoint,
+            standing="gated") if one.state in ("requested", "finished", "undecided")},
+        key=lambda one: (points.index(one[0]) if one[0] in points else len(points), one))
+    recomputes = frozenset(
+        plan.from_lock for plan in plans_of(session, command.trial)
+        if plan.passed and plan.strategy == "recompute"
+        and (plan.use, plan.endpoint, plan.to_lock) == (command.use, command.endpoint, command.lock))
+    refusal = series_refusal(command.lock, command.time_point, held, recomputes)
+    return frozenset({"second_lock"}) if refusal is not None else frozenset()
 
 
 def _two_series(found: Sequence[GivenSeries], command: RequestRun) -> tuple[GivenSeries, ...]:

@@ -8,6 +8,7 @@ nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,7 @@ from models_registry.pipeline import Answer, input_digest
 from models_registry.ports import Images, Runner
 from models_registry.queries import RunRow
 from models_registry.results import Written, write_result
+from models_registry.sampling import keep_sample
 from models_registry.servers import record_served
 
 BATCH = 16
@@ -143,17 +145,20 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
             run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point,
             study=row.study, lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
             input_sha256=input_digest(given.study), environment_sha256=environment, cause=answer.cause,
-            found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate))
+            found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate,
+            sample=keep_sample(desk, row, given.study, answer, None)))
         return
     try:
-        written = write_result(desk, lock, row, given.ct_files, answer, blinded.seal_for(desk, row))
+        seal = blinded.seal_for(desk, row)
+        written = write_result(desk, lock, row, given.ct_files, answer, seal)
+        sample = keep_sample(desk, row, given.study, answer, seal)
     except CountersignError as error:
         _fail(desk, row, "output", error.fact, took)
         return
     except Exception as error:  # noqa: BLE001  as above: the result objects copy what the images' headers say
         _fail(desk, row, "output", f"The result could not be written: {type(error).__name__}.", took)
         return
-    _end(desk, row, _finished(row, given, answer, took, environment, written))
+    _end(desk, row, replace(_finished(row, given, answer, took, environment, written), sample=sample))
 
 
 def _finished(row: RunRow, given: Given, answer: Answer, took: str, environment: str, written: Written) -> RunFinished:

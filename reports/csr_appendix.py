@@ -11,7 +11,7 @@ from reports import recompute
 from reports.book import Book, Line
 from reports.model import Cover, Figure, Paper, Signing, Table
 from reports.quoting import Quote
-from reports.tables import agreement, governance, images, models, people, reads, statement, subjects
+from reports.tables import agreement, changes, governance, images, models, people, reads, statement, subjects
 
 KIND = "csr_appendix"
 # Before the first release in use there is one edition. From then on a change of tables or rules is the next one, and
@@ -37,7 +37,9 @@ def build(book: Book, trial: str, release: str) -> Paper:
         governance.charter(book, quote, trial), governance.limits(book, quote, trial),
         people.readers(book, quote, trial),
         images.acquisition(book, quote, trial), images.turned_away(book, quote, trial),
-        models.models(book, quote, trial), models.runs(book, quote, trial), models.validation(book, quote, trial),
+        models.models(book, quote, trial), models.runs(book, quote, trial),
+        changes.model_changes(book, quote, trial), changes.locks_by_subject(book, quote, trial),
+        models.validation(book, quote, trial),
         governance.gates(book, quote, trial), governance.criteria(book, quote, trial),
         governance.evidence(book, quote, trial), governance.waivers(book, quote, trial),
         reads.reads(book, quote, trial), reads.lesions(book, quote, trial),

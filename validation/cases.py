@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import core.phantoms
 from audit.entry import canonical
 from core.errors import UnusableInput
 from core.measures import Measured, long_axis_mm, short_axis_mm, volume_mm3
 from core.phantoms import reference_object
+from core.phantoms.source import generator_digest
 from validation.ports import Grid, Point, Question, Reply
 from validation.protocol import ClinicalStratum, GeneratedStratum
 from validation.statistics import dice, hd95_mm
@@ -160,15 +160,6 @@ def measured(case: Case, reply: Reply) -> CaseResult:
 
 
 # -- Sealing -------------------------------------------------------------------------------------------------------
-
-
-def generator_digest() -> str:
-    """SHA-256 over the source of core/phantoms: with a seed it fixes a generated case."""
-    folder = Path(core.phantoms.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        total.update(path.name.encode() + b"\x00" + path.read_bytes() + b"\x00")
-    return total.hexdigest()
 
 
 def contents(stratum: GeneratedStratum | ClinicalStratum, data: Path | None) -> list[dict[str, str]]:

@@ -174,7 +174,8 @@ class RunFinished:
     """The inference made: input, lock, environment, output, confidence, gate state, and objects written.
 
     Of a sealed run `values` is empty and no object is named: `result` is one encrypted object; of a blinded read's run
-    it is encrypted under the seal's key, and `run.opened` names what it held once the seal is open.
+    it is encrypted under the seal's key, and `run.opened` names what it held once the seal is open. `sample` is what
+    drift monitors compare, encrypted likewise: features of the input, and under the seal those of the answer.
     """
 
     run: str
@@ -201,6 +202,7 @@ class RunFinished:
     tracking_uid: str | None = None
     endpoint: str | None = None
     gate: str | None = None
+    sample: ObjectRef | None = None
 
 
 @event(
@@ -244,6 +246,7 @@ class RunUndecided:
     took: str
     endpoint: str | None = None
     gate: str | None = None
+    sample: ObjectRef | None = None
 
 
 @event(

@@ -381,6 +381,35 @@ def _trail_reviewed(facts: GateFacts) -> Finding:
                    f"at most {facts.review.limit_days} days, due by {facts.review.on}", (facts.review.entry,))
 
 
+
+def _sentinel_answers(facts: GateFacts) -> Finding:
+    cases, days = facts.sentinel_limits
+    limit = f"a set of at least {cases} cases is answered bit-equal every day, at most {days} days missed"
+    watch = facts.sentinel
+    if watch is None:
+        return Finding(True, "the watch begins when the first gate of this lock opens", limit)
+    missed = watch.missed_days(date.fromisoformat(facts.today), cases)
+    if watch.same is False:
+        return Finding(False, "the last answer differed", limit, (watch.entry,))
+    said = f"{watch.number} cases, {missed} days missed" if watch.declared else f"no set, {missed} days missed"
+    return Finding(missed <= days, said, limit, (watch.entry,))
+
+
+
+def _bridged(facts: GateFacts) -> Finding:
+    limit = "the endpoint's first lock, or a signed bridging plan with both locks in agreement on the same cases"
+    if facts.predecessor is None:
+        return Finding(True, "the first lock of this endpoint", limit)
+    plan = facts.bridging
+    if plan is None:
+        return Finding(False, f"no plan bridges from {facts.predecessor}", limit)
+    entries = (plan.entry,) if plan.judged_entry is None else (plan.entry, plan.judged_entry)
+    if not plan.in_force:
+        return Finding(False, f"plan {plan.plan} is not signed by all", limit, entries)
+    said = (plan.verdict or "not judged").replace("_", " ")
+    return Finding(plan.passed, f"plan {plan.plan}: {said}", limit, entries)
+
+
 CRITERIA: tuple[Criterion, ...] = (
     Criterion("charter_names_ai", _ALL, "Signed charter names this use of AI", "trial_lead", False, _charter_names_ai),
     Criterion("order", _ALL, "Earlier gates are open or not used", "trial_lead", False, _order),
@@ -427,6 +456,9 @@ CRITERIA: tuple[Criterion, ...] = (
               _filed("regulator_advice", "advice of the regulator")),
     Criterion("trail_reviewed", _34, "Audit trail is reviewed in time", "qa_auditor", True, _trail_reviewed,
               "review_overdue"),
+    Criterion("bridging", _34, "A changed lock agrees with the one before", "statistician", False, _bridged),
+    Criterion("sentinel", _ALL, "Sentinel set is answered every day", "validation_lead", True, _sentinel_answers,
+              "sentinel_overdue"),
     Criterion("adjudicators", _4, "Adjudicators trained and delegated", "imaging_lead", True,
               _able("adjudicator", "adjudicators")),
 )

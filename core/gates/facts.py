@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from core.gates.bridging import Plan
 from core.gates.rules import GateState
+from core.gates.sentinels import Watch
 from core.gates.statistics import Pair
 from core.reviews.rules import Due
 from core.trials.charter import Charter
@@ -127,6 +129,11 @@ class GateFacts:
     open_adjudications: int = 0
     unblindings: tuple[int, ...] = ()
     review: Due | None = None
+    sentinel: Watch | None = None
+    # The lock that served this endpoint before, and the plan that bridges from it.
+    predecessor: str | None = None
+    bridging: Plan | None = None
+    sentinel_limits: tuple[int, int] = (0, 0)
     waivers: tuple[WaiverFact, ...] = ()
     # Entries, among those that criteria rest on, whose key was revoked as suspect from before them on.
     suspect: frozenset[int] = frozenset()

@@ -13,6 +13,8 @@ from core.access.queries import bindings_now, people_with, standing
 from core.access.training import governs
 from core.gates import projections as tables
 from core.gates import queries
+from core.gates.bridging import USES as BRIDGED
+from core.gates.bridging import plans_of, predecessor
 from core.gates.criteria import Judged, judge
 from core.gates.facts import (
     FiledFact,
@@ -25,6 +27,7 @@ from core.gates.facts import (
     WaiverFact,
 )
 from core.gates.rules import GateState, Signed, still_to_sign
+from core.gates.sentinels import watch_of
 from core.gates.statistics import Pair
 from core.persons import suspect_keys
 from core.policy.state import Actor
@@ -32,6 +35,7 @@ from core.reads.agreement import ai_pairs
 from core.reads.queries import awaiting_adjudication
 from core.reviews.queries import due_of
 from core.trials.charter import Charter
+from core.trials.defaults import SHIPPED_BY_NAME
 from core.trials.queries import signed_charter, the_trial
 from core.work import release
 
@@ -98,8 +102,14 @@ def facts_of(
         live_entry=row.live_entry, able={role: len(found) for role, found in able.items()}, able_entries=able,
         sops_lacking=sops_lacking, sop_entries=sop_entries, open_deviations=_critical(session, trial, lock),
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
-        unblindings=_unblindings(session, trial), review=due_of(session, trial), waivers=_waivers(session, trial, use),
+        unblindings=_unblindings(session, trial), review=due_of(session, trial),
+        sentinel=watch_of(session, lock), sentinel_limits=_sentinel_limits(charter),
+        waivers=_waivers(session, trial, use),
     )
+    before = predecessor(session, trial, use, endpoint, lock) if endpoint is not None else None
+    bridged = [one for one in plans_of(session, trial)
+               if (BRIDGED[one.use], one.endpoint, one.from_lock, one.to_lock) == (use, endpoint, before, lock)]
+    facts = replace(facts, predecessor=before, bridging=bridged[-1] if bridged else None)
     return replace(facts, suspect=_suspect(session, facts))
 
 
@@ -118,6 +128,15 @@ def _suspect(session: Connection, facts: GateFacts) -> frozenset[int]:
         ):
             found.add(seq)
     return frozenset(found)
+
+
+def _sentinel_limits(charter: Charter | None) -> tuple[int, int]:
+    """Cases of a sentinel set, and days that it may be missed."""
+    names = ("sentinel_cases", "sentinel_overdue_days")
+    if charter is None:
+        return tuple(int(SHIPPED_BY_NAME[name].default) for name in names)  # type: ignore[return-value]
+    cases, days = (int(charter.limit_in_force(name)) for name in names)
+    return cases, days
 
 
 def _lock(session: Connection, lock: str) -> LockFact | None:

@@ -6,8 +6,8 @@ import json
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
+from audit.vocabulary import bridging, drift, imaging, models, sops
 from audit.vocabulary import gates as words
-from audit.vocabulary import imaging, models, sops
 from audit.vocabulary import validation as validated
 from core.projection import Recorded, keep, metadata, projects, reference
 
@@ -180,6 +180,36 @@ seeded = Table(
     "gate_seeded_study", metadata,
     Column("trial", String(16), nullable=False, index=True),
     Column("study", String(64), primary_key=True),
+    Column("entry", Integer, nullable=False),
+)
+
+sentinels = Table(
+    "gate_sentinel", metadata,
+    Column("lock", String(120), primary_key=True),
+    Column("watched_from", String(10)),
+    Column("declared", String(36)),
+    Column("declared_entry", Integer),
+    Column("number", Integer, nullable=False),
+    Column("checked_on", String(10)),
+    Column("same", Boolean),
+    Column("entry", Integer, nullable=False),
+)
+
+bridgings = Table(
+    "gate_bridging", metadata,
+    Column("plan", String(40), primary_key=True),
+    Column("trial", String(16), nullable=False, index=True),
+    Column("use", String(12), nullable=False),
+    Column("endpoint", String(32), nullable=False),
+    Column("from_lock", String(120), nullable=False),
+    Column("to_lock", String(120), nullable=False),
+    Column("strategy", String(16), nullable=False),
+    Column("planned_by", String(120), nullable=False),
+    Column("validation_lead_by", String(120)),
+    Column("qa_auditor_by", String(120)),
+    Column("verdict", String(12)),
+    Column("judged_entry", Integer),
+    Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, nullable=False),
 )
 
@@ -375,3 +405,48 @@ def remember_run_lock(session: Connection, entry: Recorded, event: models.RunFin
 def remember_look(session: Connection, entry: Recorded, event: words.HaltEvaluated) -> None:
     keep(session, looks, trial=entry.trial, halt_rule=event.halt_rule, look=event.look, found=event.found,
          fired=event.fired, entry=entry.seq)
+
+
+def _sentinel(session: Connection, entry: Recorded, lock: str, **values: str | int | bool | None) -> None:
+    """The row of a lock, made at the first word about it."""
+    if session.execute(select(sentinels.c.lock).where(sentinels.c.lock == lock)).first() is None:
+        keep(session, sentinels, lock=lock, number=0, entry=entry.seq)
+    session.execute(sentinels.update().where(sentinels.c.lock == lock).values(entry=entry.seq, **values))
+
+
+@projects(words.GateOpened)
+def begin_watch(session: Connection, entry: Recorded, event: words.GateOpened) -> None:
+    """From its first opening on a lock answers its sentinel set every day."""
+    began = session.execute(select(sentinels.c.watched_from).where(sentinels.c.lock == event.lock)).scalar()
+    if began is None:
+        _sentinel(session, entry, event.lock, watched_from=entry.at[:10])
+
+
+@projects(drift.SentinelDeclared)
+def remember_sentinel_set(session: Connection, entry: Recorded, event: drift.SentinelDeclared) -> None:
+    _sentinel(session, entry, event.lock, declared=entry.id, declared_entry=entry.seq, number=event.number,
+              checked_on=entry.at[:10], same=True)
+
+
+@projects(drift.SentinelChecked)
+def remember_sentinel_answer(session: Connection, entry: Recorded, event: drift.SentinelChecked) -> None:
+    _sentinel(session, entry, event.lock, checked_on=entry.at[:10], same=event.same)
+
+
+@projects(bridging.BridgingPlanned)
+def remember_bridging(session: Connection, entry: Recorded, event: bridging.BridgingPlanned) -> None:
+    keep(session, bridgings, plan=event.plan, trial=entry.trial, use=event.use, endpoint=event.endpoint,
+         from_lock=event.from_lock, to_lock=event.to_lock, strategy=event.strategy, planned_by=entry.person,
+         entry_id=entry.id, entry=entry.seq)
+
+
+@projects(bridging.BridgingSigned)
+def remember_bridging_signature(session: Connection, entry: Recorded, event: bridging.BridgingSigned) -> None:
+    session.execute(bridgings.update().where(bridgings.c.plan == event.plan).values(
+        {f"{event.signed_as}_by": entry.person}))
+
+
+@projects(bridging.BridgingJudged)
+def remember_bridging_verdict(session: Connection, entry: Recorded, event: bridging.BridgingJudged) -> None:
+    session.execute(bridgings.update().where(bridgings.c.plan == event.plan).values(
+        verdict=event.verdict, judged_entry=entry.seq))

@@ -186,6 +186,7 @@ SUSPENSION_CAUSES: Mapping[str, SuspensionCause] = {
         SuspensionCause("amendment_without_impact", _ALL, "An imaging-relevant amendment has no signed impact."),
         SuspensionCause("ledger_failure", _ALL, "The ledger did not verify."),
         SuspensionCause("review_overdue", frozenset({3, 4}), "An audit-trail review is overdue beyond its limit."),
+        SuspensionCause("sentinel_overdue", _ALL, "The lock's daily sentinel set was missed too long, or differs."),
         SuspensionCause("waiver_expired", _ALL, "A waiver that this gate rests on has expired."),
         SuspensionCause("nobody_left", _ALL, "No trained and delegated person is left, no deputy either."),
     )

@@ -210,13 +210,20 @@ def suspend_for(
         touched = queries.open_gates(session, lock=lock, trial=trial)
     if not any(suspends(cause, one.use) for one in touched):
         return 0
-    count = 0
     with desk.open(GATES, asked="gate.suspend") as work:
-        under = Decision(True, "P-03", SUSPENSION_CAUSES[cause].says, "service")
-        for row in queries.open_gates(work.session, lock=lock, trial=trial):
-            if suspends(cause, row.use):
-                _suspend(work, row, cause, under, caused_by)
-                count += 1
+        return suspend_within(work, cause, lock=lock, trial=trial, caused_by=caused_by)
+
+
+def suspend_within(
+    work: Work, cause: str, *, lock: str | None = None, trial: str | None = None, caused_by: str | None = None
+) -> int:
+    """The same inside an open transaction of the gates service, for a cause that is recorded in it."""
+    count = 0
+    under = Decision(True, "P-03", SUSPENSION_CAUSES[cause].says, "service")
+    for row in queries.open_gates(work.session, lock=lock, trial=trial):
+        if suspends(cause, row.use):
+            _suspend(work, row, cause, under, caused_by)
+            count += 1
     return count
 
 

@@ -59,6 +59,17 @@ class SealKeeper(Protocol):
         """Encrypt an object of a sealed read under its seal's key. Raises RecordDamaged where the secret is lost."""
         ...
 
+    def levels_inside(self, job: bytes) -> tuple[bool, int, int]:
+        """Judge the drift of studies whose answers are enclosed: whether it can be told, level of inputs and outputs.
+
+        Raises Refused where so few are enclosed that a level would tell of one, RecordDamaged where a secret is lost.
+        """
+        ...
+
+    def verdict_inside(self, job: bytes) -> str:
+        """Judge the agreement of two locks over enclosed answers: passed, failed or too_few. As levels_inside."""
+        ...
+
     def release(
         self, trial: str, subject: str, time_point: str, sealed: Sequence[str]
     ) -> Sequence[tuple[str, str, str]]:

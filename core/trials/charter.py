@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from core.trials.defaults import SHIPPED_BY_NAME
+
 FORMAT = "countersign-charter/1"
 NOTICE = "demonstration, not for clinical use"
 
@@ -392,6 +394,10 @@ class Charter(Section):
     def limit(self, name: str) -> Decimal:
         """A number of the gates. Raises KeyError when the charter does not state it."""
         return self.limits[name].value
+
+    def limit_in_force(self, name: str) -> Decimal:
+        """A number that a charter may leave to its shipped default (reviews, drift)."""
+        return self.limits[name].value if name in self.limits else SHIPPED_BY_NAME[name].default
 
     def planned(self, use: int) -> PlannedUse | None:
         """The declared use 1-4 of AI, or None where it is not used."""

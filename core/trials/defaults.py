@@ -1,7 +1,7 @@
 """Every number a gate criterion rests on: its shipped default, and which direction is the stricter one.
 
-A charter states each number of the uses it plans; there is no silent default. A number laxer than the one here
-needs a written justification, which gate board and appendix print.
+A charter states each number of the uses it plans; those of no single use (reviews, drift) it may leave to the default.
+A number laxer than the one here needs a written justification, which gate board and appendix print.
 
 Sources: research/validation.md 5 (run-in, agreement), TRIAL 2 (gate table), research/criteria.md 4 (agreement).
 """
@@ -85,6 +85,42 @@ SHIPPED: tuple[ShippedLimit, ...] = (
     _limit("review_interval_days", set(), "90", "at_most", "days", True,
            "days from what one regular audit-trail review covers to the day the next is due",
            "Annex 11:2011 9; EMA computerised systems 2023, 6.2.2"),
+    # Drift: a silent charter takes these as well (0127).
+    _limit("drift_baseline_studies", set(), "30", "at_least", "studies", True,
+           "studies of the signed baseline that later ones are compared with", "research/validation.md 5"),
+    _limit("drift_window_studies", set(), "20", "at_least", "studies", True,
+           "newest studies that are compared with the baseline; fewer are too few", "research/validation.md 5"),
+    _limit("drift_every_studies", set(), "10", "at_most", "studies", True,
+           "new studies after which drift is evaluated again", "research/validation.md 5"),
+    _limit("drift_every_days", set(), "7", "at_most", "days", True,
+           "days after which drift is evaluated again, however few studies came", "research/validation.md 5"),
+    _limit("drift_psi_1", set(), "0.10", "at_most", "", False,
+           "population stability index that warns (level 1), if its probability is small", "FDA AI draft 2025, LCM"),
+    _limit("drift_psi_2", set(), "0.25", "at_most", "", False,
+           "population stability index that suspends (level 2), if its probability is small", "FDA AI draft 2025, LCM"),
+    _limit("drift_p_1", set(), "0.01", "at_least", "", False,
+           "probability, shared by all features, at or below which a difference warns", "research/validation.md 2"),
+    _limit("drift_p_2", set(), "0.001", "at_least", "", False,
+           "probability, shared by all features, at or below which a difference suspends", "research/validation.md 2"),
+    _limit("drift_cusum_k", set(), "0.5", "at_most", "SD", False,
+           "allowance of the CUSUM, half of the shift looked for; the baseline's standard error is added",
+           "research/validation.md 5"),
+    _limit("drift_cusum_1", set(), "8", "at_most", "SD", False,
+           "cumulative sum that warns", "research/validation.md 5"),
+    _limit("drift_cusum_2", set(), "15", "at_most", "SD", False,
+           "cumulative sum that suspends", "research/validation.md 5"),
+    _limit("bridging_pairs", set(), "30", "at_least", "pairs", True,
+           "lesions that a changed lock and the one before it both measured", "TRIAL 2; FDA AI draft 2025, LCM"),
+    _limit("bridging_subjects", set(), "15", "at_least", "subjects", True,
+           "subjects (clusters) that gave at least one such pair", "TRIAL 2"),
+    _limit("bridging_lower", set(), "0.90", "at_least", "", False,
+           "lower confidence bound, clustered by subject, of the concordance of both locks", "TRIAL 2"),
+    _limit("bridging_difference_percent", set(), "15", "at_most", "%", False,
+           "larger limit of agreement of the difference of both locks in percent of the pair's mean", "TRIAL 2"),
+    _limit("sentinel_cases", set(), "20", "at_least", "cases", True,
+           "cases of the sentinel set that each lock in use answers every day, bit-equal", "research/validation.md 5"),
+    _limit("sentinel_overdue_days", set(), "3", "at_most", "days", True,
+           "days that the sentinel set of a lock in use may be missed before its uses suspend", "TRIAL 2"),
 )
 
 SHIPPED_BY_NAME = {limit.name: limit for limit in SHIPPED}

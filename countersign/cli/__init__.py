@@ -34,6 +34,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "model": ("model", "Models: register, lock, verify, run."),
     "measure": ("measure", "Measure a segmentation with the house's operators."),
     "model-server": ("model_server", "Model servers that attest: attest one here, enrol, withdraw, list."),
+    "bridge": ("bridge", "A model that changes mid-trial: plan, sign, compare both locks."),
+    "drift": ("drift", "Drift of locked models in use: baseline, evaluation, daily sentinel set."),
     "read": ("read", "Blinded reads: list, seal, adjudicate."),
     "signer": ("signer", "The signer as a process of its own: set up, serve, lists of signatures."),
     "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),

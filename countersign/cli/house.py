@@ -51,9 +51,9 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
     """Carry out what the outbox holds, and make documents effective whose day has come."""
     import time
 
-    from core.gates.usecases import enforce
     from core.outbox import drain
     from core.privacy.effects import reapply
+    from countersign.daily import look_after
     from sops.usecases import make_due_effective
 
     opened = house(home)
@@ -66,17 +66,19 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
     for name in make_due_effective(opened.desk):
         typer.echo(f"{name} is effective.")
     done = drain(opened.desk)
-    suspended = enforce(opened.desk)
-    typer.echo(f"{done} jobs carried out" + (f", {suspended} gates suspended." if suspended else "."))
-    looked = time.monotonic()
+    said = look_after(opened.desk)
+    typer.echo(", ".join([f"{done} jobs carried out", *said]) + ".")
+    looked = asked = time.monotonic()
     while not once:
         time.sleep(1)
         make_due_effective(opened.desk)
         drain(opened.desk)
         if time.monotonic() - looked > 60:
             # An expired waiver or lapsed training has no entry of its own; somebody has to look.
-            enforce(opened.desk)
+            hourly = time.monotonic() - asked > 3600
+            look_after(opened.desk, sets=hourly)
             looked = time.monotonic()
+            asked = looked if hourly else asked
 
 
 @backup_app.command()

@@ -7,7 +7,10 @@ import shutil
 from audit.query import parse
 from audit.signatures import Proof
 from core.access.rotation import RotateKey, rotate_key
+from core.drift.queries import evaluations_of
+from core.drift.usecases import SignBaseline, evaluate_due, sign_baseline
 from core.errors import CountersignError, NotAuthenticated
+from core.gates.queries import gates_of
 from core.ledger_rehash import rehash
 from core.policy.state import Decision
 from core.reads.seal_keys import recover_seals
@@ -27,6 +30,7 @@ READER, SAMPLES = "reader-1", 8
 def look_after(stage: Stage) -> None:
     """What an installation does between two visits, each by the ordinary use case."""
     with stage.scene("Upkeep: review of the audit trail, keys, seals, second hash, backup and restore"):
+        _watch(stage)
         _review(stage)
         _rotate(stage)
         _recover(stage)
@@ -34,6 +38,21 @@ def look_after(stage: Stage) -> None:
         _, covered = rehash(stage.desk, under=under, on_behalf_of=OWNER)
         stage.say(f"   the root of {covered} entries is stated under a second hash")
         _restore(stage)
+
+
+def _watch(stage: Stage) -> None:
+    """What the model met before gate 4 is the baseline; what it met since is judged, inside the seal where it was
+    blinded. Whatever is found stands: a demonstration of few studies shows the monitor, not stability."""
+    lock = str(stage.notes["lock"])
+    with stage.desk.reading() as session:
+        opened = max(row.opened_entry or 0 for row in gates_of(session, TRIAL))
+    stage.signed(sign_baseline(stage.desk, actor("statistician"), SignBaseline(TRIAL, lock, last=opened)))
+    evaluate_due(stage.desk)
+    with stage.desk.reading() as session:
+        found = evaluations_of(session, trial=TRIAL, lock=lock)
+    stage.must(bool(found), "what the model met since its baseline was evaluated")
+    for one in found:
+        stage.note(f"drift, use {one.use}", f"{one.studies} studies{' under seal' if one.sealed else ''}: {one.says}")
 
 
 def _review(stage: Stage) -> None:

@@ -267,6 +267,12 @@ class LocalSigner:
         """Implements core.reads.ports.SealKeeper, as all below do."""
         return self._seals.enclose(commit, name, data)
 
+    def levels_inside(self, job: bytes) -> tuple[bool, int, int]:
+        return self._seals.levels_inside(job)
+
+    def verdict_inside(self, job: bytes) -> str:
+        return self._seals.verdict_inside(job)
+
     def new_recovery_key(self) -> RecoveryKey:
         return self._recovery.new_recovery_key()
 

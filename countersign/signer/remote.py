@@ -19,8 +19,8 @@ TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
     "public_key", "has_house_key", "attest", "attest_all", "sign_checkpoint", "sign_anchored", "kid_of_person",
-    "factors_of", "certificate_of", "certificate_of_authority", "seal", "enclose", "release", "state_of_seals", "who",
-    "origin",
+    "factors_of", "certificate_of", "certificate_of_authority", "seal", "enclose", "levels_inside",
+    "verdict_inside", "release", "state_of_seals", "who", "origin",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
 
@@ -209,6 +209,13 @@ class RemoteSigner:
 
     def enclose(self, commit: str, name: str, data: bytes) -> bytes:
         return bytes(self._call("enclose", commit, name, data))
+
+    def levels_inside(self, job: bytes) -> tuple[bool, int, int]:
+        told, inputs, outputs = self._call("levels_inside", job)
+        return bool(told), int(inputs), int(outputs)
+
+    def verdict_inside(self, job: bytes) -> str:
+        return str(self._call("verdict_inside", job))
 
     def release(self, trial: str, subject: str, time_point: str, sealed: Sequence[str]) -> list[tuple[str, str, str]]:
         return [(one, key, nonce) for one, key, nonce in

@@ -9,9 +9,21 @@ from sqlalchemy import Connection, Engine, select
 
 from audit import store
 from audit.entry import Entry, base64_text
+from core.drift import inside
 from core.errors import NotAuthenticated, NotFound, RecordDamaged, Refused
 from core.reads.rules import supersedes
-from core.reads.sealing import IV_BYTES, KEY_BYTES, NONCE_BYTES, Sealed, SealSecret, enclose, new_secret, padded, seal
+from core.reads.sealing import (
+    IV_BYTES,
+    KEY_BYTES,
+    NONCE_BYTES,
+    Sealed,
+    SealSecret,
+    disclose,
+    enclose,
+    new_secret,
+    padded,
+    seal,
+)
 from core.reads.sealing import commitment as commit_to
 from countersign.signer.keyfiles import KeyFolder
 from countersign.signer.seal_backup import SealBackup
@@ -54,6 +66,17 @@ class SealBox:
     def enclose(self, commit: str, name: str, data: bytes) -> bytes:
         """Encrypt an object of a sealed read under its seal's key."""
         return enclose(self.secret(commit), commit, name, data)
+
+    def levels_inside(self, job: bytes) -> tuple[bool, int, int]:
+        """Levels of drift over enclosed answers; the answers themselves do not leave (core.drift.inside)."""
+        return inside.levels(job, self._disclose)
+
+    def verdict_inside(self, job: bytes) -> str:
+        """Agreement of two locks over enclosed answers, likewise."""
+        return inside.verdict(job, self._disclose)
+
+    def _disclose(self, commit: str, name: str, stored: bytes) -> bytes:
+        return disclose(base64_text(self.secret(commit).key), commit, name, stored)
 
     def commits(self) -> list[str]:
         """Commitments of all secrets at rest."""

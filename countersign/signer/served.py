@@ -27,8 +27,9 @@ OPEN_TO_THE_HOUSE = frozenset({
     "next_house_key", "discard_replaced",
     "next_person", "new_person", "renew_password", "open_page",
     "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority",
-    "seal", "enclose", "release", "new_recovery_key", "second_share", "put_in_force", "offer_share", "check_shares",
-    "recover", "state_of_seals",
+    "seal", "enclose", "levels_inside", "verdict_inside",
+    "release", "new_recovery_key", "second_share", "put_in_force", "offer_share",
+    "check_shares", "recover", "state_of_seals",
 })  # fmt: skip
 
 

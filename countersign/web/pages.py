@@ -29,6 +29,7 @@ from core.privacy.queries import texts_of
 from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
+from countersign.web.drift import drift_alarms
 from countersign.web.reviews import overdue
 
 router = APIRouter(include_in_schema=False)
@@ -133,6 +134,7 @@ def ledger(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
             count=found.count, whole=whole, found=found,
             note=note, scope=scope, before=before, overdue=overdue(session, scope, site.house.desk.clock.now()),
+            drifting=list(drift_alarms(session, scope)),
             plot=plots.days(list(days), list(found.days)),
         )
 

@@ -94,6 +94,14 @@ ROWS: tuple[Rule, ...] = (
     allow("P-608", "evidence.file", "trial_lead validation_lead statistician imaging_lead medical_monitor regulatory "
           "qa_auditor privacy_officer data_manager", "You file what your role answers for.", stages=OPENING),
     allow("P-609", "defect.seed", "imaging_lead validation_lead", "You plan the run-in."),
+    # Drift.
+    allow("P-650", "drift.baseline", "statistician validation_lead", "You answer for what later studies are compared "
+          "with.", stages=frozenset({Stage.LIVE})),
+    allow("P-651", "sentinel.declare", "validation_lead model_custodian", "You answer for the locks in use."),
+    # Model change.
+    allow("P-652", "bridging.plan", "statistician", "You plan how a changed model follows.", stages=OPENING),
+    allow("P-653", "bridging.sign", "validation_lead qa_auditor", "You sign plans of bridging.", stages=OPENING),
+    allow("P-654", "bridging.judge", "statistician validation_lead", "You may have both locks compared."),
     # Cohort.
     allow("P-620", "cohort.select", "coordinator", "You sign who is selected.", stages=frozenset({Stage.LIVE})),
     allow("P-621", "cohort.decide_eligibility", "investigator", "Eligibility is the investigator's decision.",

@@ -11,6 +11,7 @@ SIGNED_BY_PEOPLE = (
     "waiver.request waiver.approve evidence.file defect.seed model.register model.lock model.retire protocol.draft "
     "protocol.review protocol.approve test_set.seal test_set.open deviation.close validation.review release.sign "
     "reader.qualify read.assign reread.order seed.place seal.open_early seals.renew "
+    "drift.baseline sentinel.declare bridging.plan bridging.sign "
     "read.begin read.seal series.release person.close key.enrol key.revoke access.review password.renew"
 )
 

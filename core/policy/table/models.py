@@ -15,6 +15,8 @@ ROWS: tuple[Rule, ...] = (
            when=related("other_lock")),
     forbid("F-415", "server.enrol", "This lock is retired or recalled; no server answers for it.",
            when=related("lock_not_valid")),
+    forbid("F-407", "run.request ai.run", "A subject never has values of two locks in one series. Run the lock of its "
+           "earlier time points, or the new one in shadow.", when=related("second_lock")),
     allow("P-401", "model.register", "model_custodian", "You keep the models of this installation."),
     allow("P-402", "model.lock", "model_custodian validation_lead", "You may lock a model that you did not train."),
     allow("P-403", "model.retire", "model_custodian validation_lead qa_auditor", "You may take a lock out of use."),

@@ -36,6 +36,7 @@ from core.gates.rules import (
     still_to_sign,
     suspends,
 )
+from core.gates.sentinels import Watch
 from core.gates.statistics import (
     Pair,
     concordance,
@@ -111,6 +112,8 @@ SPOILED = {
     "agreement_difference": {"pairs": tuple(replace(one, ai=one.ai * 3) for one in full(4).pairs)},
     "adjudications": {"open_adjudications": 1}, "protocol_names_ai": {"filed": ()}, "sap_names_ai": {"filed": ()},
     "regulator_advice": {"filed": ()}, "adjudicators": {"able": {}},
+    "bridging": {"predecessor": "LCK-0"},
+    "sentinel": {"sentinel": Watch("LCK-1", date(2026, 1, 1), "declared", 20, date(2026, 1, 1), True, 16)},
     "trail_reviewed": {"review": Due("DEMO-301", date(2026, 2, 19), 90, 10, 15)},
 }
 

@@ -219,7 +219,9 @@ class LocalSigner:
 
         Raises RecordDamaged where the record became shorter, or its leaves do not lead to the root of its note.
         """
-        with self._engine.connect() as session, session.begin():
+        # Each question is one view by itself; PostgreSQL need not be told of a transaction's begin and end.
+        level = {"isolation_level": "AUTOCOMMIT"} if self._engine.dialect.name == "postgresql" else {}
+        with self._engine.connect().execution_options(**level) as session, session.begin():
             kept = self._frontier
             if kept is None:
                 last = store.last_checkpoint(session)

@@ -104,11 +104,12 @@ def ask(endpoint: Endpoint, method: str, path: str, body: bytes = b"", *, header
     watch.start()
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port)
     try:
+        context = _context(authority) if endpoint.secure else None
         plain = socket.create_connection((endpoint.host, endpoint.port), timeout=deadline_s)
         connection.sock = plain
         held.append(plain.dup())  # the same connection, whatever becomes of the first handle
-        if endpoint.secure:
-            connection.sock = _context(authority).wrap_socket(plain, server_hostname=endpoint.host)
+        if context is not None:
+            connection.sock = context.wrap_socket(plain, server_hostname=endpoint.host)
         kind = {"Content-Type": "application/json"} if body else {}
         connection.request(method, path, body or None, {"Connection": "close", **kind, **(headers or {})})
         response = connection.getresponse()

@@ -7,6 +7,7 @@ and every socket that listens on its port belongs to it (Linux, /proc).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from countersign.attesting.served import STATE
 from models_registry.dialects import Dialect, Floats, NotThisDialect, most_bytes
 
 LISTENING = "0A"
+PR_SET_PDEATHSIG = 1
 TAIL = 1200
 THREADS = "2"
 
@@ -74,7 +76,7 @@ class Upstream:
         }
         with self._said.open("wb") as said:
             return subprocess.Popen(command, cwd=run, env=environment, stdin=subprocess.DEVNULL, stdout=said,
-                                    stderr=said, start_new_session=True, close_fds=True)
+                                    stderr=said, start_new_session=True, close_fds=True, preexec_fn=_ends_with_us)
 
     def _wait(self, start_s: float) -> None:
         until = time.monotonic() + start_s
@@ -125,6 +127,11 @@ class Upstream:
     def _last(self) -> str:
         lines = self._said.read_text(errors="replace")[-TAIL:].strip().splitlines()
         return lines[-1][:300] if lines else "it said nothing"
+
+
+def _ends_with_us() -> None:
+    """In the child: the kernel ends it where the proxy is killed and can no longer do so (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _version(python: Path, dialect: Dialect) -> str:

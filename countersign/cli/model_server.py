@@ -32,6 +32,7 @@ def attest(
     certificate_key: Annotated[str, typer.Option(help="Its private key (PEM).")] = "",
 ) -> None:
     """Copy a bundle, hash it, start the server from that copy, and sign each of its answers. Needs no home."""
+    import signal
     from pathlib import Path
 
     import uvicorn
@@ -51,6 +52,12 @@ def attest(
         raise UnusableInput(f"{host} is reached by other machines; plain HTTP does not go there.",
                             next_step="Give --certificate and --certificate-key, or listen at 127.0.0.1.")
     signing = _key(Path(key))
+
+    def end(*_: object) -> None:
+        # Python's own way of dying leaves the server behind and its copy on the disk.
+        raise typer.Exit(0)
+
+    signal.signal(signal.SIGTERM, end)
     upstream = Upstream(SHIPPED if bundle == "shipped" else Path(bundle), DIALECTS[dialect],
                         Path(python).absolute())
     try:

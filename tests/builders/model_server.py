@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
 
 from models_registry.attestation import HEADER, NONCE_HEADER, Enrolled, Statement, tensor_digest
 from models_registry.dialects import V2, Dialect, Floats
@@ -93,8 +101,8 @@ class ModelServer:
 
 
 @contextmanager
-def a_model_server(dialect: Dialect = V2) -> Iterator[ModelServer]:
-    """Listening on loopback until the block ends."""
+def a_model_server(dialect: Dialect = V2, tls: tuple[Path, Path] | None = None) -> Iterator[ModelServer]:
+    """Listening on loopback until the block ends; over TLS with a certificate and its key."""
     server = ModelServer(dialect)
 
     class Handler(BaseHTTPRequestHandler):
@@ -133,6 +141,10 @@ def a_model_server(dialect: Dialect = V2) -> Iterator[ModelServer]:
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
     server.port = listening.server_address[1]
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     try:
@@ -140,6 +152,24 @@ def a_model_server(dialect: Dialect = V2) -> Iterator[ModelServer]:
     finally:
         listening.shutdown()
         listening.server_close()
+
+
+def certificate(folder: Path, name: str = "server") -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its private key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=2))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256()))
+    chain, private = folder / f"{name}.pem", folder / f"{name}-key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                          serialization.NoEncryption()))
+    return chain, private
 
 
 def other_tensor(said: Said) -> None:

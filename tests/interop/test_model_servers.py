@@ -35,6 +35,7 @@ from models_registry.running import run_waiting
 from models_registry.servers import EnrolServer, enrol_server
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.builders import reads as trial
+from tests.builders.model_server import certificate
 from tests.builders.models import MadeImages
 from tests.builders.reads import SUBJECT, TRIAL
 from tests.conftest import beside, need
@@ -56,6 +57,14 @@ class Started:
     url: str
     key: bytes
     folder: Path
+    authority: str | None
+
+    def says(self) -> str:
+        """Its statement over our nonce."""
+        return statement_of(self.url, self.key, NONCE, self.authority)
+
+    def enrolment(self, lock: str) -> EnrolServer:
+        return EnrolServer(lock, self.url, self.key, self.says(), NONCE, self.authority)
 
     @property
     def copy(self) -> Path:
@@ -79,6 +88,10 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     command = [sys.executable, "-m", "countersign", "model-server", "attest", "--bundle", "shipped", "--dialect",
                request.param, "--python", str(beside("outside") / "python"), "--key", str(folder / "key.pem"),
                "--port", str(port)]
+    # One of the two over TLS, with a certificate that the enrolment pins.
+    tls = certificate(folder) if request.param == "v2" else None
+    if tls is not None:
+        command += ["--certificate", str(tls[0]), "--certificate-key", str(tls[1])]
     said = (folder / "said.txt").open("w")
     process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(folder)}, stdout=said, stderr=said, text=True)
     try:
@@ -89,7 +102,8 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             assert time.monotonic() < until, words
             time.sleep(0.3)
         key = from_base64((folder / "said.txt").read_text().strip().splitlines()[-1].strip())
-        yield Started(process, request.param, f"http://127.0.0.1:{port}", key, folder)
+        yield Started(process, request.param, f"http{'s' if tls else ''}://127.0.0.1:{port}", key, folder,
+                      tls[0].read_text() if tls else None)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
@@ -140,9 +154,7 @@ def test_a_server_of_others_gives_the_locked_bits(
     """Enrolled after it has said what it serves; its network answers with the very bits of the house's own worker."""
     house, at_home = told
     assert at_home.state == "finished"
-    statement = statement_of(started.url, started.key, NONCE)
-    house.commit(enrol_server(house.desk, Actor("custodian"), EnrolServer(
-        lock_in(house).lock, started.url, started.key, statement, NONCE)))
+    house.commit(enrol_server(house.desk, Actor("custodian"), started.enrolment(lock_in(house).lock)))
 
     there = run_one(house, images)
 
@@ -209,8 +221,7 @@ def test_a_swap_behind_the_proxy_is_refused_at_the_next_answer(
     assert (refused.checked, refused.cause, refused.run) == ("attestation", "digest_mismatch", row.run)
     assert {"mlflow": "was changed", "v2": "ended by itself"}[started.dialect] in refused.found
     with pytest.raises(CountersignError):
-        enrol_server(house.desk, Actor("custodian"), EnrolServer(
-            lock, started.url, started.key, statement_of(started.url, started.key, NONCE), NONCE))
+        enrol_server(house.desk, Actor("custodian"), started.enrolment(lock))
 
 
 def _holder(inode: str) -> int:

@@ -33,7 +33,7 @@ from models_registry.running import run_waiting
 from models_registry.servers import EnrolServer, WithdrawServer, enrol_server, withdraw_server
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.builders import reads as trial
-from tests.builders.model_server import Change, ModelServer, Said, a_model_server, other_tensor
+from tests.builders.model_server import Change, ModelServer, Said, a_model_server, certificate, other_tensor
 from tests.builders.models import MadeImages
 from tests.builders.reads import SUBJECT, TRIAL
 from tests.house import HouseUnderTest, a_house
@@ -440,6 +440,22 @@ def test_proxies_of_the_environment_are_not_used(server: ModelServer, monkeypatc
     monkeypatch.delenv("no_proxy", raising=False)
 
     assert statement_of(server.url, server.public_key, NONCE)
+
+
+@req("PRV-04")
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """The pinned one is trusted, and it alone: not that of the system, not another, not for another name."""
+    mine, other = certificate(tmp_path), certificate(tmp_path, "other")
+    with a_model_server(tls=mine) as one:
+        url = f"https://127.0.0.1:{one.port}"
+        assert statement_of(url, one.public_key, NONCE, mine[0].read_text())
+        for address, authority in ((url, None), (url, other[0].read_text()),
+                                   (url.replace("127.0.0.1", "localhost"), mine[0].read_text())):
+            with pytest.raises(NoAnswer) as none:
+                statement_of(address, one.public_key, NONCE, authority)
+            assert none.value.cause == "certificate"
+    with pytest.raises(UnusableInput, match="not readable"):
+        statement_of("https://127.0.0.1:1", b"", NONCE, "no certificate")
 
 
 def test_nobody_there_is_said_so() -> None:

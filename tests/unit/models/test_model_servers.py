@@ -320,8 +320,9 @@ def test_a_server_that_is_gone_fails_all_runs_without_waiting_for_each(
 def test_only_who_keeps_the_models_enrols_and_withdraws(told: HouseUnderTest, server: ModelServer) -> None:
     command = enrolment(told, server)
 
-    with pytest.raises(Refused):
-        enrol_server(told.desk, Actor("technologist"), command)
+    for actor in (Actor("technologist"), Actor.of_service("inference")):
+        with pytest.raises(Refused):
+            enrol_server(told.desk, actor, command)
     with pytest.raises(AlreadyDone):
         enrol_server(told.desk, CUSTODIAN, command)
 

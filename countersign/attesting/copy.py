@@ -82,7 +82,12 @@ def private_copy(bundle: Path, ports: tuple[int, int, int], within: Path | None 
     Raises ModelFileUnusable where the folder is no bundle of this release.
     """
     files = read_tree(bundle)
-    checked = opened(files)
+    configuration = opened(files).configuration
+    try:
+        channels, cells = int(configuration["network"]["in_channels"]), int(configuration["preparation"]["cells"])
+    except (KeyError, TypeError, ValueError):
+        raise ModelFileUnusable(
+            "This bundle's network takes no cube of stated channels and cells; only such a one is served.") from None
     code = {path.relative_to(ROOT).as_posix(): path.read_bytes()
             for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
     code |= {name: (ROOT / name).read_bytes() for name in OURS}
@@ -100,7 +105,7 @@ def private_copy(bundle: Path, ports: tuple[int, int, int], within: Path | None 
     (folder / "run").mkdir(mode=0o700)
     return PrivateCopy(
         folder, tree_digest(files), tensors_digest(files[WEIGHTS]), tree_digest(code), tree_digest(laid_out),
-        int(checked.configuration["network"]["in_channels"]), int(checked.configuration["preparation"]["cells"]))
+        channels, cells)
 
 
 def _mlserver(ports: tuple[int, int, int]) -> tuple[tuple[str, str], ...]:

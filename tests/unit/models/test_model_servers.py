@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from audit.entry import base64_text
 from audit.vocabulary import gates as gate_words
 from core.errors import AlreadyDone, Refused, UnusableInput
 from core.phantoms import SCANNERS, lesion_at, make_volume
@@ -379,6 +380,44 @@ def test_at_the_command_line_servers_and_statements_are_shown(
     assert (listed.exit_code, shown.exit_code, unknown.exit_code) == (0, 0, 1)
     assert f"{lock_in(told)}  {server.url}" in listed.output
     assert "signature holds" in shown.output
+
+
+@req("MLK-01", "SIG-01")
+def test_at_the_command_line_a_server_is_enrolled_and_withdrawn(
+    told: HouseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server serves is shown before it is signed; a wrong key is wrong use, and nothing is signed."""
+    from typer.testing import CliRunner
+
+    from countersign.cli import app
+    from tests.house import checked
+
+    def typed(house: HouseUnderTest, *arguments: str) -> tuple[int, str]:
+        proof = house.proof("custodian")
+        for name, value in (("MEANING", "approval"), ("PASSWORD", proof.password), ("CODE", proof.code)):
+            monkeypatch.setenv(f"COUNTERSIGN_{name}", value)
+        said = CliRunner().invoke(app, ["model-server", *arguments, "--as", "custodian", "--home", str(house.home)])
+        return said.exit_code, said.output
+
+    with checked(told.copied(tmp_path)) as house, a_model_server() as other:
+        lock, key = lock_in(house), base64_text(other.public_key)
+
+        wrong = typed(house, "enrol", lock, "--url", other.url, "--server-key", base64_text(b"7" * 32))
+        short = typed(house, "enrol", lock, "--url", other.url, "--server-key", "c2hvcnQ=")
+        enrolled = typed(house, "enrol", lock, "--url", other.url, "--server-key", key)
+        with house.desk.reading() as session:
+            used = server_queries.server_in_use(session, lock)
+        withdrawn = typed(house, "withdraw", used.server, "--reason", "host_ended")
+
+        assert (wrong[0], short[0], enrolled[0], withdrawn[0]) == (1, 1, 0, 0), enrolled[1] + withdrawn[1]
+        assert "a signature of another key" in wrong[1]
+        assert "a stand-in 1.0, dialect v2" in enrolled[1]
+        assert used.url == other.url
+        assert [word for word in house.words() if word.startswith("server.")][-2:] == [
+            "server.enrolled", "server.withdrawn"]
+        with house.desk.reading() as session:
+            assert server_queries.server_in_use(session, lock) is None
+            assert [one.state for one in server_queries.servers_known(session, lock)] == ["replaced", "withdrawn"]
 
 
 # The pure parts.

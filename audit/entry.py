@@ -26,6 +26,8 @@ BODY_ALWAYS = frozenset(
     {"action", "version", "type", "actor", "at", "head", "id", "log", "role", "rule", "fields"}
 )
 BODY_SOMETIMES = frozenset({"reason", "trial", "on_behalf_of", "caused_by", "manifest", "assertion", "proofs"})
+#: Members of a passkey's assertion, each base64 of what the browser gave (W3C WebAuthn 5.2.2).
+ASSERTION = frozenset({"credential", "authenticator_data", "client_data", "signature"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -173,6 +175,12 @@ def body_to_prove(body: Mapping[str, Any]) -> bytes:
     return pae(PROOF_TYPE, canonical(bare, "body"))
 
 
+def challenge_of(body: Mapping[str, Any]) -> bytes:
+    """What a passkey answers for: SHA-256 of the body without assertion (RECORD 4)."""
+    bare = {key: value for key, value in body.items() if key != "assertion"}
+    return hashlib.sha256(canonical(bare, "body")).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class SignedBody:
     """A body with its signature, not yet in the ledger; `payload` are its canonical bytes where the signer of it has
@@ -226,6 +234,8 @@ def check_members(body: Mapping[str, Any]) -> None:
         raise MalformedEntry(f"body lacks {sorted(missing)}.")
     if extra := members - BODY_ALWAYS - BODY_SOMETIMES:
         raise MalformedEntry(f"body has foreign members {sorted(extra)}.")
+    if "assertion" in body and (not isinstance(body["assertion"], dict) or set(body["assertion"]) != ASSERTION):
+        raise MalformedEntry(f"an assertion has the members {sorted(ASSERTION)}.")
 
 
 def entry_bytes(

@@ -19,10 +19,11 @@ LOG_BESIDE = "log-ml-dsa-44"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a person gives at the moment of signing: signing password and one-time code."""
+    """What a person gives at the moment of signing: signing password and one-time code. The code is empty where a
+    passkey answered for every body of the page; its assertion is then part of each body."""
 
     password: str
-    code: str
+    code: str = ""
 
     def __repr__(self) -> str:
         return "Proof(…)"
@@ -46,6 +47,30 @@ class NewKey:
     certificate_sha256: str
     one_time_secret: str
     one_time_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """For which pages passkeys are taken: one web origin, and its host name as the id (W3C WebAuthn 5.1.2)."""
+
+    id: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewPasskey:
+    """A passkey that a browser just made; it counts once `key.passkey_enrolled` is recorded.
+
+    `public_key`: 32 bytes for `ed25519`, the uncompressed point of 65 bytes for `es256`. `synced`: the device may copy
+    it to others of its holder.
+    """
+
+    credential: bytes
+    algorithm: str
+    public_key: bytes
+    rp: str
+    sign_count: int
+    synced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +170,14 @@ class Signer(Protocol):
         """What the person must give when signing."""
         ...
 
+    def relying_party(self) -> RelyingParty | None:
+        """For which pages this signer takes passkeys; None where it takes none."""
+        ...
+
+    def read_passkey(self, challenge: bytes, client_data: bytes, attestation_object: bytes) -> NewPasskey:
+        """What a browser made for one of our pages, the user verified. Raises UnusableInput; keeps nothing."""
+        ...
+
     def certificate_of(self, user: str) -> str:
         """The person's P-256 certificate, PEM."""
         ...
@@ -163,7 +196,10 @@ class Signer(Protocol):
         ...
 
     def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
-        """Sign the bodies of one page. Raises NotAuthenticated; counts failures; refuses replays."""
+        """Sign the bodies of one page, against the one-time code or the passkey's assertion in each of them.
+
+        Raises NotAuthenticated; counts failures; refuses replays.
+        """
         ...
 
 

@@ -534,10 +534,13 @@ def good_es256_signature(public: bytes, signature: bytes, message: bytes) -> boo
 Claim = tuple[int, str, str, bytes, bytes, bytes]
 
 
-def _failed(claims: list[Claim]) -> tuple[int, str] | None:
+_BY_LENGTH = {ML_DSA_PUBLIC: good_ml_dsa_signature, ES256_PUBLIC: good_es256_signature}
+
+
+def failed_claim(claims: list[Claim]) -> tuple[int, str] | None:
+    """Entry and words of the first claim that is not true."""
     for seq, what, holder, public, signature, message in claims:
-        good = {ML_DSA_PUBLIC: good_ml_dsa_signature, ES256_PUBLIC: good_es256_signature}.get(
-            len(public), good_signature)
+        good = _BY_LENGTH.get(len(public), good_signature)
         if not good(public, signature, message):
             return seq, f"the {what} of {holder} ({hashlib.sha256(public).hexdigest()[:16]}…) is not of these bytes"
     return None
@@ -575,9 +578,9 @@ class Signatures:
     def _send(self) -> None:
         batch, self._batch = self._batch, []
         if self._pool is None:
-            self._note(_failed(batch))
+            self._note(failed_claim(batch))
         elif batch:
-            self._waiting.append(self._pool.submit(_failed, batch))
+            self._waiting.append(self._pool.submit(failed_claim, batch))
 
     def _note(self, failure: tuple[int, str] | None) -> None:
         if failure and (self.first is None or failure[0] < self.first[0]):

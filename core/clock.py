@@ -116,9 +116,12 @@ def in_words(us: int) -> str:
 
 
 def from_words(text: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 UTC instant with six decimals and Z."""
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    """Microseconds since 1970 of an RFC 3339 UTC instant with six decimals and Z. Raises ValueError."""
+    # Not strptime: it loads its module at the first call, which a signer that gave root's rights up may not read.
+    us = (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1) if text.endswith("Z") else -1
+    if us < 0 or in_words(us) != text:
+        raise ValueError(f"{text!r} is not a UTC instant with six decimals and Z")
+    return us
 
 
 def span_in_words(us: int) -> str:

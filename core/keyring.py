@@ -14,6 +14,7 @@ from audit import store
 from audit.entry import SignedBody, from_base64, kid_of
 from audit.vocabulary.registry import REGISTRY
 from core.errors import Refused
+from core.passkeys import check_assertion
 from core.persons import ED25519, KeyRow, key_row, keys_in_force, name_is_shared
 
 UNKNOWN, ENDED, WRONG_CLASS, NOT_THE_HOLDER, FURTHER_KEY, ROTATION = (
@@ -28,6 +29,7 @@ class Keyring:
         self._session = session
         self._known: dict[str, KeyRow] = {}
         self._ending: set[str] = set()
+        self._ending_passkeys: set[str] = set()
 
     def check(self, signed: SignedBody) -> None:
         """Raises Refused where this key may not sign this body now; the attempt is on record."""
@@ -44,8 +46,11 @@ class Keyring:
         if key.holder != body["actor"]:
             raise Refused(f"The key belongs to {key.holder}, but {body['actor']} is named as the actor.",
                           rule=NOT_THE_HOLDER)
+        check_assertion(self._session, body, key.klass, frozenset(self._ending_passkeys))
         if word.name in ("key.enrolled", "key.rotated", "key.revoked"):
             self._check_key_entry(body, signed.kid)
+        elif word.name == "key.passkey_revoked":
+            self._ending_passkeys.add(body["fields"]["credential"])
 
     def _in_force(self, kid: str, what: str) -> KeyRow:
         key = self._known.get(kid) or key_row(self._session, kid)

@@ -11,9 +11,12 @@ from audit.verifier import (
     ENTRY_TYPE,
     ML_DSA_44,
     PROOF_TYPE,
+    Passkeys,
+    Wrong,
     canonical,
     check_members,
     decode_b64,
+    failed_claim,
     good_ml_dsa_signature,
     good_signature,
     leaf_hash,
@@ -122,6 +125,7 @@ def examine(reader: Reader, line: Line) -> Evidence:
     step("Leaf", f"Digest of the entry as stored, {len(line.raw)} bytes", leaf.hex(), leaf == line.leaf)
     if entry is not None:
         _signatures(entry, keys, step)
+        _passkey(reader, entry, keys, step)
     try:
         path = proof_of(reader, line.seq, note)
         root = root_of_path(line.seq, note.size, leaf, path)
@@ -164,6 +168,33 @@ def _signatures(entry: dict[str, Any], keys: dict[str, KeyOnRecord], step: Any) 
         fits = good_ml_dsa_signature if other is not None and other.algorithm == ML_DSA_44 else good_signature
         good = other is not None and fits(other.public, decode_b64(proof["sig"]), pae(PROOF_TYPE, canonical(bare)))
         step("Proof", f"Further signature by {other.holder if other else 'an unknown key'}", proof["kid"], good)
+
+
+def _passkey(reader: Reader, entry: dict[str, Any], keys: dict[str, KeyOnRecord], step: Any) -> None:
+    """Told where a passkey answered, or should have; that its counts rise from use to use shows over all entries."""
+    body, seq, key = entry["body"], entry["seq"], keys.get(entry["kid"])
+    if key is None or key.klass != "person":
+        return
+    known = Passkeys()
+    sql = ("SELECT seq, data FROM entry WHERE action IN ('key.passkey_enrolled', 'key.passkey_revoked', 'key.revoked') "
+           "AND seq < :seq ORDER BY seq")
+    try:
+        for at, data in reader.rows(sql, seq=seq):
+            earlier = json.loads(bytes(data))["body"]
+            fields = earlier["fields"]
+            if earlier["action"] == "key.passkey_enrolled":
+                known.enrol(earlier, at)
+            elif earlier["action"] == "key.passkey_revoked":
+                known.revoke(fields, at)
+            elif fields["kid"] in keys and keys[fields["kid"]].klass == "person":
+                known.end_of(keys[fields["kid"]].holder, at)
+        claim = known.claim(body, key.klass, seq)
+    except Wrong as wrong:
+        step("Passkey", f"Of its passkey: {wrong.reason}", "", False)
+        return
+    if claim is not None:
+        step("Passkey", f"A passkey of {key.holder} answered for exactly these words, the device having verified them",
+             body["assertion"]["credential"][:24] + "…", failed_claim([claim]) is None)
 
 
 def _checkpoint(note: Note, keys: dict[str, KeyOnRecord], step: Any) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
 
-from audit.entry import canonical
+from audit.entry import ASSERTION, MalformedEntry, canonical, challenge_of, from_base64
 from audit.signatures import Signature
+from core.errors import UnusableInput
 from core.objects import owner
+from core.passkeys import PASSKEY, names_passkey
 from core.policy.state import Actor, Decision
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ class Document(Protocol):
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a person is about to sign. `subject` is whom it concerns, where the event itself does not name one; empty
-    where it names one and its view says nothing that erasure should reach."""
+    where it names one and its view says nothing that erasure should reach. `factors`: those of the signature, where
+    the deed leaves no choice."""
 
     event: Any
     under: Decision
@@ -79,6 +82,7 @@ class Draft:
     delegation: str | None = None
     subject: str | None = None
     document: Document | None = None
+    factors: tuple[str, ...] | None = None
     proofs_by: tuple[tuple[str, Callable[[bytes], Signature]], ...] = ()
 
     @property
@@ -112,6 +116,48 @@ class Proposal:
     @property
     def views(self) -> tuple[View, ...]:
         return tuple(draft.view for draft in self.drafts)
+
+    @property
+    def takes_passkey(self) -> bool:
+        """Not where a document is signed first, as its body is complete only after the unlock; nor where another key
+        has proved a body that names other factors."""
+        return all(draft.document is None for draft in self.drafts) and all(
+            "proofs" not in body or names_passkey(body) for body in self.bodies)
+
+    def with_passkey(self) -> Proposal:
+        """The same page to be signed with password and passkey; each body says so. Raises UnusableInput."""
+        if not self.takes_passkey:
+            raise UnusableInput("A passkey cannot answer for this page: it signs a document first, or another key has "
+                                "signed these words with the one-time code among their factors.",
+                                next_step="Sign it with the one-time code.")
+        return replace(self, bodies=tuple(_by_passkey(body) for body in self.bodies))
+
+    def challenges(self) -> tuple[bytes, ...]:
+        """What a passkey answers for, one challenge a body, 32 bytes each (RECORD 4)."""
+        return tuple(challenge_of(body) for body in self.bodies)
+
+    def answered(self, assertions: Sequence[Mapping[str, str]]) -> Proposal:
+        """With the passkey's assertion in each body, ready to be committed. Raises UnusableInput for another number of
+        them, or another form."""
+        if len(assertions) != len(self.bodies) or not all(_is_assertion(one) for one in assertions):
+            raise UnusableInput(f"The passkey answered {len(assertions)} times for {len(self.bodies)} records, or in "
+                                "another form.", next_step="Nothing was signed. Try again.")
+        return replace(self, bodies=tuple(
+            body | {"assertion": dict(one)} for body, one in zip(self.bodies, assertions, strict=True)))
+
+
+def _by_passkey(body: dict[str, Any]) -> dict[str, Any]:
+    if names_passkey(body):
+        return body
+    manifest = body["manifest"]
+    return body | {"manifest": manifest | {"auth": manifest["auth"] | {"factors": ["password", PASSKEY]}}}
+
+
+def _is_assertion(given: Mapping[str, str]) -> bool:
+    try:
+        return set(given) == ASSERTION and all(from_base64(text) for text in given.values())
+    except (MalformedEntry, TypeError):
+        return False
 
 
 def as_tuple(drafts: Draft | Sequence[Draft]) -> tuple[Draft, ...]:

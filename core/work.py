@@ -20,7 +20,7 @@ from audit.signatures import MEANINGS, Proof, Signature, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import SubjectText, fields_of, word_of
-from core import outbox, projection
+from core import outbox, passkeys, projection
 from core.bodies import body_of, naming, prove, rotates_the_log_key
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
 from core.errors import (
@@ -431,7 +431,7 @@ class Desk:
             "record_digest": hashlib.sha256(canonical(fields_of(draft.event), "fields")).hexdigest(),
             "view_digest": hashlib.sha256(draft.view.document()).hexdigest(),
             "trainings": list(draft.trainings), "local_offset": person.local_offset,
-            "auth": {"factors": list(self.signer.factors_of(actor.user)), "component": "first", "age_s": 0},
+            "auth": passkeys.auth(session, self.signer, actor.user, draft.factors),
             "release": release(),
         }
         if draft.owner is not None:

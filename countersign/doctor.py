@@ -22,6 +22,7 @@ from core.ledger_queries import SessionReader
 from core.ledger_rehash import rehash_is_due
 from core.ledger_schema import deviations, record_objects, schema_digest
 from core.objects import owner
+from core.passkeys import all_passkeys
 from core.persons import ED25519, ML_DSA_44, keys_in_force
 from core.privacy.queries import subjects_of
 from countersign import disk
@@ -53,7 +54,8 @@ def examine(house: House) -> list[Finding]:
 
     return [
         *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_keys(house),
-        *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house), *_disk(house), *people_findings(house),
+        *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house), *_disk(house),
+        *people_findings(house),
     ]
 
 
@@ -125,6 +127,26 @@ def _keys(house: House) -> Iterator[Finding]:
             else f"{len(open_files)} key files can be read by others.",
             fine=not open_files, remedy=f"chmod -R go= {folder}",
         )
+
+
+def _passkeys(house: House) -> Iterator[Finding]:
+    """Whether the passkeys that people hold are taken where the pages are."""
+    with house.desk.reading() as session:
+        held = [one for one in all_passkeys(session) if one.ended_by is None]
+    try:
+        party = house.signer.relying_party()
+    except CountersignError:
+        return  # a signer that does not answer was told already
+    useless = [one for one in held if party is None or one.rp != party.id]
+    if useless:
+        where = ", ".join(sorted({one.rp for one in useless}))
+        yield Finding(
+            f"Passkeys in force for the pages of {where}: {len(useless)}; the signer takes none from there.",
+            fine=False, remedy="Set passkey_origin (countersign.toml, or the signer's signer.toml) as people open the "
+            "pages, or enrol the passkeys anew.",
+        )
+    elif party is not None:
+        yield Finding(f"Passkeys are taken from the pages at {party.origin}; {len(held)} are in force.")
 
 
 def _own_process(signer: RemoteSigner) -> Finding:

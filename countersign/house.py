@@ -128,7 +128,8 @@ def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost
     if settings.signer_socket:
         return RemoteSigner(Path(settings.signer_socket), settings.origin)
     return LocalSigner(
-        settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder
+        settings.home / "signer", engine, settings.origin, clock, cost, seal_backup=settings.seal_backup_folder,
+        party=settings.relying_party,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.signatures import RelyingParty
 from core.errors import UnusableInput
 
 FILE = "countersign.toml"
@@ -27,6 +29,12 @@ class Settings:
     signer_socket: str | None = None
     subject_keys: str | None = None
     subject_key_copies: str | None = None
+    passkey_origin: str | None = None
+
+    @property
+    def relying_party(self) -> RelyingParty | None:
+        """For whose pages passkeys count; None where no address of pages is set."""
+        return relying_party_of(self.passkey_origin) if self.passkey_origin else None
 
     @property
     def seal_backup_folder(self) -> Path:
@@ -65,7 +73,7 @@ def read_settings(home: Path) -> Settings:
         raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
     known = {
         "origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup",
-        "signer_socket", "subject_keys", "subject_key_copies",
+        "signer_socket", "subject_keys", "subject_key_copies", "passkey_origin",
     }
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
@@ -81,7 +89,7 @@ def write_settings(settings: Settings) -> None:
     lines = [f'origin = "{settings.origin}"']
     if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
         lines.append(f'database_url = "{settings.database_url}"')
-    for name in ("signer_socket", "seal_backup", "subject_keys", "subject_key_copies"):
+    for name in ("signer_socket", "seal_backup", "subject_keys", "subject_key_copies", "passkey_origin"):
         if getattr(settings, name):
             lines.append(f'{name} = "{getattr(settings, name)}"')
     for name in ("password_memory_kib", "password_passes", "password_lanes"):
@@ -93,3 +101,16 @@ def write_settings(settings: Settings) -> None:
 def sqlite_url(home: Path) -> str:
     """The embedded default."""
     return f"sqlite:///{home / 'ledger.db'}"
+
+
+def relying_party_of(origin: str) -> RelyingParty:
+    """The relying party of pages at this address, its host being the id. Raises UnusableInput.
+
+    Browsers make passkeys over TLS alone, and on `localhost` (W3C WebAuthn 5.1.3, secure contexts).
+    """
+    found = re.fullmatch(r"(https|http)://([a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", origin)
+    if found is None or (found[1] == "http" and found[2] != "localhost") or re.fullmatch(r"[0-9.]+", found[2]):
+        raise UnusableInput(
+            f"passkey_origin {origin!r} is no address that browsers make passkeys for.",
+            next_step="Write it as people open it, without a path: https://trial.example.org or http://localhost:8080.")
+    return RelyingParty(found[2], origin)

@@ -8,6 +8,7 @@ import core.cohort.projections
 import core.drift.projections
 import core.gates.effects
 import core.gates.projections
+import core.passkeys
 import core.persons
 import core.privacy.effects
 import core.privacy.projections

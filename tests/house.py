@@ -32,6 +32,7 @@ from core.work import Desk, Draft, Proof, Receipt, View
 from countersign.house import House, found_house, open_house
 from countersign.settings import Settings, sqlite_url
 from tests.clocks import SetClock
+from tests.passkeys import PAGE
 
 PASSWORD = "a long enough signing password"
 ORIGIN = "countersign.example/test"
@@ -42,14 +43,14 @@ class HouseUnderTest:
 
     def __init__(
         self, folder: Path, database_url: str | None = None, *, founding: bool = False,
-        signer_socket: Path | None = None,
+        signer_socket: Path | None = None, pages: str = PAGE,
     ) -> None:
         self.clock = SetClock()
         self.home = folder / "home"
         settings = Settings(
             home=self.home, origin=ORIGIN, database_url=database_url or sqlite_url(self.home),
             password_memory_kib=64, password_passes=1, password_lanes=1,
-            signer_socket=str(signer_socket) if signer_socket else None,
+            signer_socket=str(signer_socket) if signer_socket else None, passkey_origin=pages,
         )
         self.house: House = found_house(settings, clock=self.clock)
         self.secrets: dict[str, str] = {}
@@ -178,10 +179,11 @@ def check_ledger(desk: Desk) -> None:
 
 @contextmanager
 def a_house(
-    folder: Path, database_url: str | None = None, *, founding: bool = False
+    folder: Path, database_url: str | None = None, *, founding: bool = False, pages: str = PAGE
 ) -> Iterator[HouseUnderTest]:
-    """A house that checks itself on the way out; `founding` leaves it before its first two people."""
-    with checked(HouseUnderTest(folder, database_url, founding=founding)) as house:
+    """A house that checks itself on the way out; `founding` leaves it before its first two people. `pages`: the
+    address for which passkeys count."""
+    with checked(HouseUnderTest(folder, database_url, founding=founding, pages=pages)) as house:
         yield house
 
 

@@ -29,11 +29,11 @@ def check_step(person: queries.PersonRow, word: str) -> None:
 
 def draft(
     session: Connection, actor: Actor, event: Any, decision: Decision, meaning: str, view: View, action: str, *,
-    trial: str | None = None, proofs_by: tuple[tuple[str, Prover], ...] = (),
+    trial: str | None = None, proofs_by: tuple[tuple[str, Prover], ...] = (), factors: tuple[str, ...] | None = None,
 ) -> Draft:
     """A draft with the trainings and the delegation that its signature rests on."""
     found = queries.basis(session, actor.user, decision.role, action, trial)
     return Draft(
         event, under=decision, meaning=meaning, view=view, trial=trial, trainings=found.trainings,
-        delegation=found.delegation, proofs_by=proofs_by,
+        delegation=found.delegation, proofs_by=proofs_by, factors=factors,
     )

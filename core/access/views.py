@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from audit.vocabulary.ledger import KeyPasskeyEnrolled
 from core.access.roles import ROLES, Grant
 from core.work import View
 
@@ -107,4 +108,16 @@ def founding(owner: str, qa: str, origin: str) -> View:
 def opening(people: list[tuple[str, str]], documents: list[tuple[str, str]]) -> View:
     return View("Open this installation", "installation-opened", (
         *people, *documents, ("Founding ends", "for ever"),
+    ))
+
+
+def passkey(user: str, printed_name: str, event: KeyPasskeyEnrolled, own: int) -> View:
+    return View("Enrol a passkey", "passkey-enrolled", (
+        ("Person", f"{printed_name} ({user})"), ("Name of the passkey", event.label), ("For the pages of", event.rp),
+        ("Algorithm", event.algorithm.upper()), ("Credential", event.credential),
+        ("Copied to other devices", "possible: it is synced" if event.synced else "no, it stays on its device"),
+        ("Sign with passkeys alone from now on", "yes: no one-time code signs for you while it is in force"
+         if event.alone else "no: a one-time code still signs"),
+        ("Answered for by", "one of your passkeys in force" if own else
+         "this passkey itself, beside the one-time code"),
     ))

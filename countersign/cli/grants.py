@@ -169,6 +169,37 @@ def authority(home: HomeOption = None) -> None:
     typer.echo(house(home).desk.signer.certificate_of_authority().rstrip("\n"))
 
 
+@key_app.command("passkeys")
+@told
+def list_passkeys(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Every passkey of the record: whose, for which pages, since when, and whether it ended."""
+    from core.passkeys import all_passkeys
+
+    with house(home).desk.reading() as session:
+        passkeys = all_passkeys(session)
+    lines = [
+        f"entry {one.entry:<6} {one.algorithm:<8} {one.holder:<20} {one.label}, for {one.rp}"
+        + (", synced" if one.synced else "") + (", signs alone" if one.alone else "")
+        + (f", ended by entry {one.ended_by}" if one.ended_by is not None else "")
+        for one in passkeys
+    ]
+    answer([asdict(one) for one in passkeys], as_json=as_json, words="\n".join(lines) or "No passkey is enrolled.")
+
+
+@key_app.command("revoke-passkey")
+@told
+def revoke_passkey_of(
+    entry: Annotated[int, typer.Argument(help="The entry that enrolled it; `key passkeys` shows it.")],
+    acting: AsOption, because: BecauseOption, home: HomeOption = None,
+) -> None:
+    """Revoke a passkey at once: your own, or as owner or QA one that somebody lost."""
+    from core.access.passkeys import revoke_passkey
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, revoke_passkey(opened.desk, Actor(acting), entry, because))
+
+
 @key_app.command("password")
 @told
 def password(acting: AsOption, home: HomeOption = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,27 +20,27 @@ from sqlalchemy import Connection, Engine
 from audit import proofs, store
 from audit.continuation import continued_origin
 from audit.entry import Entry, MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
-from audit.signatures import LOG_BESIDE, NewKey, OpenedPage, Proof, Signature, signature_is_valid
+from audit.signatures import LOG_BESIDE, NewKey, OpenedPage, Proof, RelyingParty, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
 from core.errors import AlreadyDone, NotAuthenticated, NotFound, RecordDamaged, UnusableInput
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
 from countersign.signer.certificates import Authority
+from countersign.signer.codes import position_of
 from countersign.signer.ed25519 import SigningKey
 from countersign.signer.housekeys import HouseKey, ml_dsa_is_there, new_record, opened
 from countersign.signer.keyfiles import KeyFolder, PasswordCost
 from countersign.signer.memory import HeadMemory
 from countersign.signer.nextkeys import KEPT_FACTOR, NextKeys
 from countersign.signer.openpages import OpenPages
+from countersign.signer.passkeys import Asked, Passkeys, asked_of
 from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
 
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
-STEP_SECONDS = 30
-LOOK_AHEAD = 10
 
 
 class LocalSigner:
@@ -49,10 +48,10 @@ class LocalSigner:
 
     def __init__(
         self, folder: Path, engine: Engine, origin: str, clock: Clock, cost: PasswordCost, *, seal_backup: Path,
-        memory: HeadMemory | None = None,
+        memory: HeadMemory | None = None, party: RelyingParty | None = None,
     ) -> None:
         """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`. `memory`: of a signer
-        that keeps its own files, apart from what is restored with a home."""
+        that keeps its own files, apart from what is restored with a home. `party`: for whose pages passkeys count."""
         self._memory = memory
         self._origin = origin
         self._engine = engine
@@ -64,6 +63,8 @@ class LocalSigner:
         self._recovery = SealRecovery(self._keys, engine, self._seals, copies, clock)
         self._next = NextKeys(self._keys, engine)
         self._open_pages = OpenPages()
+        self._passkeys = Passkeys(engine, party)
+        self.relying_party, self.read_passkey = self._passkeys.relying_party, self._passkeys.read
         self._frontier: proofs.Frontier | None = None
         self._last_leaf = b""
         self._known_places: dict[str, tuple[str, str]] = {}
@@ -407,13 +408,13 @@ class LocalSigner:
 
     def sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         with self._guard:
-            key, _ = self.prove_person(user, proof)
+            key, _ = self.prove_person(user, proof, asked_of(messages))
             kid = kid_of(key.public_key().public_bytes_raw())
             return [Signature(kid, key.sign(message)) for message in messages]
 
     def open_page(self, user: str, proof: Proof, documents: Sequence[bytes]) -> OpenedPage:
         with self._guard:
-            key, unlocked = self.prove_person(user, proof)
+            key, unlocked = self.prove_person(user, proof, asked_of([]))
             raw = self._keys.unseal(f"certificate/{user}", unlocked["certificate_key"], unlocked["stretched"])
             private = load_der_private_key(raw, None)
             assert isinstance(private, EllipticCurvePrivateKey)  # made by our own authority
@@ -421,12 +422,17 @@ class LocalSigner:
             return OpenedPage(self._open_pages.open(user, key, self._clock.now()), signatures)
 
     def close_page(self, user: str, ticket: str, messages: Sequence[bytes]) -> list[Signature]:
+        if asked_of(messages).answered:
+            raise UnusableInput("A page with a document takes no passkey.", next_step="Sign it with the one-time code.")
         key = self._open_pages.close(user, ticket, self._clock.now())
         kid = kid_of(key.public_key().public_bytes_raw())
         return [Signature(kid, key.sign(message)) for message in messages]
 
-    def prove_person(self, user: str, proof: Proof) -> tuple[Ed25519PrivateKey, dict[str, Any]]:
-        """Check password and one-time code together; count failures; a code works once."""
+    def prove_person(
+        self, user: str, proof: Proof, asked: Asked | None = None
+    ) -> tuple[Ed25519PrivateKey, dict[str, Any]]:
+        """Check the password together with the one-time code, or with the passkey that answered for the bodies `asked`;
+        count failures; code and answer work once."""
         try:
             record = self._person(user)
         except NotFound as error:
@@ -437,7 +443,11 @@ class LocalSigner:
                 f"The account is locked until {in_words(record['locked_until'])} after repeated failures."
             )
         try:
-            counter = self._code_position(user, record, proof.code, now)
+            answered = self._passkeys.check(user, record, asked, now) if asked is not None else None
+            counter = record["next_counter"]
+            if answered is None or answered.code_due:
+                secret = self._keys.unseal(f"one-time/{user}", record["one_time"]).decode()
+                counter = position_of(proof.code, secret, record["one_time_kind"], counter, now) + 1
             key, stretched = self._unlock(user, record, proof.password)
         except NotAuthenticated as failure:
             after = after_failure(Attempts(record["failures"], record["locked_until"]), now)
@@ -449,7 +459,8 @@ class LocalSigner:
             else:
                 failure.fact += f" {after.left()} attempts left."
             raise
-        record["next_counter"], record["failures"] = counter + 1, 0
+        record["next_counter"], record["failures"] = counter, 0
+        record |= answered.kept() if answered is not None else {}
         self._keys.write("person", user, record)
         return key, record | {"stretched": stretched}
 
@@ -457,17 +468,3 @@ class LocalSigner:
         stretched = self._keys.stretch(password, from_base64(record["salt"]), record["cost"])
         raw = self._keys.unseal(f"person/{user}", record["private"], stretched)
         return Ed25519PrivateKey.from_private_bytes(raw), stretched
-
-    def _code_position(self, user: str, record: dict[str, Any], code: str, now: int) -> int:
-        secret = self._keys.unseal(f"one-time/{user}", record["one_time"]).decode()
-        first = record["next_counter"]
-        if record["one_time_kind"] == "time":
-            step = now // (STEP_SECONDS * 1_000_000)
-            window = range(max(step - 1, first), step + 2)
-        else:
-            window = range(first, first + LOOK_AHEAD)
-        generator = pyotp.HOTP(secret)
-        for position in window:
-            if secrets.compare_digest(generator.at(position), code.strip()):
-                return position
-        raise NotAuthenticated("The one-time code is wrong or was already used.")

@@ -23,9 +23,9 @@ from core.errors import NotFound
 from core.persons import ED25519
 from countersign.signer.keyfiles import KeyFolder, write_durably
 
-# What a person keeps under a new key: failures and the lock that followed them, and the second factor where no new one
-# was made. They are taken at the last moment, because the signature of the rotation itself uses up a code.
-KEPT_ALWAYS = ("failures", "locked_until")
+# What a person keeps under a new key: failures and the lock that followed them, passkeys, and the second factor where
+# no new one was made. They are taken at the last moment, because the signature of the rotation itself uses up a code.
+KEPT_ALWAYS = ("failures", "locked_until", "passkeys", "answered")
 KEPT_FACTOR = ("one_time", "one_time_kind", "next_counter")
 
 
@@ -68,7 +68,7 @@ class NextKeys:
                     return
                 if kind == "person":
                     kept = KEPT_ALWAYS if "one_time" in record else KEPT_ALWAYS + KEPT_FACTOR
-                    record |= {key: current[key] for key in kept}
+                    record |= {key: current[key] for key in kept if key in current}
                 self._keys.write(kind, name, record)
             self._remove(folder)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.signatures import NewKey, OpenedPage, Proof, Signature
+from audit.signatures import NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature
 from core.errors import AlreadyDone, OutsideUnavailable, UnusableInput
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
@@ -19,8 +19,8 @@ TIMEOUT_S = 60.0
 # Asked a second time after a broken connection these do no harm; a page is never signed twice.
 REPEATABLE = frozenset({
     "public_key", "has_house_key", "attest", "attest_all", "sign_checkpoint", "sign_anchored", "kid_of_person",
-    "factors_of", "certificate_of", "certificate_of_authority", "seal", "enclose", "levels_inside",
-    "verdict_inside", "release", "state_of_seals", "who", "origin",
+    "factors_of", "certificate_of", "certificate_of_authority", "relying_party", "read_passkey", "seal", "enclose",
+    "levels_inside", "verdict_inside", "release", "state_of_seals", "who", "origin",
 })  # fmt: skip
 START = "Start it: `countersign signer serve --folder FOLDER`; nothing was signed."
 
@@ -178,6 +178,14 @@ class RemoteSigner:
 
     def factors_of(self, user: str) -> tuple[str, ...]:
         return tuple(self._call("factors_of", user))
+
+    def relying_party(self) -> RelyingParty | None:
+        party: RelyingParty | None = self._call("relying_party")
+        return party
+
+    def read_passkey(self, challenge: bytes, client_data: bytes, attestation_object: bytes) -> NewPasskey:
+        passkey: NewPasskey = self._call("read_passkey", challenge, client_data, attestation_object)
+        return passkey
 
     def certificate_of(self, user: str) -> str:
         """The person's certificate, PEM."""

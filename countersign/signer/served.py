@@ -26,7 +26,7 @@ OPEN_TO_THE_HOUSE = frozenset({
     "found", "public_key", "has_house_key", "sign_checkpoint", "sign_continuation", "sign_anchored",
     "next_house_key", "discard_replaced",
     "next_person", "new_person", "renew_password", "open_page",
-    "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority",
+    "kid_of_person", "factors_of", "certificate_of", "certificate_of_authority", "relying_party", "read_passkey",
     "seal", "enclose", "levels_inside", "verdict_inside",
     "release", "new_recovery_key", "second_share", "put_in_force", "offer_share",
     "check_shares", "recover", "state_of_seals",

@@ -11,6 +11,7 @@ from pathlib import Path
 from core.clock import Clock, SystemClock
 from core.errors import AlreadyDone, UnusableInput
 from countersign import database
+from countersign.settings import relying_party_of
 from countersign.signer.guard import Guard
 from countersign.signer.journal import Journal
 from countersign.signer.keyfiles import PasswordCost, write_durably
@@ -21,7 +22,7 @@ from countersign.signer.served import Office, SignerServer
 FILE = "signer.toml"
 KNOWN = {
     "origin", "database_url", "socket", "allow", "seal_backup", "password_memory_kib", "password_passes",
-    "password_lanes",
+    "password_lanes", "passkey_origin",
 }  # fmt: skip
 
 
@@ -36,6 +37,7 @@ class SignerSettings:
     allow: tuple[int, ...]
     seal_backup: str | None = None
     cost: PasswordCost = field(default_factory=PasswordCost)
+    passkey_origin: str | None = None
 
     @property
     def copies(self) -> Path:
@@ -59,6 +61,8 @@ def write_setup(settings: SignerSettings) -> None:
     ]  # fmt: skip
     if settings.seal_backup:
         lines.append(f'seal_backup = "{settings.seal_backup}"')
+    if settings.passkey_origin:
+        lines.append(f'passkey_origin = "{settings.passkey_origin}"')
     write_durably(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -81,6 +85,7 @@ def read_setup(folder: Path) -> SignerSettings:
     return SignerSettings(
         folder, str(given["origin"]), str(given["database_url"]), Path(given["socket"]),
         tuple(int(uid) for uid in given["allow"]), given.get("seal_backup"), cost,
+        given.get("passkey_origin"),
     )  # fmt: skip
 
 
@@ -105,12 +110,15 @@ def open_signer(
     touches any key."""
     os.umask(0o077)
     engine = database.connect_to_read(settings.database_url)
+    if settings.passkey_origin:
+        import countersign.signer.webauthn  # noqa: F401  read before root's rights are given up
     if user:
         become(user)
     memory = HeadMemory(settings.folder / "head")
     signer = LocalSigner(
         settings.folder / "keys", engine, settings.origin, clock or SystemClock(), settings.cost,
         seal_backup=settings.copies, memory=memory,
+        party=relying_party_of(settings.passkey_origin) if settings.passkey_origin else None,
     )
     journal = Journal(settings.folder / "signed")
     office = Office(signer, Guard(lambda: signer.origin, engine), journal)

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 from audit.entry import base64_text, from_base64
-from audit.signatures import NewKey, OpenedPage, Proof, Signature
+from audit.signatures import NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature
 from core import errors
 from core.reads.ports import Recovered, RecoveryKey, SealState
 from core.reads.sealing import Sealed
@@ -17,7 +17,8 @@ from core.reads.sealing import Sealed
 LARGEST = 64 * 1024 * 1024  # an object that is enclosed under a seal travels whole
 HEADER_BYTES = 4
 SHAPES: dict[str, type] = {
-    one.__name__: one for one in (NewKey, OpenedPage, Proof, Signature, Sealed, RecoveryKey, Recovered, SealState)
+    one.__name__: one for one in (
+        NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature, Sealed, RecoveryKey, Recovered, SealState)
 }
 # Every family there is: one that is added crosses the socket under its own name, too.
 FAMILIES: dict[str, type[errors.CountersignError]] = {

@@ -46,7 +46,10 @@ class LogInFirst(Exception):
 
 @dataclass(slots=True)
 class Site:
-    """What every page needs: the house, its watch, its templates, and whether cookies may travel only over TLS."""
+    """What every page needs: the house, its watch, its templates, and whether cookies may travel only over TLS.
+
+    `to_sign` and `new_passkeys` are pages under way, and the challenges under which browsers make passkeys.
+    """
 
     house: House
     watch: Watch
@@ -54,6 +57,7 @@ class Site:
     passwords: Passwords
     tls: bool
     to_sign: dict[str, Waiting] = field(default_factory=dict)
+    new_passkeys: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
@@ -90,14 +94,14 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, drift, exports, pages, past, reviews, signing
+    from countersign.web import api, drift, exports, keys, pages, past, reviews, signing
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for page in (drift, exports, past, reviews, signing, pages):
+    for page in (drift, exports, past, reviews, signing, keys, pages):
         app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)

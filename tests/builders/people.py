@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from audit.ledger import Receipt
 from audit.signatures import NewKey
-from core.access import enrolment, founding, usecases
+from core.access import enrolment, founding, passkeys, usecases
 from core.policy.state import Actor
+from core.proposal import Proposal
 from core.reads.seal_keys import enrol_recovery_key
+from core.work import Proof
 from sops import texts
 from sops import usecases as sops
 from tests.house import PASSWORD, HouseUnderTest
+from tests.passkeys import Authenticator
 
+CHALLENGE = bytes(range(32))
 OWNER, QA, THIRD = Actor("owner"), Actor("qa"), Actor("lead")
 
 
@@ -96,3 +103,30 @@ def opened(house: HouseUnderTest) -> Actor:
     for one in (OWNER, QA):
         house.commit(founding.open_installation(house.desk, one))
     return third
+
+
+def answered(proposal: Proposal, device: Authenticator, **wrong: Any) -> Proposal:
+    """The page as a person's passkey answered for it; `wrong` says how otherwise than it should."""
+    page = proposal.with_passkey()
+    return page.answered([device.answer(body, **wrong) for body in page.bodies])
+
+
+def signed_by_passkey(house: HouseUnderTest, proposal: Proposal, device: Authenticator, **wrong: Any) -> Receipt:
+    """Committed with password and passkey."""
+    return house.desk.commit(answered(proposal, device, **wrong), Proof(PASSWORD))
+
+
+def new_passkey(house: HouseUnderTest, user: str, device: Authenticator, **options: Any) -> Proposal:
+    """The page on which a person enrols a passkey that a browser just made."""
+    made = house.desk.signer.read_passkey(CHALLENGE, *device.register(CHALLENGE))
+    return passkeys.enrol_passkey(house.desk, Actor(user), passkeys.EnrolPasskey(
+        made, **{"label": f"Key of {user}"} | options))
+
+
+def with_passkey(
+    house: HouseUnderTest, user: str, device: Authenticator | None = None, **options: Any
+) -> Authenticator:
+    """A first passkey of a person, by the real use case."""
+    device = device or Authenticator.of(user)
+    house.desk.commit(answered(new_passkey(house, user, device, **options), device), house.proof(user))
+    return device

@@ -28,6 +28,7 @@ from core.access.usecases import GrantRole, grant_role
 from core.clock import SystemClock
 from core.errors import CountersignError, NotAuthenticated, OutsideUnavailable, RecordDamaged, Refused
 from core.policy.state import Actor, Decision
+from core.proposal import Proposal
 from core.trials.usecases import CreateTrial, create_trial
 from core.work import HOUSE, Proof
 from countersign.database import connect
@@ -44,6 +45,7 @@ from reports import issuing, usecases
 from reports.recheck import check_pdf
 from tests.builders import people
 from tests.house import ORIGIN, PASSWORD, HouseUnderTest, checked
+from tests.passkeys import PAGE, Authenticator
 from tests.req import req
 
 OTHER_USER = 65534 if os.getuid() == 0 else os.getuid()
@@ -102,12 +104,14 @@ def room() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def set_up(room: Path, url: str | None, allow: tuple[int, ...] = (os.getuid(),)) -> SignerProcess:
-    """A signer's folder of its own user."""
+def set_up(
+    room: Path, url: str | None, allow: tuple[int, ...] = (os.getuid(),), pages: str | None = None
+) -> SignerProcess:
+    """A signer's folder of its own user; `pages`: the address from which it takes passkeys."""
     folder = room / "signer"
     database = url or f"sqlite:///{room / 'home' / 'ledger.db'}"
     folder.mkdir()
-    write_setup(SignerSettings(folder, ORIGIN, database, folder / "socket", allow, cost=COST))
+    write_setup(SignerSettings(folder, ORIGIN, database, folder / "socket", allow, cost=COST, passkey_origin=pages))
     if os.getuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, OTHER_USER, OTHER_USER)
@@ -130,6 +134,17 @@ def served(room: Path, running: SignerProcess) -> Iterator[HouseUnderTest]:
     with checked(HouseUnderTest(room, founding=True, signer_socket=running.socket)) as house:
         people.opened(house)
         yield house
+
+
+@pytest.fixture
+def with_pages(room: Path) -> Iterator[HouseUnderTest]:
+    """The same, and its signer takes passkeys."""
+    signer = set_up(room, None, pages=PAGE)
+    signer.start()
+    with checked(HouseUnderTest(room, founding=True, signer_socket=signer.socket)) as house:
+        people.opened(house)
+        yield house
+    signer.end()
 
 
 def a_body(house: HouseUnderTest, actor: str, action: str = "clock.stepped", **changed: Any) -> dict[str, Any]:
@@ -297,6 +312,32 @@ def test_the_file_of_a_paper_is_signed_by_the_other_process(served: HouseUnderTe
     assert "PAdES by Quality (test) (qa)" in check.steps[9]
 
 
+@req("REC-05", "SIG-03", "SIG-09")
+def test_with_a_passkey_a_captured_house_gets_no_other_body_signed(with_pages: HouseUnderTest) -> None:
+    """It asks the other process with all it has: the password, the answer for one page, and a page of its own."""
+    signer, theirs = with_pages.house.signer, Authenticator.of("of the captured house")
+    with_pages.clock.at_us = time.time_ns() // 1000  # the signer asks its own clock how old a page is
+    device = people.with_passkey(with_pages, "qa")
+    page = people.answered(grant_page(with_pages, "lead", "model_custodian"), device)
+    (body,) = page.bodies
+    others = {
+        "other words under the answer": body | {"fields": body["fields"] | {"role": "system_owner"}},
+        "a page of its own without an answer": a_body(with_pages, "qa"),
+        "a passkey of its own": people.answered(grant_page(with_pages, "lead", "statistician"), theirs).bodies[0],
+        "an enrolment of its own": people.answered(people.new_passkey(with_pages, "qa", theirs), theirs).bodies[0],
+    }
+    for what, other in others.items():
+        with pytest.raises(NotAuthenticated):
+            signer.sign_page("qa", Proof(PASSWORD), [body_to_sign(other)])
+        assert what
+    party = signer.relying_party()
+    assert party is not None
+    assert party.origin == PAGE
+
+    with_pages.desk.commit(page, Proof(PASSWORD))
+    assert with_pages.words()[-1] == "role.granted"
+
+
 @req("REC-05")
 def test_another_user_of_the_machine_is_not_heard(room: Path) -> None:
     signer = set_up(room, None, allow=(os.getuid() + 4711,))
@@ -336,9 +377,13 @@ def test_a_record_rolled_back_beneath_the_signer_is_not_built_upon(
     grant(served, "lead", "model_custodian")
 
 
+def grant_page(house: HouseUnderTest, user: str, role: str) -> Proposal:
+    """A role by the real use case, not yet signed."""
+    return grant_role(house.desk, people.QA, GrantRole(user, role, "needed for the work"))
+
+
 def grant(house: HouseUnderTest, user: str, role: str) -> None:
-    """A role by the real use case."""
-    house.commit(grant_role(house.desk, people.QA, GrantRole(user, role, "needed for the work")))
+    house.commit(grant_page(house, user, role))
 
 
 @req("REC-03", "REC-05")

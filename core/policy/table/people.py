@@ -30,7 +30,8 @@ ROWS: tuple[Rule, ...] = (
            "installation.open", "The installation is not founded: owner and QA sign that first.",
            when=related("unfounded")),
     forbid("F-111", "person.* identity.* recovery.* accountability.* role.* delegation.* training.* installation.* "
-           "access.* sop.draft sop.review sop.return sop.approve sop.retire key.rotate key.sign_rotation",
+           "access.* sop.draft sop.review sop.return sop.approve sop.retire key.rotate key.sign_rotation "
+           "key.enrol_passkey key.revoke_passkey",
            "This is a person's act; a service cannot do it.", roles="service"),
     forbid("F-112", "person.close role.revoke",
            "Nobody else holds this role for the installation; grant it to another person first.",
@@ -51,6 +52,10 @@ ROWS: tuple[Rule, ...] = (
           "You look after the accounts of this installation.", when=unrelated("self"), house=EITHER),
     allow("P-103", "key.revoke", "*", "It is your own key.", when=related("self"), house=EITHER),
     allow("P-116", "key.rotate", "*", "It is your own key.", when=related("self"), house=EITHER),
+    allow("P-118", "key.enrol_passkey key.revoke_passkey", "*", "It is your own passkey.", when=related("self"),
+          house=EITHER),
+    allow("P-119", "key.revoke_passkey", "system_owner qa_auditor", "You look after the accounts of this installation.",
+          when=unrelated("self"), house=EITHER),
     allow("P-117", "key.sign_rotation", "system_owner qa_auditor",
           "Owner and QA together replace a key of this installation.", house=EITHER),
     allow("P-104", "accountability.state", "*", "You speak for yourself.", house=EITHER),

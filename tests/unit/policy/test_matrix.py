@@ -32,7 +32,8 @@ PERSON = Actor("somebody")
 # Seeing is not doing: what an inspector, a viewer or a monitor may be granted.
 SEEING = (".see", "ledger.read", "ledger.export", "ledger.verify", "model.verify")
 # For oneself, whatever one's role is.
-OWN = {"accountability.state", "training.complete", "password.renew", "key.rotate", "key.revoke"}
+OWN = {"accountability.state", "training.complete", "password.renew", "key.rotate", "key.revoke",
+       "key.enrol_passkey", "key.revoke_passkey"}
 TRIAL_DATA = ("read.", "quality.", "subject.", "cohort.", "series.", "seed.", "consent.", "time_point.", "reread.",
               "reader.", "seal.", "database.", "charter.", "report.", "defect.", "waiver.", "evidence.", "ai.")
 NEVER = ("ai.select_subject", "ai.accept_all", "ai.break_tie", "ai.write_eligibility")

@@ -260,10 +260,12 @@ def test_an_overdue_review_alarms_and_then_suspends_uses_3_and_4_only(house: Hou
     assert gates.enforce(house.desk) == 0
     house.clock.advance(days=91)
     signed(house, "statistician", gate_words.DefectSeeded(study="1.2.3"))
+    build.sentinel_answered(house)
     assert gates.enforce(house.desk) == 0
     assert len(late()) == 1
     assert "1 days ago" in late()[0]
     house.clock.advance(days=10)
+    build.sentinel_answered(house)
     assert gates.enforce(house.desk) == 1
     suspended = house.entries()[-1].body["fields"]
     assert (suspended["gate"], suspended["cause"]) == (third, "review_overdue")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit.vocabulary import imaging, models, sops, validation
+from audit.vocabulary import drift, imaging, models, sops, validation
 from audit.vocabulary.registry import ObjectRef
 from core.gates.evidence import FileEvidence, file_evidence
 from core.gates.usecases import RequestGate, request_gate, sign_gate
@@ -91,6 +91,12 @@ def a_lock(house: HouseUnderTest, lock: str = LOCK, model: str = "lesion-at-seed
         sentinel_input_sha256=DIGEST, sentinel_output_sha256=DIGEST, sentinel_tolerance="0", resolution="5.0 mm",
         intended_use="measure", limits="none", influence="medium", consequence="medium", data_statement_sha256=DIGEST,
         licence="Apache-2.0", demonstration=True, software="0.1.0"))
+
+
+def sentinel_answered(house: HouseUnderTest, lock: str = LOCK) -> None:
+    """The sentinel set of a lock in use is answered today."""
+    signed(house, "validation-lead", drift.SentinelDeclared(
+        lock=lock, model="lesion-at-seed", generator_sha256=DIGEST, number=20, cases=()))
 
 
 def concluded(

@@ -328,16 +328,21 @@ def lines_of(
     search after so many.
     """
     clauses = Clauses(reader.dialect)
-    named = ", ".join(clauses.bind(action) for action in actions)
-    fitting = [f"action IN ({named})", "trial IS NULL" if trial is None else f"trial = {clauses.bind(trial)}"]
-    leading = [f"seq < {clauses.bind(before)}"]
-    leading += [f"{column} = {clauses.bind(value)}" for column, value in columns.items()]
-    if not columns:
-        leading, fitting = leading + fitting, ["1 = 1"]
+    named = [clauses.bind(action) for action in actions]
+    within = "trial IS NULL" if trial is None else f"trial = {clauses.bind(trial)}"
+    below = f"seq < {clauses.bind(before)}"
     end = "" if back is None else f" ORDER BY seq DESC LIMIT {back}"
-    sql = (f"WITH near AS MATERIALIZED (SELECT seq, action, trial FROM entry WHERE {' AND '.join(leading)}{end}) "  # noqa: S608
-           f"SELECT {_ROW} FROM entry WHERE seq IN (SELECT seq FROM near WHERE {' AND '.join(fitting)}) "
-           f"ORDER BY seq DESC")
+    fitting = f"action IN ({', '.join(named)}) AND {within}"
+    if columns:
+        leading = " AND ".join([below, *(f"{column} = {clauses.bind(value)}" for column, value in columns.items())])
+        near = f"SELECT seq, action, trial FROM entry WHERE {leading}{end}"  # noqa: S608
+    else:
+        # Action by action: asked for all at once, PostgreSQL may read the whole record backwards.
+        each = (f"SELECT * FROM (SELECT seq, action, trial FROM entry WHERE {below} AND action = {name} "  # noqa: S608
+                f"AND {within}{end}) AS way{number}" for number, name in enumerate(named))
+        near, fitting = f"{' UNION ALL '.join(each)}{end}", "1 = 1"
+    sql = (f"WITH near AS MATERIALIZED ({near}) SELECT {_ROW} FROM entry "  # noqa: S608
+           f"WHERE seq IN (SELECT seq FROM near WHERE {fitting}) ORDER BY seq DESC")
     for row in reader.rows(sql, **clauses.given):
         raw = bytes(row[3])
         if all(piece in raw for piece in holding):

@@ -42,6 +42,7 @@ from core.policy.state import Actor, Facts, Stage
 from core.work import release
 from countersign.backup import make_backup, verified_size
 from countersign.house import House, open_copy
+from countersign.network_wall import StatedWall, worker_network_wall
 from validation.ports import Check, Found
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,10 +52,12 @@ NEVER = ("ai.select_subject", "ai.enter_result", "ai.accept_all", "ai.break_tie"
 SERVICE = Actor.of_service("validation")
 
 
-def checks_of(house: House, tester: str) -> dict[str, Check]:
-    """Every named check, bound to this home and the person on whose behalf it is made."""
+def checks_of(house: House, tester: str, stated: StatedWall | None = None) -> dict[str, Check]:
+    """Every named check, bound to this home and the person on whose behalf it is made; `stated` is the one thing that
+    a person may have to show by hand."""
     made: dict[str, Check] = {
         "versions_as_locked": versions_as_locked, "python_as_stated": python_as_stated, "code_is_ours": code_is_ours,
+        "worker_network_wall": partial(worker_network_wall, tester, stated),
     }
     of_house: dict[str, Callable[[House], Found]] = {
         "database_settings": database_settings, "database_protected": database_protected,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load as tensors_from
 
 KINDS = ("UNet",)
+DEVICES = ("cpu", "cuda")
+ABSENT = "absent"
 
 
 def be_deterministic(threads: int, seed: int = 0) -> None:
@@ -20,6 +23,10 @@ def be_deterministic(threads: int, seed: int = 0) -> None:
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     torch.set_flush_denormal(False)
+    # Of a GPU: no search for the fastest kernel, which may be another each time, and no rounding to TF32.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def network_of(stated: Mapping[str, Any]) -> torch.nn.Module:
@@ -37,7 +44,7 @@ def network_of(stated: Mapping[str, Any]) -> torch.nn.Module:
 class Loaded:
     """A network with its weights, ready to answer."""
 
-    def __init__(self, stated: Mapping[str, Any], weights: bytes, threads: int) -> None:
+    def __init__(self, stated: Mapping[str, Any], weights: bytes, threads: int, device: str = "cpu") -> None:
         """`weights` are the bytes of a safetensors file: no code runs on reading them (MLK-07).
 
         Raises ValueError where tensors are missing, unknown, of another shape or not finite.
@@ -52,18 +59,35 @@ class Loaded:
             self._network.load_state_dict(tensors, strict=True)
         except RuntimeError as error:
             raise ValueError(f"weights do not fit the stated network: {error}") from error
-        self._network.eval()
+        self._device = torch.device(device)
+        self._network.to(self._device).eval()
 
     def probability(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability of lesion per cell, shape (cells, cells, cells), from channels (4, cells, cells, cells)."""
         with torch.inference_mode():
-            answer = torch.sigmoid(self._network(torch.from_numpy(channels[None])))
-        return np.asarray(answer[0, 0].numpy(), dtype=np.float32)
+            answer = torch.sigmoid(self._network(torch.from_numpy(channels[None]).to(self._device)))
+        return np.asarray(answer[0, 0].cpu().numpy(), dtype=np.float32)
 
 
-def torch_state() -> dict[str, str]:
-    """What of torch decides about the bits of an answer."""
-    return {
+def device_here(device: str) -> str:
+    """What computes here: cpu, the name of the GPU, or absent. Raises ValueError for a device this release cannot."""
+    if device not in DEVICES:
+        raise ValueError(f"device {device!r} is not among {DEVICES}")
+    if device == "cpu":
+        return device
+    return f"{device}: {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ABSENT
+
+
+def torch_state(device: str = "cpu") -> dict[str, str]:
+    """What of torch and of the device decides about the bits of an answer."""
+    gpu = {}
+    if device != "cpu":
+        driver = Path("/proc/driver/nvidia/version")
+        version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        gpu = {"cudnn": str(version or ABSENT),
+               "driver": driver.read_text().splitlines()[0] if driver.is_file() else ABSENT}
+    return gpu | {
+        "device": device_here(device),
         "cpu_capability": str(torch.backends.cpu.get_cpu_capability()),
         "threads": str(torch.get_num_threads()),
         "deterministic": str(torch.are_deterministic_algorithms_enabled()).lower(),

@@ -24,12 +24,12 @@ from core.errors import CountersignError
 from models_registry import jobs
 from models_registry.contract import Study
 from models_registry.pipeline import Answer
-from models_registry.worker import REFUSED
+from models_registry.rules import KERNEL_WALL
+from models_registry.worker import NO_DEVICE, REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER, KEEPER = Path(__file__).with_name("worker.py"), Path(__file__).with_name("keeper.py")
 TAIL = 600
-NAMESPACE = "namespace"
 SPACES = ("--net", "--pid", "--fork", "--kill-child")
 # The keeper ends by itself when the house closes its pipe; after this long it is ended from outside.
 GRACE_S = 10
@@ -48,6 +48,9 @@ class Limits:
     memory_mib: int = 8192
     file_mib: int = 2048
     children: int = 4
+
+
+ORDINARY = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def network_wall() -> tuple[str, ...]:
 
 
 def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
-                 limits: Limits = Limits(), *, wall_stated: str | None = None) -> Session:
+                 limits: Limits = ORDINARY, *, wall_stated: str | None = None, device: str | None = None) -> Session:
     """Run a bundle on studies in a process of its own.
 
     Args:
@@ -137,6 +140,7 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         studies: one answer each, in order; a job that the process does not come to (time, memory, crash) is failed.
         expected: environment and sentinel of the lock; None only when a lock is being made.
         wall_stated: what keeps this installation off the network by its signed IQ, for a kernel without namespaces.
+        device: cpu or cuda instead of the one that the bundle names, to compare them.
 
     Raises:
         WorkerDiffers: environment or sentinel is not that of the lock.
@@ -149,11 +153,14 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
     with tempfile.TemporaryDirectory(prefix="countersign-run-") as name:
         folder = Path(name)
         folder.chmod(0o700)
-        _lay_out(folder, files, studies, expected)
+        _lay_out(folder, files, studies, expected, device)
         ended = _watched(folder, limits, wall)
         state = _state(folder, ended)
         if ended.code == REFUSED and expected is not None:
             raise _difference(state, expected)
+        if ended.code == NO_DEVICE:
+            raise WorkerFailed("The device that the model is to run on (cuda) is not on this machine.",
+                               cause="no-device", next_step="Run it where the device is; nothing was measured.")
         if "sentinel_output_sha256" not in state:
             raise WorkerFailed(f"The worker process ended before its first job: {ended.why}.", cause=ended.cause)
         if expected is not None and (state["environment"] != dict(expected.environment)
@@ -163,7 +170,7 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         return Session(
             state["environment"], state["sentinel_output_sha256"], state["sentinel_status"],
             tuple((str(n), str(v)) for n, v in state["sentinel_values"]), answers,
-            NAMESPACE if wall else str(wall_stated),
+            KERNEL_WALL if wall else str(wall_stated),
         )
 
 
@@ -175,7 +182,8 @@ class _Ended:
     took_s: float = field(default=0.0)
 
 
-def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> None:
+def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
+             device: str | None) -> None:
     for path, data in files.items():
         place = folder / "bundle" / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -184,6 +192,8 @@ def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study],
     for place in [*(folder / "bundle").rglob("*/"), folder / "bundle"]:
         place.chmod(0o500)
     order: dict[str, Any] = {"files": sorted(files), "jobs": [f"job-{index}" for index in range(len(studies))]}
+    if device is not None:
+        order["device"] = device
     if expected is not None:
         order["expected"] = {"environment": dict(expected.environment),
                              "sentinel_output_sha256": expected.sentinel_output_sha256}

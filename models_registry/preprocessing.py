@@ -27,7 +27,8 @@ class Image:
     def contains(self, point_mm: tuple[float, float, float]) -> bool:
         """Whether a point lies inside the outer faces of the grid."""
         return all(
-            -0.5 <= (point_mm[i] - self.origin_mm[i]) / self.spacing_mm[2 - i] <= self.values.shape[2 - i] - 0.5
+            self.spacing_mm[2 - i] > 0
+            and -0.5 <= (point_mm[i] - self.origin_mm[i]) / self.spacing_mm[2 - i] <= self.values.shape[2 - i] - 0.5
             for i in range(3)
         )
 

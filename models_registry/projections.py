@@ -18,6 +18,13 @@ from audit.vocabulary.models import (
     RunUndecided,
 )
 from audit.vocabulary.registry import fields_of
+from audit.vocabulary.validation import (
+    StepRecorded,
+    ValidationConcluded,
+    ValidationReviewed,
+    ValidationStarted,
+    ValidationSuspect,
+)
 from core.projection import Recorded, keep, metadata, projects, reference
 
 versions = Table(
@@ -66,6 +73,17 @@ refusals = Table(
     Column("found", Text, nullable=False),
     Column("path", Text),
     Column("run", String(60)),
+)
+# What the worker rests on where the kernel gives no network namespace: runs of the installation's own IQ.
+qualifications = Table(
+    "model_qualifications", metadata,
+    Column("run", String(200), primary_key=True),
+    Column("network_wall", String(40)),
+    Column("verdict", String(24)),
+    Column("reviewed_by", String(120)),
+    Column("suspect", Boolean, nullable=False),
+    Column("concluded", BigInteger),
+    Column("entry", BigInteger, nullable=False),
 )
 runs = Table(
     "model_runs", metadata,
@@ -192,3 +210,38 @@ def remember_failure(session: Connection, entry: Recorded, event: RunFailed) -> 
     session.execute(update(runs).where(runs.c.run == event.run).values(
         state="failed", ended_at=entry.at, ended_entry=entry.seq, cause=event.cause, found=event.detail,
         took=event.took))
+
+
+@projects(ValidationStarted)
+def remember_qualification(session: Connection, entry: Recorded, event: ValidationStarted) -> None:
+    """A run of the installation's IQ began."""
+    if (event.kind, event.target) == ("IQ", "installation"):
+        keep(session, qualifications, run=event.run, suspect=False, entry=entry.seq)
+
+
+@projects(StepRecorded)
+def remember_network_wall(session: Connection, entry: Recorded, event: StepRecorded) -> None:
+    """What keeps a worker off the network on this installation, where a step that passed says it."""
+    for one in event.states:
+        if (one.name, event.verdict) == ("network_wall", "passed"):
+            session.execute(update(qualifications).where(qualifications.c.run == event.run)
+                            .values(network_wall=one.value))
+
+
+@projects(ValidationConcluded)
+def remember_verdict(session: Connection, entry: Recorded, event: ValidationConcluded) -> None:
+    """The IQ has a verdict."""
+    session.execute(update(qualifications).where(qualifications.c.run == event.run)
+                    .values(verdict=event.verdict, concluded=entry.seq))
+
+
+@projects(ValidationReviewed)
+def remember_review(session: Connection, entry: Recorded, event: ValidationReviewed) -> None:
+    """A second person signed the IQ's report."""
+    session.execute(update(qualifications).where(qualifications.c.run == event.run).values(reviewed_by=entry.person))
+
+
+@projects(ValidationSuspect)
+def remember_suspicion(session: Connection, entry: Recorded, event: ValidationSuspect) -> None:
+    """What the IQ showed counts no more."""
+    session.execute(update(qualifications).where(qualifications.c.run == event.run).values(suspect=True))

@@ -16,8 +16,8 @@ from core.errors import NotFound
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
 from core.trials.queries import facts_for, open_uses, subject_of
-from models_registry.projections import locks, refusals, runs, versions
-from models_registry.rules import OpenGate
+from models_registry.projections import locks, qualifications, refusals, runs, versions
+from models_registry.rules import KERNEL_WALL, OpenGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,22 @@ def refusals_known(session: Connection, *, lock: str | None = None) -> tuple[Ref
     if lock is not None:
         wanted = wanted.where(refusals.c.lock == lock)
     return tuple(RefusalRow(**row._mapping) for row in session.execute(wanted))
+
+
+def wall_stated(session: Connection) -> str | None:
+    """What keeps a worker off the network where the kernel gives no namespace, as the installation's IQ states it.
+
+    Only the newest concluded IQ counts: it passed, a second person signed its report, and it is not suspect.
+    """
+    newest = session.execute(
+        select(qualifications).where(qualifications.c.concluded.is_not(None))
+        .order_by(qualifications.c.concluded.desc()).limit(1)
+    ).first()
+    if newest is None or newest.verdict != "passed" or newest.reviewed_by is None or newest.suspect:
+        return None
+    if newest.network_wall in (None, KERNEL_WALL):
+        return None
+    return f"{newest.network_wall}, stated by {newest.run}"
 
 
 # -- facts ---------------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ LOCK: dict[tuple[str | None, str], str] = {
     ("retired", "recalled"): "recalled",
 }
 
+# What keeps the worker off the network where the kernel does; everything else is stated by the installation's IQ.
+KERNEL_WALL = "namespace"
 USES = ("qc", "cohort", "secondary", "primary", "none")
 STANDINGS = ("gated", "shadow", "exploratory")
 RISK = ("low", "medium", "high")

@@ -19,7 +19,7 @@ from core.work import Desk
 from models_registry import blinded, queries
 from models_registry.digest import environment_digest
 from models_registry.inputs import Given, SeriesReader, seed_of
-from models_registry.isolation import WorkerFailed
+from models_registry.isolation import Session, WorkerFailed
 from models_registry.loading import INFERENCE, ModelDiffers, answers
 from models_registry.pipeline import Answer, input_digest
 from models_registry.ports import Images, Runner
@@ -98,7 +98,6 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         for row, _ in given:
             _fail(desk, row, failure.cause, failure.fact)
         return len(rows)
-    environment = environment_digest(session_here.environment)
     record_served(desk, [row for row, _ in given], session_here)
     # Sealed before the outcomes are recorded: after a crash the seal is found and not made twice.
     unsealed = blinded.seal_reads(desk, [(row, one, answer) for (row, one), (answer, _) in
@@ -107,7 +106,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         if row.run in unsealed:
             _fail(desk, row, "seal", unsealed[row.run], took)
         else:
-            _record(desk, locked, row, one, answer, took, environment)
+            _record(desk, locked, row, one, answer, took, session_here)
     for trial, subject, time_point in sorted({(row.trial, row.subject, row.time_point) for row, _ in given
                                               if blinded.is_blinded(row)}):
         blinded.open_results(desk, trial, subject, time_point)
@@ -135,7 +134,7 @@ def _again(session: Connection, images: Images, reader: SeriesReader, row: RunRo
 
 
 def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer: Answer, took: str,
-            environment: str) -> None:
+            session_here: Session) -> None:
     """One outcome as an entry; objects are written before, nothing slow is done under the lock."""
     if answer.status == "failed":
         _fail(desk, row, answer.cause, f"{answer.found}; needed: {answer.limit}", took)
@@ -144,7 +143,8 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
         _end(desk, row, RunUndecided(
             run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point,
             study=row.study, lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
-            input_sha256=input_digest(given.study), environment_sha256=environment, cause=answer.cause,
+            input_sha256=input_digest(given.study),
+            environment_sha256=environment_digest(session_here.environment), cause=answer.cause,
             found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate,
             sample=keep_sample(desk, row, given.study, answer, None)))
         return
@@ -158,10 +158,11 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
     except Exception as error:  # noqa: BLE001  as above: the result objects copy what the images' headers say
         _fail(desk, row, "output", f"The result could not be written: {type(error).__name__}.", took)
         return
-    _end(desk, row, replace(_finished(row, given, answer, took, environment, written), sample=sample))
+    _end(desk, row, replace(_finished(row, given, answer, took, session_here, written), sample=sample))
 
 
-def _finished(row: RunRow, given: Given, answer: Answer, took: str, environment: str, written: Written) -> RunFinished:
+def _finished(row: RunRow, given: Given, answer: Answer, took: str, session_here: Session, written: Written
+              ) -> RunFinished:
     values = () if row.sealed else tuple(
         RunValue(name=one.name, value=one.value, uncertainty=one.uncertainty, failed=one.failed)
         for one in answer.values)
@@ -171,11 +172,13 @@ def _finished(row: RunRow, given: Given, answer: Answer, took: str, environment:
         run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point, study=row.study,
         lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
         input_sha256=input_digest(given.study),
-        environment_sha256=environment, output_sha256=answer.output_sha256, values_said=said, took=took, values=values,
+        environment_sha256=environment_digest(session_here.environment), output_sha256=answer.output_sha256,
+        values_said=said, took=took, values=values,
         confidence=None if row.sealed else answer.confidence,
         domain_distance=None if row.sealed else answer.domain_distance, segmentation=written.segmentation,
         report=written.report, result=written.result, tracking_uid=row.tracking_uid, endpoint=row.endpoint,
-        gate=row.gate,
+        gate=row.gate, device=session_here.environment.get("torch_device"),
+        threads=session_here.environment.get("torch_threads"), network_wall=session_here.network,
     )
 
 

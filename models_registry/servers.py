@@ -19,7 +19,7 @@ from models_registry.attestation import Enrolled, Statement, read, server_id
 from models_registry.attested import Transport, run_attested
 from models_registry.dialects import DIALECTS
 from models_registry.digest import environment_digest
-from models_registry.isolation import Served, Session, run_isolated
+from models_registry.isolation import ORDINARY, Limits, Served, Session, run_isolated
 from models_registry.ports import Runner
 from models_registry.queries import RunRow
 
@@ -57,12 +57,19 @@ class WithdrawServer:
     reason: str
 
 
+def worker_here(desk: Desk, *, limits: Limits = ORDINARY, device: str | None = None) -> Runner:
+    """The worker process of this machine; where its kernel gives no network namespace, behind the wall that the
+    installation's IQ states, or not at all."""
+    with desk.reading() as session:
+        return partial(run_isolated, limits=limits, wall_stated=queries.wall_stated(session), device=device)
+
+
 def runner_of(desk: Desk, lock: str) -> Runner:
     """Where a lock runs: its server where one is enrolled, else the worker process of the house."""
     with desk.reading() as session:
         row = server_queries.server_in_use(session, lock)
     if row is None:
-        return run_isolated
+        return worker_here(desk)
     return partial(run_attested, enrolled=row.enrolled, transport=_carriers[-1](row.enrolled))
 
 

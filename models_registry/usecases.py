@@ -15,10 +15,10 @@ from core.work import Actor, Desk, Draft, Occasion, Proposal, release
 from models_registry import jobs, queries, views
 from models_registry.bundle import ARCHIVE, Bundle, opened, packed, unpacked
 from models_registry.digest import environment_digest, listed, read_tree
-from models_registry.isolation import run_isolated
 from models_registry.loading import ModelDiffers, check_tree, contract_digest, refuse
 from models_registry.ports import Runner, Tracking
 from models_registry.rules import LIFECYCLE, LOCK, RISK, after, lock_id
+from models_registry.servers import worker_here
 
 FORMAT = "safetensors"
 RETIREMENTS = ("retired", "recalled")
@@ -119,7 +119,7 @@ def one_paragraph(text: str) -> str:
     return " ".join(blocks[0].split()).replace("**", "") if blocks else ""
 
 
-def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner = run_isolated) -> Proposal:
+def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner | None = None) -> Proposal:
     """Run the sentinel here, and let somebody who did not train the model sign the lock.
 
     Raises:
@@ -137,7 +137,7 @@ def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner =
     files = unpacked(desk.objects.get(version.artefact))
     check_tree(version, files)
     bundle = opened(files)
-    session_here = runner(bundle.files, [bundle.sentinel], None)
+    session_here = (runner or worker_here(desk))(bundle.files, [bundle.sentinel], None)
     if session_here.sentinel_status != "finished":
         raise UnusableInput(f"The sentinel of {version.model} {version.version} ends as "
                             f"{session_here.sentinel_status}; a lock needs one that is measured.")

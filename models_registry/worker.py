@@ -2,7 +2,7 @@
 
 Started by keeper.py as `python -P -s worker.py ROOT FOLDER`. FOLDER holds bundle/ (private copy), order.json (which
 jobs, expected environment and sentinel) and one folder a job; answers are written beside the inputs. Exit 3: the
-environment or the sentinel differs from the lock; nothing ran.
+environment or the sentinel differs from the lock; nothing ran. Exit 5: the device that the bundle names is not here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-REFUSED = 3
+REFUSED, NO_DEVICE = 3, 5
 # MONAI loads these where it finds them. The worker tracks, plots and reads nothing, so it can neither reach them nor
 # spend two thirds of its start on them.
 NOT_NEEDED = ("mlflow", "matplotlib", "scipy", "pandas", "skimage", "sklearn", "sqlalchemy", "tensorboard", "requests")
@@ -33,12 +33,16 @@ def main(folder: Path) -> int:
     files = {path: (folder / "bundle" / path).read_bytes() for path in order["files"]}
     configuration = jobs.configuration_of(files)
     inference.be_deterministic(int(configuration["runtime"]["threads"]))
-    state = {"environment": digest.environment(inference.torch_state())}
+    device = str(order.get("device") or configuration["runtime"].get("device", "cpu"))
+    state = {"environment": digest.environment(inference.torch_state(device))}
     _write(folder / "state.json", state)
     expected = order.get("expected")
     if expected is not None and state["environment"] != expected["environment"]:
         return REFUSED
-    model = inference.Loaded(configuration["network"], files[jobs.WEIGHTS], int(configuration["runtime"]["threads"]))
+    if state["environment"]["torch_device"] == inference.ABSENT:
+        return NO_DEVICE
+    model = inference.Loaded(configuration["network"], files[jobs.WEIGHTS], int(configuration["runtime"]["threads"]),
+                             device)
     sentinel = pipeline.run(jobs.sentinel_of(files), configuration, model.probability)
     _write(folder / "state.json", state | {
         "sentinel_output_sha256": sentinel.output_sha256, "sentinel_status": sentinel.status,

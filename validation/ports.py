@@ -23,6 +23,8 @@ Point = tuple[float, float, float]
 class Found:
     """What a check found: a sentence, whether it is as expected, and what is kept as evidence (JSON, no floats).
 
+    `states` are facts about the installation that other rooms rest on once this has passed.
+
     `executed` is False where the check could not be made at all; then it neither passed nor failed.
     """
 
@@ -30,6 +32,7 @@ class Found:
     says: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     executed: bool = True
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 Check = Callable[[], Found]
@@ -79,6 +82,11 @@ class LockedModel(Protocol):
         ...
 
     @property
+    def device(self) -> str:
+        """What computes under the lock: cpu, or cuda and the name of the GPU."""
+        ...
+
+    @property
     def trained_on(self) -> frozenset[str]:
         """Every subject and generated seed that its training, tuning or selection saw, as its data statement says."""
         ...
@@ -91,6 +99,10 @@ class LockedModel(Protocol):
         """One reply per question, in order. Raises ModelRefusedToLoad where the bundle differs from its lock."""
         ...
 
+    def ask_on(self, device: str, questions: Sequence[Question]) -> list[Reply]:
+        """The same bytes on cpu or cuda, whatever the lock names. Raises DeviceAbsent."""
+        ...
+
     def checks(self) -> Mapping[str, Check]:
         """Named checks that only the registry can make: digest tree, a changed weight is refused, and so on."""
         ...
@@ -101,3 +113,10 @@ class ModelRefusedToLoad(CountersignError):
 
     code, http_status = "model-refused", 409
     next_step = "Look at the refusal on record; a model that differs from its lock is suspended everywhere."
+
+
+class DeviceAbsent(CountersignError):
+    """What a step needs to compute on is not on this machine: it is not executed, never passed."""
+
+    code, http_status = "device-absent", 409
+    next_step = "Run the protocol on a machine with the device."

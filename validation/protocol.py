@@ -90,6 +90,8 @@ class Step(_Part):
     title: Text
     expected: Text
     on_fail: Klass
+    # For locks that name such a device alone: on another lock it is recorded as not executed and weighs nothing.
+    only_for: Literal["cuda"] | None = None
 
 
 class GeneratedStratum(_Part):

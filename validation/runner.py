@@ -19,6 +19,7 @@ from audit.vocabulary.registry import ObjectRef, fields_of
 from audit.vocabulary.validation import (
     CriterionVerdict,
     DeviationOpened,
+    Stated,
     StepRecorded,
     StratumVerdict,
     ValidationConcluded,
@@ -89,19 +90,22 @@ class _Run:
     steps: list[tuple[str, str, str]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     deviations: list[str] = field(default_factory=list)
+    # Steps that the protocol asks of other locks than this one: recorded, and of no weight.
+    beside: set[str] = field(default_factory=set)
 
     def step(
         self, name: str, requirements: Sequence[str], title: str, expected: str, found: Found, *, on_fail: str
     ) -> None:
         """Keep the evidence, record the step, and a deviation where it failed."""
         verdict = "not_executed" if not found.executed else "passed" if found.passed else "failed"
+        stated = tuple(Stated(name=n, value=found.states[n]) for n in sorted(found.states)) if found.passed else ()
         kept = self.desk.objects.put(as_bytes({"step": name, "found": found.says, **found.evidence}), JSON)
         with self.desk.open(SERVICE, on_behalf_of=self.tester, asked="step.record") as work:
             decision = permit(SERVICE, "step.record", Facts())
             entry = work.record(
                 StepRecorded(
                     run=self.run, step=name, requirements=tuple(requirements), title=title, expected=expected,
-                    found=found.says, verdict=verdict, evidence=kept,
+                    found=found.says, verdict=verdict, evidence=kept, states=stated,
                 ),
                 under=decision,
             )
@@ -159,9 +163,14 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
     going = _Run(desk, tester.user, name, row, plan, bench, manifest)
     bench.say(f"{name}: {plan.protocol.title}")
     for step in plan.steps:
-        going.step(
-            step.id, step.requirements, step.title, step.expected, _made(checks[step.check]), on_fail=step.on_fail
-        )
+        device = bench.model.device if bench.model is not None else "none"
+        if step.only_for is None or device.startswith(step.only_for):
+            found = _made(checks[step.check])
+        else:
+            going.beside.add(step.id)
+            found = Found(False, f"Not executed: for a lock that names {step.only_for}; this one names {device}.",
+                          executed=False)
+        going.step(step.id, step.requirements, step.title, step.expected, found, on_fail=step.on_fail)
     judged = _cases(going) if plan.test_set is not None else ()
     return _conclude(going, judged)
 
@@ -274,8 +283,9 @@ def _conclude(going: _Run, judged: tuple[CriterionVerdict, ...]) -> Outcome:
     resolution = going.bench.model.resolution_mm if going.bench.model is not None else Decimal(0)
     strata = judging.strata_of(judged, judging.coarse(plan, resolution)) if judged else (_of_steps(going),)
     failed = [name for name, verdict, _ in going.steps if verdict == "failed"]
-    # A step that failed weighs on the whole run, whatever its numbers say.
-    verdict = overall([*(part.verdict for part in strata), *(["failed"] if failed else [])])
+    # A step that failed or could not be made weighs on the whole run, whatever its numbers say.
+    weigh = [verdict for name, verdict, _ in going.steps if verdict != "passed" and name not in going.beside]
+    verdict = overall([*(part.verdict for part in strata), *weigh])
     report = going.desk.objects.put(as_bytes(_report(going, judged, strata, verdict)), JSON)
     with going.desk.open(SERVICE, on_behalf_of=going.tester, asked="validation.conclude") as work:
         decision = permit(SERVICE, "validation.conclude", Facts())
@@ -311,7 +321,7 @@ def _started(session: Connection, run: str) -> str:
 
 def _of_steps(going: _Run) -> StratumVerdict:
     """IQ and OQ have one line: what was executed, on the installation or on the model."""
-    verdicts = ["passed" if verdict == "passed" else verdict for _, verdict, _ in going.steps]
+    verdicts = [verdict for name, verdict, _ in going.steps if name not in going.beside]
     bad = [f"{name}: {says}" for name, verdict, says in going.steps if verdict != "passed"]
     return StratumVerdict(
         stratum=going.row["target"], measure="operation", subjects=0, verdict=overall(verdicts),

@@ -101,7 +101,8 @@ def _protocol_view(event: ProtocolDrafted, read: Protocol) -> View:
         ("Kind, for", f"{event.kind}, {event.target}" + (f" {event.lock}" if event.lock else "")),
         ("Context of use", read.context_of_use),
         ("Class of evidence", event.evidence_class),
-        *((f"Step {step.id}", f"{step.title}: {step.expected}") for step in read.steps),
+        *((f"Step {step.id}", f"{step.title}: {step.expected}"
+           + (f" (for a lock that names {step.only_for})" if step.only_for else "")) for step in read.steps),
         *((f"Criterion {one.id}", f"{one.stratum}, {one.metric} {one.statistic}: {one.limit_in_words}")
           for one in read.criteria),
         *((f"Stratum {part.stratum}", f"{len(part.cases())} cases, {part.planned} planned")

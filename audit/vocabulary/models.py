@@ -176,6 +176,8 @@ class RunFinished:
     Of a sealed run `values` is empty and no object is named: `result` is one encrypted object; of a blinded read's run
     it is encrypted under the seal's key, and `run.opened` names what it held once the seal is open. `sample` is what
     drift monitors compare, encrypted likewise: features of the input, and under the seal those of the answer.
+    `device` and `threads` computed; `network_wall` kept the worker off the network: a namespace, or what the named IQ
+    states.
     """
 
     run: str
@@ -203,6 +205,9 @@ class RunFinished:
     endpoint: str | None = None
     gate: str | None = None
     sample: ObjectRef | None = None
+    device: str | None = None
+    threads: str | None = None
+    network_wall: str | None = None
 
 
 @event(

@@ -112,13 +112,22 @@ class ValidationStarted:
     lock: str | None = None
 
 
+@piece
+class Stated:
+    """A fact about this installation that other rooms rest on: `network_wall` is what keeps a model's worker process
+    off the network (namespace, given by the kernel; container_without_network or firewall, stated with evidence)."""
+
+    name: str
+    value: str
+
+
 @event(
     "step.recorded", signed_by="service", clause="EMA computerised systems 2023, A2.6; FDA CSA 2025",
     sentence="Step {step} of run {run} {verdict}: {found}",
 )
 class StepRecorded:
     """One step: what was expected, what was found, and the digest of the evidence. Verdicts: passed, failed,
-    not_executed."""
+    not_executed. `states` holds what a step that passed says of the installation."""
 
     run: str
     step: str
@@ -128,6 +137,7 @@ class StepRecorded:
     found: str
     verdict: str
     evidence: ObjectRef
+    states: tuple[Stated, ...] = ()
 
 
 @event(

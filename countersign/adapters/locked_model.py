@@ -13,11 +13,13 @@ from models_registry import jobs, loading, queries
 from models_registry.bundle import Bundle, unpacked
 from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable
+from models_registry.isolation import Expected, Limits, WorkerDiffers, WorkerFailed
 from models_registry.loading import ModelDiffers
 from models_registry.pipeline import Answer, input_digest
 from models_registry.preprocessing import Image
+from models_registry.servers import worker_here
 from models_registry.training.samples import generated_seeds, split
-from validation.ports import Check, Found, Grid, ModelRefusedToLoad, Question, Reply
+from validation.ports import Check, DeviceAbsent, Found, Grid, ModelRefusedToLoad, Question, Reply
 
 CT_UNIT, PET_UNIT = "HU", "{SUVbw}g/ml"
 
@@ -45,6 +47,11 @@ class RegistryModel:
         return Decimal(found[0])
 
     @property
+    def device(self) -> str:
+        """The lock's own environment; locks from before it was named computed on the processor."""
+        return self._lock.environment.get("torch_device", "cpu")
+
+    @property
     def trained_on(self) -> frozenset[str]:
         """Training and tuning of the committed split: subjects by name, generated objects by seed."""
         parts = split()
@@ -63,8 +70,23 @@ class RegistryModel:
             raise ModelRefusedToLoad(refusal.fact) from refusal
         return [_reply(study, answer) for study, (answer, _) in zip(studies, session.answers, strict=True)]
 
+    def ask_on(self, device: str, questions: Sequence[Question]) -> list[Reply]:
+        studies = [_study(question) for question in questions]
+        files = loading.verified(self._desk, self._lock, self._version).files
+        try:
+            session = worker_here(self._desk, device=device)(files, studies, None)
+        except WorkerFailed as failure:
+            if failure.cause == "no-device":
+                raise DeviceAbsent(failure.fact) from failure
+            raise
+        return [_reply(study, answer) for study, (answer, _) in zip(studies, session.answers, strict=True)]
+
     def checks(self) -> dict[str, Check]:
         return {
+            "time_limit_ends_it": partial(self._ends_at, Limits(wall_s=1), "time-limit"),
+            "memory_limit_ends_it": partial(self._ends_at, Limits(memory_mib=120), "memory-limit"),
+            "processor_limit_ends_it": partial(self._ends_at, Limits(cpu_s=1), "cpu-limit"),
+            "other_threads_are_refused": self._other_threads_are_refused,
             "bundle_as_locked": self._bundle_as_locked,
             "environment_as_locked": self._environment_as_locked,
             "changed_weight_is_refused": partial(self._refuses, "one bit of the weights changed", _one_bit_off),
@@ -88,6 +110,26 @@ class RegistryModel:
             f"network: {session.network}.",
             {"environment": session.environment, "sentinel": session.sentinel_output_sha256},
         )
+
+    def _ends_at(self, limits: Limits, cause: str) -> Found:
+        """The locked bundle under a limit that it exceeds: the worker ends for that cause, this process goes on."""
+        files = loading.verified(self._desk, self._lock, self._version).files
+        try:
+            worker_here(self._desk, limits=limits)(files, [], None)
+        except WorkerFailed as failure:
+            return Found(failure.cause == cause, f"Ended for {failure.cause}: {failure.fact}", {"cause": failure.cause})
+        return Found(False, "It ran to its end.")
+
+    def _other_threads_are_refused(self) -> Found:
+        """A lock that states another number of threads than the worker has; nothing is recorded of this trial."""
+        files = loading.verified(self._desk, self._lock, self._version).files
+        stated = dict(self._lock.environment)
+        stated["torch_threads"] = str(int(stated["torch_threads"]) + 1)
+        try:
+            worker_here(self._desk)(files, [], Expected(stated, self._lock.fields.sentinel_output_sha256))
+        except WorkerDiffers as refusal:
+            return Found(refusal.check == "environment" and "torch_threads" in refusal.expected, refusal.fact)
+        return Found(False, "It ran with another number of threads than locked.")
 
     def _refuses(self, what: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> Found:
         """The loader's own checks on changed bytes. Nothing in the store is touched, so nothing is recorded."""

@@ -170,15 +170,20 @@ def installation(
     person: AsOption,
     protocols: Annotated[str, typer.Option(help="Ids, in order, separated by commas.")] =
     "IQ-INSTALLATION,OQ-INSTALLATION",
+    network_wall: Annotated[str, typer.Option(help="Where the kernel gives no network namespace, what keeps this "
+                                              "machine off the network: container_without_network or firewall.")] = "",
+    evidence: Annotated[str, typer.Option(help="File that shows the stated network wall.")] = "",
     home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
     """Run the approved IQ and OQ of this installation. Ends with 1 where a verdict is not passed."""
     from core.policy.state import Actor
+    from countersign.network_wall import StatedWall
     from countersign.qualification import checks_of, environment
     from validation.runner import Bench, RunProtocol, run_protocol
 
+    stated = StatedWall.read(network_wall, evidence)
     opened = house(home)
-    bench = Bench(environment(opened), checks_of(opened, person), say=_say(as_json))
+    bench = Bench(environment(opened), checks_of(opened, person, stated), say=_say(as_json))
     outcomes = [run_protocol(opened.desk, Actor(person), RunProtocol(name.strip()), bench)
                 for name in protocols.split(",")]
     _tell(outcomes, as_json=as_json)

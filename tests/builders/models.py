@@ -21,7 +21,7 @@ from core.policy.state import Actor, Decision
 from core.work import Draft, View
 from models_registry import pipeline
 from models_registry.contract import Study
-from models_registry.isolation import Expected, Session, run_isolated
+from models_registry.isolation import Expected, Session
 from models_registry.jobs import configuration_of
 from models_registry.library import SHIPPED
 from models_registry.ports import GivenSeries, Runner
@@ -111,7 +111,7 @@ def registered(house: HouseUnderTest, folder: Path = SHIPPED, trained_by: str = 
     house.commit(register_model(house.desk, Actor("custodian"), RegisterModel(folder, trained_by)))
 
 
-def locked(house: HouseUnderTest, runner: Runner = run_isolated) -> str:
+def locked(house: HouseUnderTest, runner: Runner | None = None) -> str:
     """The shipped model registered, and locked by the custodian; the lock's id."""
     registered(house)
     command = LockModel("lesion-at-seed", demonstration=True)

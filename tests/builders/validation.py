@@ -17,7 +17,7 @@ from core.policy.state import Actor, Decision
 from core.work import Draft, View
 from tests.house import HouseUnderTest
 from validation import cases, protocol
-from validation.ports import Check, Found, Question, Reply
+from validation.ports import Check, DeviceAbsent, Found, Question, Reply
 from validation.releases import ReviewRun, review_run
 from validation.runner import Bench, Outcome, RunProtocol, run_protocol
 from validation.usecases import (
@@ -128,6 +128,13 @@ class FakeModel:
     own: Mapping[str, Check] = field(default_factory=dict)
     asked: int = 0
 
+    device: str = "cpu"
+
+    def ask_on(self, device: str, questions: Sequence[Question]) -> list[Reply]:
+        if device == "cuda":
+            raise DeviceAbsent("There is no GPU in a test.")
+        return self.ask(questions)
+
     def environment(self) -> Mapping[str, str]:
         return {"runtime": "fake 1"}
 
@@ -143,7 +150,8 @@ class FakeModel:
         if question.seed_mm is None or abs(question.seed_mm[0]) > 1000:
             return Reply("undecided", "no-seed", digest, "", None)
         values = question.ct.values
-        contract = np.isfinite(values).all() and values.shape[0] > 1 and np.ptp(values) > 0
+        contract = (values.dtype == np.float32 and np.isfinite(values).all() and np.isfinite(question.pet.values).all()
+                    and values.shape[0] > 1 and np.ptp(values) > 0)
         if not contract or question.ct.spacing_mm[0] > 6 or float(question.pet.values.max()) > 300:
             return Reply("failed", "contract", digest, "", None)
         truth = cases.generated_case(int(question.case[1:])).mask if question.case.startswith("G") else values > -2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -420,18 +421,72 @@ def test_named_checks_catch_a_model_that_guesses(house: HouseUnderTest) -> None:
 
     class Guesser(FakeModel):
         def _reply(self, question: Any) -> Any:
-            from dataclasses import replace
-
             reply = super()._reply(question)
             mask = np.zeros(question.ct.values.shape, dtype=bool)
-            mask[tuple(side // 2 for side in mask.shape)] = True
+            if mask.size:
+                mask[tuple(side // 2 for side in mask.shape)] = True
             return replace(reply, status="finished", output_sha256=str(self.asked), mask=mask)
 
     good = {name: check() for name, check in checks_of(FakeModel()).items()}
     bad = {name: check() for name, check in checks_of(Guesser()).items()}
 
-    assert all(found.passed for found in good.values()), {n: f.says for n, f in good.items() if not f.passed}
+    assert {n: f.executed for n, f in good.items() if not f.passed} == {"gpu_equals_processor": False}
     assert [name for name, found in bad.items() if found.passed] == ["answers_a_case"]
+
+
+GPU_STEP = """\
+protocol: {id: OQ-GPU, title: Small, kind: OQ, target: model, evidence_class: demonstration}
+supports: {lock: LCK-TEST, use: 1}
+context_of_use: A test.
+steps:
+  - {id: S-1, requirements: [MLK-02], check: fine, title: Fine, expected: Fine, on_fail: major}
+  - {id: S-2, requirements: [MLK-02], check: gpu_equals_processor, title: GPU, expected: Alike, on_fail: major,
+     only_for: cuda}
+signatures:
+  - {role: statistician, meaning: review}
+  - {role: validation_lead, meaning: approval}
+  - {role: qa_auditor, meaning: approval}
+"""
+
+
+@req("MLK-02", "VAL-04", "VAL-07")
+@pytest.mark.parametrize(("device", "verdict", "says"), [
+    ("cpu", "passed", "this one names cpu"), ("cuda: A100", "not_executed", "There is no GPU in a test"),
+])
+def test_a_gpu_step_without_a_gpu_is_not_executed_and_never_passed(
+    house: HouseUnderTest, device: str, verdict: str, says: str
+) -> None:
+    """A lock for the processor does not need it; under a lock for a GPU nothing that needs the run is fulfilled."""
+    team = Team.of(house)
+    locked(house)
+    approve(house, team, GPU_STEP)
+
+    outcome = run(house, team, "OQ-GPU", model=FakeModel(device=device, own={"fine": passing()}))
+
+    assert [one[1] for one in outcome.steps] == ["passed", "not_executed"]
+    assert says in outcome.steps[1][2]
+    assert (outcome.verdict, [part.verdict for part in outcome.strata]) == (verdict, [verdict])
+    assert says in outcome.strata[0].says
+    with house.desk.reading() as session:
+        assert [shown for _, shown, _ in queries.counting_steps(session)] == ["passed", "not_executed"]
+
+
+@req("MLK-02")
+@pytest.mark.parametrize("shift", [0, 3])
+def test_a_gpu_that_answers_otherwise_fails_the_step(shift: int) -> None:
+    """With a device the two masks are compared: alike passes, moved by three slices does not."""
+    from validation.model_checks import checks_of
+
+    class WithGpu(FakeModel):
+        def ask_on(self, device: str, questions: Any) -> Any:
+            replies = self.ask(questions)
+            if device == "cuda":
+                replies = [replace(one, mask=np.roll(one.mask, shift, axis=0)) for one in replies]
+            return replies
+
+    found = checks_of(WithGpu())["gpu_equals_processor"]()
+
+    assert (found.executed, found.passed) == (True, shift == 0)
 
 
 @pytest.mark.realdata

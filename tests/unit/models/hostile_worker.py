@@ -37,7 +37,6 @@ def network(port: int) -> dict[str, object]:
             if handle >= 0 and LIBC.setns(handle, CLONE_NEWNET) == 0:
                 found["joined"] = [process.name]
                 break
-    found["interfaces"] = [name for _, name in socket.if_nameindex()]
     return found
 
 

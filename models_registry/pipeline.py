@@ -2,14 +2,17 @@
 
 Steps, in this order; the first that does not hold ends the run as undecided or failed, never with a value:
 1 intended use · 2 input contract · 3 domain · 4 network and output contract · 5 the component at the seed ·
-6 onto the CT grid · 7 thresholds · 8 measures. Pure but for the network, which is passed in.
+6 onto the CT grid · 7 thresholds · 8 measures. Pure but for the network, which is passed in. A number that has a
+threshold is compared as it is stated, rounded to its worse side (validation/design/0119).
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
@@ -81,8 +84,9 @@ def run(study: Study, configuration: Mapping[str, Any], network: Network) -> Ans
     ct = averaged(study.ct, origin, prep.cell_mm, prep.cells, OUTSIDE_HU)
     suv = averaged(study.pet, origin, prep.cell_mm, prep.cells, OUTSIDE_SUV)
     distance = domain_distance(configuration["domain"], statistics(ct, suv, study.seed_mm, origin, prep))       # 3
-    stated = f"{distance:.2f}"
-    if not distance <= float(thresholds["largest_domain_distance"]):
+    stated = on_worse_side(distance, 2, up=True)
+    if stated is None or Decimal(stated) > Decimal(str(thresholds["largest_domain_distance"])):
+        stated = stated or "no number"
         return _ended("undecided", Breach("out-of-domain", stated, f"at most {thresholds['largest_domain_distance']}"),
                       domain=stated)
 
@@ -106,16 +110,26 @@ def run(study: Study, configuration: Mapping[str, Any], network: Network) -> Ans
     digest = output_digest(probability, mask)
 
     confidence = float(native[mask].mean()) if mask.any() else 0.0                                              # 7
-    sure = f"{confidence:.3f}"
+    sure = on_worse_side(confidence, 3, up=False) or "no number"
     size = float(mask.sum()) * float(np.prod(study.ct.spacing_mm))
-    if size < float(thresholds["smallest_mm3"]):
-        return _ended("undecided", Breach("too-small", f"{size:.0f} mm3", f"at least {thresholds['smallest_mm3']} mm3"),
-                      domain=stated, output=digest, confidence=sure)
-    if confidence < float(thresholds["least_confidence"]):
+    whole = on_worse_side(size, 0, up=False)
+    if whole is None or Decimal(whole) < Decimal(str(thresholds["smallest_mm3"])):
+        return _ended("undecided", Breach("too-small", f"{whole or 'no number of'} mm3",
+                      f"at least {thresholds['smallest_mm3']} mm3"), domain=stated, output=digest, confidence=sure)
+    if sure == "no number" or Decimal(sure) < Decimal(str(thresholds["least_confidence"])):
         return _ended("undecided", Breach("low-confidence", sure, f"at least {thresholds['least_confidence']}"),
                       domain=stated, output=digest, confidence=sure)
     values = measured(mask, study.ct.spacing_mm)                                                                # 8
     return Answer("finished", confidence=sure, domain_distance=stated, output_sha256=digest, values=values, mask=mask)
+
+
+def on_worse_side(value: float, places: int, *, up: bool) -> str | None:
+    """A number as the record states it, and as it is compared with its threshold: decimal text, rounded up where more
+    is worse and down where less is. None where it is no number."""
+    if not math.isfinite(value):
+        return None
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    return f"{Decimal(value).quantize(Decimal(1).scaleb(-places), rounding=rounding):f}"
 
 
 def measured(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[Value, ...]:

@@ -26,7 +26,7 @@ class Image:
 
     def contains(self, point_mm: tuple[float, float, float]) -> bool:
         """Whether a point lies inside the outer faces of the grid."""
-        return all(
+        return self.values.ndim == 3 and all(
             self.spacing_mm[2 - i] > 0
             and -0.5 <= (point_mm[i] - self.origin_mm[i]) / self.spacing_mm[2 - i] <= self.values.shape[2 - i] - 0.5
             for i in range(3)

@@ -19,7 +19,15 @@ import pytest
 
 from models_registry import isolation, jobs
 from models_registry.digest import read_tree
-from models_registry.isolation import Limits, NoNetworkWall, WorkerFailed, network_wall, run_isolated
+from models_registry.isolation import (
+    Expected,
+    Limits,
+    NoNetworkWall,
+    WorkerDiffers,
+    WorkerFailed,
+    network_wall,
+    run_isolated,
+)
 from models_registry.library import SHIPPED
 from tests.conftest import need
 from tests.req import req
@@ -210,3 +218,24 @@ def test_a_model_that_exceeds_a_limit_is_stopped_at_work(files: dict[str, bytes]
         run_isolated(wide(files), [], None, limits)
 
     assert ended.value.cause == cause
+
+
+@req("MLK-01", "MLK-02")
+def test_a_model_for_a_gpu_neither_locks_nor_runs_where_there_is_none(files: dict[str, bytes]) -> None:
+    """A lock that names a device refuses at its environment; without a device none can be made. Nothing falls back."""
+    need("torch")
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    stated = json.loads(files[jobs.CONFIGURATION])
+    stated["runtime"]["device"] = "cuda"
+    for_gpu = {**files, jobs.CONFIGURATION: json.dumps(stated).encode()}
+
+    with pytest.raises(WorkerFailed, match="not on this machine") as no_lock:
+        run_isolated(for_gpu, [], None)
+    assert no_lock.value.cause == "no-device"
+    locked = {"torch_device": "cuda: NVIDIA A100", "torch_threads": "2"}
+    with pytest.raises(WorkerDiffers) as refused:
+        run_isolated(for_gpu, [], Expected(locked, "0" * 64))
+    assert refused.value.check == "environment"

@@ -481,7 +481,8 @@ def test_a_gpu_that_answers_otherwise_fails_the_step(shift: int) -> None:
         def ask_on(self, device: str, questions: Any) -> Any:
             replies = self.ask(questions)
             if device == "cuda":
-                replies = [replace(one, mask=np.roll(one.mask, shift, axis=0)) for one in replies]
+                replies = [replace(one, mask=None if one.mask is None else np.roll(one.mask, shift, axis=0))
+                           for one in replies]
             return replies
 
     found = checks_of(WithGpu())["gpu_equals_processor"]()

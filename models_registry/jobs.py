@@ -99,7 +99,10 @@ def read_job(folder: Path) -> Study:
 def write_answer(folder: Path, answer: Answer, took_s: float) -> None:
     """The answer beside its job; answer.json comes last and whole."""
     if answer.mask is not None:
-        np.save(folder / "mask.npy", answer.mask, allow_pickle=False)
+        # By way of memory: writing to a file itself, NumPy drops the number of the error, and with it the cause.
+        written = io.BytesIO()
+        np.save(written, answer.mask, allow_pickle=False)
+        (folder / "mask.npy").write_bytes(written.getbuffer())
     stated = {
         "status": answer.status, "cause": answer.cause, "found": answer.found, "limit": answer.limit,
         "confidence": answer.confidence, "domain_distance": answer.domain_distance,

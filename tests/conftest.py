@@ -59,11 +59,19 @@ def beside(name: str) -> Path:
     return ROOT / f".venv-{name}" / "bin"
 
 
+def _namespace_there() -> bool:
+    """Whether the kernel gives a model's worker its network wall; without one it rightly does not start."""
+    from models_registry.isolation import network_wall
+
+    return bool(network_wall())
+
+
 # What COUNTERSIGN_REQUIRE may list, and how each is looked for. Listed and missing = the run fails, never skips.
 REQUIRABLE: dict[str, Callable[[], bool]] = {
     "data": lambda: data_folder() is not None,
     "postgres": _postgres_there,
     "torch": lambda: find_spec("torch") is not None,
+    "namespace": _namespace_there,
     "demo-files": lambda: find_spec("deid_data") is not None,
     "dcmtk": lambda: all(shutil.which(tool) for tool in ("storescu", "dcmsign", "dsrdump")),
     "dicom3tools": lambda: shutil.which("dciodvfy") is not None,

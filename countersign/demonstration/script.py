@@ -47,9 +47,9 @@ def play(home: Path, data: Path | None, *, fresh: bool = False) -> int:
     login = ""
     try:
         founding.found(stage)
+        validation.qualify_installation(stage)
         models.take_in_and_lock(stage)
         trial.set_up(stage)
-        validation.qualify_installation(stage)
         validation.qualify_model(stage, str(stage.notes["lock"]), use=4, endpoint=None, data=data)
         gates.phase_1(stage)
         arrivals.receive(stage)

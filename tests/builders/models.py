@@ -26,6 +26,7 @@ from models_registry.jobs import configuration_of
 from models_registry.library import SHIPPED
 from models_registry.ports import GivenSeries, Runner
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
+from tests.conftest import need
 from tests.house import HouseUnderTest
 
 TRIAL = "T-1"
@@ -112,7 +113,10 @@ def registered(house: HouseUnderTest, folder: Path = SHIPPED, trained_by: str = 
 
 
 def locked(house: HouseUnderTest, runner: Runner | None = None) -> str:
-    """The shipped model registered, and locked by the custodian; the lock's id."""
+    """The shipped model registered, and locked by the custodian; the lock's id. Without `runner` in a real worker."""
+    if runner is None:
+        need("torch")
+        need("namespace")
     registered(house)
     command = LockModel("lesion-at-seed", demonstration=True)
     proposal = lock_model(house.desk, Actor("custodian"), command, runner=runner)

@@ -135,6 +135,8 @@ def test_the_same_input_gives_the_same_bits_in_a_new_process(
     house, lock = told
 
     first, (again,) = outcomes["usual"], run(house, images, asked(lock))
+    finished = house.entries()[-1].body["fields"]
+    assert (finished["device"], finished["threads"], finished["network_wall"]) == ("cpu", "2", "namespace")
 
     assert first.run != again.run
     assert first.input_sha256 == again.input_sha256

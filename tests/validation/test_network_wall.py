@@ -19,6 +19,7 @@ from models_registry.servers import worker_here
 from models_registry.usecases import LockModel, lock_model
 from tests.builders import models
 from tests.builders.validation import Team, approve, installation, passing, reviewed, run
+from tests.conftest import need
 from tests.house import HouseUnderTest
 from tests.req import req
 from validation.releases import MarkSuspect, mark_suspect
@@ -116,8 +117,7 @@ def test_the_kernel_s_wall_is_attacked_and_a_hole_is_found(
     house: HouseUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a wall lets a child out, the same check says so; what a person states plays no part."""
-    if not isolation.network_wall():
-        pytest.skip("the kernel gives no namespace here")
+    need("namespace")
 
     assert worker_network_wall("tester-1", None).states == {"network_wall": "namespace"}
     monkeypatch.setattr(walls, "network_wall", lambda: ("env",))

@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from models_registry import isolation, jobs
@@ -25,9 +27,9 @@ from models_registry.isolation import (
     NoNetworkWall,
     WorkerDiffers,
     WorkerFailed,
-    network_wall,
     run_isolated,
 )
+from models_registry.jobs import sentinel_of
 from models_registry.library import SHIPPED
 from tests.conftest import need
 from tests.req import req
@@ -62,8 +64,7 @@ def wall(request: pytest.FixtureRequest) -> str | None:
     if request.param == "stated":
         request.getfixturevalue("no_namespaces")
         return STATED
-    if not network_wall():
-        pytest.skip("the kernel gives no namespace here")
+    need("namespace")
     return None
 
 
@@ -208,12 +209,14 @@ def wide(files: dict[str, bytes]) -> dict[str, bytes]:
 
 @req("MLK-01")
 @pytest.mark.parametrize(("limits", "cause"), [
-    (Limits(memory_mib=1500), "memory-limit"), (Limits(cpu_s=7), "cpu-limit"),
+    (Limits(memory_mib=1500), "memory-limit"),
+    pytest.param(Limits(cpu_s=7), "cpu-limit", marks=pytest.mark.journey),
     pytest.param(Limits(wall_s=45), "time-limit", marks=pytest.mark.journey),
 ])
 def test_a_model_that_exceeds_a_limit_is_stopped_at_work(files: dict[str, bytes], limits: Limits, cause: str) -> None:
     """It had loaded: the sentinel is its first answer, and never came."""
     need("torch")
+    need("namespace")
     with pytest.raises(WorkerFailed, match="before its first job") as ended:
         run_isolated(wide(files), [], None, limits)
 
@@ -224,6 +227,7 @@ def test_a_model_that_exceeds_a_limit_is_stopped_at_work(files: dict[str, bytes]
 def test_a_model_for_a_gpu_neither_locks_nor_runs_where_there_is_none(files: dict[str, bytes]) -> None:
     """A lock that names a device refuses at its environment; without a device none can be made. Nothing falls back."""
     need("torch")
+    need("namespace")
     import torch
 
     if torch.cuda.is_available():
@@ -239,3 +243,23 @@ def test_a_model_for_a_gpu_neither_locks_nor_runs_where_there_is_none(files: dic
     with pytest.raises(WorkerDiffers) as refused:
         run_isolated(for_gpu, [], Expected(locked, "0" * 64))
     assert refused.value.check == "environment"
+
+
+@pytest.mark.journey
+@req("MLK-01")
+def test_one_study_that_exceeds_a_limit_leaves_the_others_their_answers(files: dict[str, bytes]) -> None:
+    """A mask larger than a file may be: that run fails for its cause and leaves no mask; the next is measured."""
+    need("torch")
+    need("namespace")
+    sentinel = sentinel_of(files)
+    ct = sentinel.ct
+    # As many columns of air beside it as a mask of more than 1 MiB needs.
+    more = (1 << 20) // (ct.values.shape[0] * ct.values.shape[1]) + 1
+    large = replace(sentinel, ct=replace(
+        ct, values=np.pad(ct.values, ((0, 0), (0, 0), (0, more)), constant_values=-1000)))
+
+    found = run_isolated(files, [large, sentinel], None, Limits(file_mib=1))
+
+    (failed, _), (finished, _) = found.answers
+    assert (failed.status, failed.cause, failed.mask, failed.values) == ("failed", "file-limit", None, ())
+    assert finished.status == "finished"

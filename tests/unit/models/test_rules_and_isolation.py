@@ -102,6 +102,7 @@ def test_time_memory_and_processor_end_the_worker_not_the_house(
     limits: Limits, cause: str, files: dict[str, bytes]
 ) -> None:
     need("torch")
+    need("namespace")
     with pytest.raises(WorkerFailed, match="did not start") as ended:
         run_isolated(files, [], None, limits)
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from core.reads.state import AI_SLOT
 from models_registry import blinded, pipeline, queries
 from models_registry.asking import RequestRun, request_run, request_runs
 from models_registry.contract import Study
-from models_registry.isolation import Expected, Session, WorkerDiffers, WorkerFailed
+from models_registry.isolation import Expected, Limits, Session, WorkerDiffers, WorkerFailed, run_isolated
 from models_registry.library import SHIPPED
 from models_registry.results import unpacked
 from models_registry.running import run_waiting
@@ -38,6 +39,7 @@ from tests.builders import privacy
 from tests.builders import reads as trial
 from tests.builders.models import MadeImages, stand_in
 from tests.builders.reads import SUBJECT, TRIAL
+from tests.conftest import need
 from tests.house import HouseUnderTest, a_house, checked
 from tests.req import req
 
@@ -493,6 +495,38 @@ def test_a_model_that_answers_differently_twice_gets_no_lock(told: HouseUnderTes
 
     with pytest.raises(UnusableInput, match="not deterministic here"):
         lock_model(told.desk, Actor("custodian"), LockModel("lesion-at-seed"), runner=fickle)
+
+
+@req("MLK-01", "REC-14")
+@pytest.mark.parametrize(("limits", "cause"), [
+    (Limits(wall_s=1), "time-limit"), (Limits(memory_mib=120), "memory-limit"), (Limits(cpu_s=1), "cpu-limit"),
+])
+def test_a_run_that_meets_a_limit_is_an_entry_with_its_cause_and_never_a_value(
+    told: HouseUnderTest, images: MadeImages, limits: Limits, cause: str
+) -> None:
+    """In the real worker process; the house goes on."""
+    need("torch")
+    need("namespace")
+    request_run(told.desk, ASKER, ask(told), images)
+
+    run_waiting(told.desk, images, runner=partial(run_isolated, limits=limits))
+
+    (row,) = rows(told)
+    assert (row.state, row.cause, dict(row.values), row.segmentation) == ("failed", cause, {}, None)
+    assert told.words()[-1] == "run.failed"
+
+
+@req("MLK-07")
+def test_without_a_network_wall_a_run_fails_and_says_so(
+    told: HouseUnderTest, images: MadeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models_registry.isolation.network_wall", lambda: ())
+    request_run(told.desk, ASKER, ask(told), images)
+
+    run_waiting(told.desk, images)
+
+    (row,) = rows(told)
+    assert (row.state, row.cause, dict(row.values)) == ("failed", "network-wall", {})
 
 
 def test_an_unknown_lock_is_named(told: HouseUnderTest, images: MadeImages) -> None:

@@ -23,6 +23,6 @@ ROWS: tuple[Rule, ...] = (
     allow("P-801", "report.draw", DRAWERS, "You may draw papers of this trial from the record."),
     allow("P-802", "report.prepare", "trial_lead", "You lead this trial."),
     allow("P-803", "report.approve report.issue", "qa_auditor", "You are QA of this trial."),
-    allow("P-805", "report.stamp", f"{DRAWERS} system_owner", "You may have papers of this trial time-stamped."),
+    allow("P-805", "report.stamp", DRAWERS, "You may have papers of this trial time-stamped."),
     allow("P-804", "report.see", READERS_OF_PAPERS, "You may read the papers issued in this trial."),
 )

@@ -23,6 +23,7 @@ from core.projection import Difference
 from core.work import Desk, release
 from countersign import database, schema
 from countersign.adapters.files import FileObjects
+from countersign.adapters.mlflow import MlflowTracking
 from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.leftovers import Leftover, left_in, remove, scratch
 from countersign.settings import Settings, read_settings, sqlite_url, write_settings
@@ -117,10 +118,20 @@ def _wire(settings: Settings, clock: Clock) -> House:
     engine = database.connect(settings.database_url)
     cost = PasswordCost(settings.password_memory_kib, settings.password_passes, settings.password_lanes)
     signer = _signer(settings, engine, clock, cost)
-    objects = FileObjects(settings.home / "objects", FileSubjectKeys(*settings.subject_key_folders))
+    keys = FileSubjectKeys(*settings.subject_key_folders)
+    objects = FileObjects(settings.home / "objects", keys)
+    if settings.models_from == "tracking":
+        from countersign.adapters.fetched_models import ObjectsWithFetchedModels
+
+        objects = ObjectsWithFetchedModels(settings.home / "objects", keys, tracking_store(settings))
     return House(
         settings, engine, signer, Desk(engine, signer, clock, objects, stopped=Standstill(settings.home).because)
     )
+
+
+def tracking_store(settings: Settings) -> MlflowTracking:
+    """The MLflow server that the settings name, else the store below the home."""
+    return MlflowTracking(settings.home / "mlflow", settings.tracking_url)
 
 
 def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost) -> HouseSigner:

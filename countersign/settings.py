@@ -12,6 +12,8 @@ from audit.signatures import RelyingParty
 from core.errors import UnusableInput
 
 FILE = "countersign.toml"
+# Where the bytes of a model come from at each load: the house's own objects, or the tracking store by its hint.
+MODELS_FROM = ("objects", "tracking")
 HOME_VARIABLE, DATABASE_VARIABLE = "COUNTERSIGN_HOME", "COUNTERSIGN_DATABASE_URL"
 
 
@@ -29,6 +31,8 @@ class Settings:
     signer_socket: str | None = None
     subject_keys: str | None = None
     subject_key_copies: str | None = None
+    tracking_url: str | None = None
+    models_from: str = "objects"
     passkey_origin: str | None = None
 
     @property
@@ -73,12 +77,14 @@ def read_settings(home: Path) -> Settings:
         raise UnusableInput(f"{path} is not TOML: {error}.", next_step=step) from error
     known = {
         "origin", "database_url", "password_memory_kib", "password_passes", "password_lanes", "seal_backup",
-        "signer_socket", "subject_keys", "subject_key_copies", "passkey_origin",
+        "signer_socket", "subject_keys", "subject_key_copies", "passkey_origin", "tracking_url", "models_from",
     }
     if unknown := set(given) - known:
         raise UnusableInput(f"{path} has unknown settings {sorted(unknown)}; known are {sorted(known)}.")
     if not isinstance(given.get("origin"), str):
         raise UnusableInput(f"{path} lacks `origin`.")
+    if given.get("models_from", "objects") not in MODELS_FROM:
+        raise UnusableInput(f"{path}: `models_from` is one of {', '.join(MODELS_FROM)}.")
     url = os.environ.get(DATABASE_VARIABLE) or given.pop("database_url", None) or sqlite_url(home)
     given.pop("database_url", None)
     return Settings(home=home, database_url=url, **given)
@@ -89,9 +95,12 @@ def write_settings(settings: Settings) -> None:
     lines = [f'origin = "{settings.origin}"']
     if settings.database_url.startswith("sqlite") and settings.database_url != sqlite_url(settings.home):
         lines.append(f'database_url = "{settings.database_url}"')
-    for name in ("signer_socket", "seal_backup", "subject_keys", "subject_key_copies", "passkey_origin"):
+    for name in ("signer_socket", "seal_backup", "subject_keys", "subject_key_copies", "passkey_origin",
+                 "tracking_url"):
         if getattr(settings, name):
             lines.append(f'{name} = "{getattr(settings, name)}"')
+    if settings.models_from != "objects":
+        lines.append(f'models_from = "{settings.models_from}"')
     for name in ("password_memory_kib", "password_passes", "password_lanes"):
         lines.append(f"{name} = {getattr(settings, name)}")
     settings.home.mkdir(parents=True, exist_ok=True)

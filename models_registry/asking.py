@@ -19,7 +19,7 @@ from models_registry import queries
 from models_registry.inputs import Point, request_digest, seed_text
 from models_registry.loading import INFERENCE
 from models_registry.ports import GivenSeries, Images
-from models_registry.rules import Standing, standing_of
+from models_registry.rules import OpenGate, Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,10 @@ def _decided(session: Connection, person: Actor, command: RequestRun, series: Se
              ) -> tuple[Standing, Decision]:
     """The person may ask, and the service may run: both are asked of the table."""
     lock = queries.lock_of(session, command.lock)
-    standing = standing_of(command.standing, command.use, command.endpoint, command.lock,
-                           queries.gates_open(session, command.trial, command.subject))
-    relations = _relations(lock.valid, standing, command, series) | _second_lock(session, standing, command)
+    gates = queries.gates_open(session, command.trial, command.subject)
+    standing = standing_of(command.standing, command.use, command.endpoint, command.lock, gates)
+    relations = _relations(lock.runs, standing, command, series) | _second_lock(session, standing, command)
+    relations |= _follower_serves(session, lock, standing, command, gates)
     permit(person, "run.request", queries.run_facts(
         session, person, "run.request", command.trial, relations=relations, endpoint=command.endpoint,
         subject=command.subject))
@@ -98,11 +99,24 @@ def _decided(session: Connection, person: Actor, command: RequestRun, series: Se
     return standing, decision
 
 
-def _relations(valid: bool, standing: Standing, command: RequestRun, series: Sequence[GivenSeries]) -> frozenset[str]:
+def _follower_serves(
+    session: Connection, lock: queries.LockRow, standing: Standing, command: RequestRun, gates: Sequence[OpenGate]
+) -> frozenset[str]:
+    """Whether a superseded lock would begin a subject whose endpoint its follower has an open gate for."""
+    if standing.name != "gated" or command.endpoint is None or lock.superseded_by is None:
+        return frozenset()
+    open_now = any((gate.use, gate.endpoint, gate.lock) == (command.use, command.endpoint, lock.superseded_by)
+                   for gate in gates)
+    began = queries.runs_of(session, trial=command.trial, subject=command.subject, endpoint=command.endpoint,
+                            lock=lock.lock, standing="gated")
+    return frozenset({"follower_serves"}) if open_now and not began else frozenset()
+
+
+def _relations(runs: bool, standing: Standing, command: RequestRun, series: Sequence[GivenSeries]) -> frozenset[str]:
     relations = set(standing.relations)
     if command.use != "none":
         relations.add(f"for_{command.use}")
-    if not valid:
+    if not runs:
         relations.add("lock_not_valid")
     # Use 1 serves quality control itself, so it comes before the disposition.
     if command.use != "qc" and not all(one.accepted for one in series):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from audit.vocabulary.models import Named, Training
 from models_registry import jobs
 from models_registry.contract import Study
-from models_registry.digest import ModelFileUnusable, sha256, tensor_digests, tensors_digest, tree_digest
+from models_registry.digest import ModelFileUnusable, TensorDigest, sha256, tensors_digest, tensors_of, tree_digest
 from models_registry.preprocessing import Preparation
 
 ARCHIVE = "application/zip"
+# How the weights were made; a maker who states nothing leaves it out.
+TRAINING = "configs/training.json"
 # Formats whose loading executes what is stored in them (MLK-07).
 EXECUTABLE = (".pt", ".pth", ".ts", ".pkl", ".pickle", ".joblib", ".py", ".pyc", ".so", ".sh", ".exe")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -33,8 +38,8 @@ class Bundle:
         return tree_digest(self.files)
 
     @property
-    def tensors(self) -> dict[str, str]:
-        return tensor_digests(self.files[jobs.WEIGHTS])
+    def tensors(self) -> tuple[TensorDigest, ...]:
+        return tensors_of(self.files[jobs.WEIGHTS])
 
     @property
     def tensors_sha256(self) -> str:
@@ -47,6 +52,50 @@ class Bundle:
     def digest_of(self, path: str) -> str:
         """SHA-256 of one file."""
         return sha256(self.files[path])
+
+    @property
+    def intended_use(self) -> str:
+        """The paragraph `Intended use` of the document, else its first one, in one line."""
+        return self._paragraph("Intended use") or self._paragraph("")
+
+    @property
+    def context_of_use(self) -> str:
+        """The paragraph `Context of use` in one line; empty where the maker states none."""
+        return self._paragraph("Context of use")
+
+    def _paragraph(self, heading: str) -> str:
+        blocks = [" ".join(block.split()) for block in self.text(jobs.INTENDED_USE).split("\n\n")]
+        body = [block for block in blocks if block and not block.startswith("#")]
+        for block in body:
+            found = re.match(r"\*\*(.+?)\.?\*\*\s*", block)
+            if not heading or (found and found[1] == heading):
+                return block[found.end():].replace("**", "") if found else block
+        return ""
+
+    @property
+    def undecided(self) -> tuple[Named, ...]:
+        """The thresholds that end a run without a value, as the configuration names them; all where it names none."""
+        thresholds = self.configuration["thresholds"]
+        names = self.configuration.get("undecided", sorted(thresholds))
+        return tuple(Named(name=name, value=str(thresholds[name])) for name in sorted(names))
+
+    @property
+    def training(self) -> Training | None:
+        """The training run as its maker states it, None where the bundle says nothing. Raises ModelFileUnusable."""
+        if TRAINING not in self.files:
+            return None
+        try:
+            stated = json.loads(self.files[TRAINING])
+            data = tuple(Named(name=str(one["name"]), value=str(one["sha256"])) for one in stated["data"])
+            return Training(
+                statement_sha256=self.digest_of(TRAINING), data=data, code=str(stated["code"]),
+                commit=str(stated["commit"]), seeds=", ".join(str(one) for one in stated["seeds"]),
+                made_on=str(stated["made_on"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileUnusable(
+                f"{TRAINING} of the bundle is no training statement ({type(error).__name__}: {error}).",
+                next_step="It states code, commit, seeds, made_on and data (name and sha256 of each file), or is left "
+                          "out.") from None
 
 
 def opened(files: Mapping[str, bytes]) -> Bundle:
@@ -70,8 +119,12 @@ def opened(files: Mapping[str, bytes]) -> Bundle:
         Preparation.read(configuration["preparation"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileUnusable(f"{jobs.CONFIGURATION}: preparation is not usable ({error}).") from None
+    unknown = set(configuration.get("undecided", ())) - set(configuration["thresholds"])
+    if unknown:
+        raise ModelFileUnusable(f"{jobs.CONFIGURATION}: undecided names {sorted(unknown)[0]}, which is no threshold.")
     bundle = Bundle(dict(files), configuration, jobs.metadata_of(files), jobs.sentinel_of(files))
-    _ = bundle.tensors_sha256
+    # Read once here, so that what is not readable is said at intake.
+    _ = bundle.tensors_sha256, bundle.training, bundle.undecided
     return bundle
 
 

@@ -17,6 +17,7 @@ from audit.entry import canonical
 from core.errors import UnusableInput
 
 # Name, version and build of these decide about an answer's bits; torch adds its own state (inference.torch_state).
+# A lock names every other package too (software.py), without comparing it at each load.
 PACKAGES = ("torch", "monai", "numpy", "safetensors")
 LARGEST_FILE = 1 << 31
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -77,8 +78,18 @@ def tree_digest(files: Mapping[str, bytes]) -> str:
     return sha256(canonical({"files": rows}, "tree"))
 
 
-def tensor_digests(weights: bytes) -> dict[str, str]:
-    """Digest of each tensor's name, type, shape and values in a safetensors file, read without any tensor library.
+@dataclass(frozen=True, slots=True)
+class TensorDigest:
+    """One tensor: name, type as safetensors names it, shape, SHA-256 over these three and the values."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+def tensors_of(weights: bytes) -> tuple[TensorDigest, ...]:
+    """Each tensor of a safetensors file, by name, read without any tensor library.
 
     Raises ModelFileUnusable where header and data do not fit to the byte.
     """
@@ -92,7 +103,7 @@ def tensor_digests(weights: bytes) -> dict[str, str]:
     except ValueError:
         raise ModelFileUnusable("The safetensors header of the weights file is not readable.") from None
     data = weights[8 + length :]
-    found: dict[str, str] = {}
+    found: list[TensorDigest] = []
     covered = 0
     rows = [(name, row) for name, row in header.items() if name != "__metadata__"]
     for name, row in sorted(rows, key=lambda item: _begin(item[1], item[0])):
@@ -106,10 +117,11 @@ def tensor_digests(weights: bytes) -> dict[str, str]:
             raise ModelFileUnusable(f"The weights file ends inside tensor {name}.")
         covered = end
         stated = canonical({"name": name, "dtype": row["dtype"], "shape": list(row["shape"])}, "tensor")
-        found[name] = hashlib.sha256(stated + b"\0" + data[begin:end]).hexdigest()
+        digest = hashlib.sha256(stated + b"\0" + data[begin:end]).hexdigest()
+        found.append(TensorDigest(name, row["dtype"], tuple(row["shape"]), digest))
     if covered != len(data) or not found:
         raise ModelFileUnusable("The weights file holds bytes that belong to no tensor, or no tensor at all.")
-    return found
+    return tuple(sorted(found, key=lambda one: one.name))
 
 
 def _begin(row: Any, name: str) -> int:
@@ -121,8 +133,14 @@ def _begin(row: Any, name: str) -> int:
 
 def tensors_digest(weights: bytes) -> str:
     """One digest over all tensors: the same for the same tensors saved under another name or in another order."""
-    return sha256(canonical({"tensors": [{"name": n, "sha256": d} for n, d in sorted(tensor_digests(weights).items())]},
-                            "tensors"))
+    return sha256(canonical(
+        {"tensors": [{"name": one.name, "sha256": one.sha256} for one in tensors_of(weights)]}, "tensors"))
+
+
+def listing(tensors: tuple[TensorDigest, ...]) -> bytes:
+    """The tensors as the object that a lock names: canonical JSON."""
+    rows = [{"name": one.name, "dtype": one.dtype, "shape": list(one.shape), "sha256": one.sha256} for one in tensors]
+    return canonical({"tensors": rows}, "tensors")
 
 
 def environment(torch_state: Mapping[str, str] | None = None) -> dict[str, str]:

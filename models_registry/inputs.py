@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 
 from audit.entry import canonical
 from core.dicom.volume import Volume, load_volume
+from core.errors import UnusableInput
 from core.work import Desk
 from models_registry.contract import Study
 from models_registry.digest import sha256
 from models_registry.ports import GivenSeries, Images
 from models_registry.preprocessing import Image
+from models_registry.queries import RunRow
 
 Point = tuple[str, str, str]
 
@@ -45,6 +47,16 @@ class SeriesReader:
             axial=is_axial(ct) and is_axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
         )
         return Given(tuple(series), study, files)
+
+    def again(self, session: Connection, row: RunRow) -> Given:
+        """The input of a recorded run as it is now. Raises UnusableInput where its series are not what they were."""
+        series = [one for one in self._images.series_of(session, row.trial, row.subject, row.time_point)
+                  if one.series in {given["series"] for given in row.inputs}]
+        wanted = [(given["series"], given["manifest_sha256"]) for given in row.inputs]
+        chosen = sorted(series, key=lambda one: [name for name, _ in wanted].index(one.series))
+        if [(one.series, one.manifest_sha256) for one in chosen] != wanted:
+            raise UnusableInput(f"The series of {row.subject}, {row.time_point} changed since the run was asked for.")
+        return self.given(session, row.trial, chosen, seed_of(row.seed))
 
     def _volume(self, session: Connection, trial: str, series: str) -> tuple[Volume, tuple[FileDataset, ...]]:
         if (trial, series) not in self._read:

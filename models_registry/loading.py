@@ -1,12 +1,13 @@
 """From a lock to bytes that may run: each check of DESIGN 5, and the refusal that is recorded where one fails.
 
-1 the lock is valid · 2 the stored bundle is there whole · 3 exact file set · 4 tree, tensor, configuration and contract
-digests · 5 environment and 6 sentinel in the worker process (isolation.py) before its first job.
+1 the lock may run · 2 the bundle is there whole, read once into a private copy · 3 exact file set · 4 tree, tensor,
+configuration and contract digests · 5 container here, environment and 6 sentinel in the worker process (isolation.py)
+before its first job.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from audit.entry import canonical
@@ -19,10 +20,11 @@ from models_registry.bundle import Bundle, opened, unpacked
 from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable, sha256
 from models_registry.isolation import Expected, Session, WorkerDiffers
-from models_registry.ports import Runner
+from models_registry.ports import Runner, Tracking, tracking_of
 from models_registry.queries import LockRow, VersionRow
 from models_registry.rules import CAUSES
 from models_registry.servers import runner_of
+from models_registry.software import container
 
 INFERENCE = Actor.of_service("inference")
 
@@ -48,24 +50,49 @@ def verified(desk: Desk, lock: LockRow, version: VersionRow, *, run: str | None 
         raise
 
 
-def _stored(desk: Desk, version: VersionRow) -> dict[str, bytes]:
+def _stored(desk: Desk, version: VersionRow) -> dict[str, bytes]:                                                # 2
+    """The bundle's bytes in memory: from the house's objects, or where it says so from MLflow, by the hint."""
+    tracking = tracking_of(desk.objects)
+    if tracking is not None and version.store_hint is not None:
+        return copy_in(tracking, version)
+    return own_copy(desk, version)
+
+
+def own_copy(desk: Desk, version: VersionRow) -> dict[str, bytes]:
+    """The bundle among the house's own objects. Raises ModelDiffers."""
+    return _read(version, f"The stored bundle of {version.model} {version.version}",
+                 lambda: unpacked(desk.objects.get(version.artefact)))
+
+
+def copy_in(tracking: Tracking, version: VersionRow) -> dict[str, bytes]:
+    """The copy that a registration's hint names. Raises ModelDiffers, OutsideUnavailable where nobody answers."""
+    hint = version.store_hint or ""
+    return _read(version, f"The copy of {version.model} {version.version} under {hint}",
+                 lambda: tracking.files_of(hint))
+
+
+def _read(version: VersionRow, what: str, read: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
+    expected = version.artefact.sha256
     try:
-        return unpacked(desk.objects.get(version.artefact))
+        return read()
     except NotFound:
-        raise ModelDiffers(
-            f"The stored bundle of {version.model} {version.version} is missing (object {version.artefact.sha256}).",
-            check="files", expected=version.artefact.sha256, found="nothing") from None
+        raise ModelDiffers(f"{what} is missing (object {expected}).", check="files", expected=expected,
+                           found="nothing") from None
     except (RecordDamaged, ModelFileUnusable) as error:
-        raise ModelDiffers(
-            f"The stored bundle of {version.model} {version.version} was changed: {error.fact}",
-            check="files", expected=version.artefact.sha256, found="other bytes") from None
+        raise ModelDiffers(f"{what} was changed: {error.fact}", check="files", expected=expected,
+                           found="other bytes") from None
 
 
 def check_bundle(lock: LockRow, version: VersionRow, files: Mapping[str, bytes]) -> Bundle:
     """Steps 1, 3 and 4 on bytes from anywhere: store, library folder or registry. Raises ModelDiffers."""
-    if not lock.valid:                                                                                          # 1
+    if not lock.runs:                                                                                           # 1
         raise ModelDiffers(f"Lock {lock.lock} is {lock.state}; it runs no more.", check="lock", expected="valid",
                            found=lock.state)
+    return check_bytes(lock, version, files)
+
+
+def check_bytes(lock: LockRow, version: VersionRow, files: Mapping[str, bytes]) -> Bundle:
+    """Steps 3 and 4, whatever the state of the lock. Raises ModelDiffers."""
     check_tree(version, files)                                                                                  # 3
     fields = lock.fields                                                                                        # 4
     bundle = opened(files)
@@ -114,12 +141,19 @@ def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[St
     """
     bundle = verified(desk, lock, version, run=run)
     try:
+        check_container(lock)
         chosen = runner or runner_of(desk, lock.lock)
         return chosen(bundle.files, studies, Expected(lock.environment, lock.fields.sentinel_output_sha256)), bundle
     except WorkerDiffers as differs:                                                                         # 5, 6
         refusal = ModelDiffers(differs.fact, check=differs.check, expected=differs.expected, found=differs.found)
         refuse(desk, lock, refusal, run=run)
         raise refusal from differs
+
+
+def check_container(lock: LockRow) -> None:                                                                      # 5
+    """The container image round this process is the locked one. Raises WorkerDiffers."""
+    if container() != lock.fields.container:
+        raise WorkerDiffers("environment", f"container {lock.fields.container}", f"container {container()}")
 
 
 def refuse(desk: Desk, lock: LockRow, refusal: ModelDiffers, *, run: str | None = None) -> None:

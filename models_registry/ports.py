@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from models_registry.contract import Study
 from models_registry.isolation import Expected, Session
@@ -48,8 +48,29 @@ class Tracking(Protocol):
         ...
 
     def files_of(self, hint: str) -> dict[str, bytes]:
-        """The copy as it lies there now. Raises OutsideUnavailable."""
+        """The copy as it lies there now, read once into memory; nothing of it is executed.
+
+        Raises:
+            NotFound: there is no such copy.
+            ModelFileUnusable: it lies where it does not belong, or is no plain tree of files.
+            OutsideUnavailable: the store does not answer.
+        """
         ...
+
+
+@runtime_checkable
+class FetchesModels(Protocol):
+    """Objects of a house that loads its models from a tracking store: at each load, by the hint of the registration."""
+
+    @property
+    def tracking(self) -> Tracking:
+        """That store."""
+        ...
+
+
+def tracking_of(objects: object) -> Tracking | None:
+    """Where the models are loaded from, None where they lie among the objects themselves."""
+    return objects.tracking if isinstance(objects, FetchesModels) else None
 
 
 class Runner(Protocol):

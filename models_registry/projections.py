@@ -10,6 +10,7 @@ from audit.vocabulary.models import (
     ModelLocked,
     ModelRefused,
     ModelRegistered,
+    ModelReproduced,
     ModelRetired,
     RunFailed,
     RunFinished,
@@ -40,6 +41,7 @@ versions = Table(
     Column("intended_use", Text, nullable=False),
     Column("licence", Text, nullable=False),
     Column("data_statement_sha256", String(64), nullable=False),
+    Column("training", Text),
     Column("store_hint", Text),
     Column("entry_id", String(40), nullable=False),
     Column("entry", BigInteger, nullable=False),
@@ -54,6 +56,7 @@ locks = Table(
     Column("locked_by", String(80), nullable=False),
     Column("locked_at", String(32), nullable=False),
     Column("fields", Text, nullable=False),
+    Column("superseded_by", String(40)),
     Column("entry_id", String(40), nullable=False),
     Column("entry", BigInteger, nullable=False),
     Column("ended_by", String(80)),
@@ -84,6 +87,16 @@ qualifications = Table(
     Column("suspect", Boolean, nullable=False),
     Column("concluded", BigInteger),
     Column("entry", BigInteger, nullable=False),
+)
+reproductions = Table(
+    "model_reproductions", metadata,
+    Column("entry", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("lock", String(40), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("person", String(80), nullable=False),
+    Column("runs_said", Text, nullable=False),
+    Column("software_said", Text, nullable=False),
 )
 runs = Table(
     "model_runs", metadata,
@@ -123,6 +136,7 @@ runs = Table(
     Column("segmentation", Text),
     Column("report", Text),
     Column("result", Text),
+    Column("suspect", BigInteger),
 )
 
 
@@ -133,24 +147,38 @@ def remember_version(session: Connection, entry: Recorded, event: ModelRegistere
          trained_by=event.trained_by, registered_by=entry.person, tree_sha256=event.tree_sha256,
          artefact=reference(event.artefact), tree=json.dumps([fields_of(file) for file in event.tree]),
          intended_use=event.intended_use, licence=event.licence, data_statement_sha256=event.data_statement_sha256,
+         training=json.dumps(fields_of(event.training), sort_keys=True) if event.training else None,
          store_hint=event.store_hint, entry_id=entry.id, entry=entry.seq)
 
 
 @projects(ModelLocked)
 def remember_lock(session: Connection, entry: Recorded, event: ModelLocked) -> None:
-    """A lock was signed; its version is locked, and the lock it supersedes is retired."""
+    """A lock was signed; its version is locked, and the lock that it follows is superseded where it was valid."""
     keep(session, locks, lock=event.lock, model=event.model, version=event.model_version, state="valid",
          trained_by=event.trained_by, locked_by=entry.person, locked_at=entry.at,
          fields=json.dumps(fields_of(event), sort_keys=True), entry_id=entry.id, entry=entry.seq)
     session.execute(update(versions).where(versions.c.model == event.model, versions.c.version == event.model_version)
                     .values(state="locked"))
+    if event.supersedes is not None:
+        session.execute(update(locks).where(locks.c.lock == event.supersedes).values(superseded_by=event.lock))
+        session.execute(update(locks).where(locks.c.lock == event.supersedes, locks.c.state == "valid")
+                        .values(state="superseded"))
 
 
 @projects(ModelRetired)
 def remember_end(session: Connection, entry: Recorded, event: ModelRetired) -> None:
-    """A lock ended: retired or recalled."""
+    """A lock ended: retired or recalled. After a recall everything that it measured is suspect."""
     session.execute(update(locks).where(locks.c.lock == event.lock).values(
         state=event.how, ended_by=entry.person, ended_at=entry.at, ended_reason=entry.reason, ended_entry=entry.seq))
+    if event.how == "recalled":
+        session.execute(update(runs).where(runs.c.lock == event.lock).values(suspect=entry.seq))
+
+
+@projects(ModelReproduced)
+def remember_reproduction(session: Connection, entry: Recorded, event: ModelReproduced) -> None:
+    """A lock answered as it was locked, once more."""
+    keep(session, reproductions, entry=entry.seq, at=entry.at, lock=event.lock, state=event.state,
+         person=entry.person, runs_said=event.runs_said, software_said=event.software_said)
 
 
 @projects(ModelRefused)

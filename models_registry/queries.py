@@ -9,15 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from audit.vocabulary.models import ModelLocked
+from audit.vocabulary.models import ModelLocked, Named, Training
 from audit.vocabulary.registry import ObjectRef, event_from
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
 from core.trials.queries import facts_for, open_uses, subject_of
-from models_registry.projections import locks, qualifications, refusals, runs, versions
-from models_registry.rules import KERNEL_WALL, OpenGate
+from models_registry.projections import locks, qualifications, refusals, reproductions, runs, versions
+from models_registry.rules import KERNEL_WALL, RUNNING, OpenGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class VersionRow:
     intended_use: str
     licence: str
     data_statement_sha256: str
+    training: Training | None
     store_hint: str | None
     entry_id: str
     entry: int
@@ -42,7 +43,7 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class LockRow:
-    """A lock with all its signed fields. `state` is valid, retired or recalled."""
+    """A lock with all its signed fields. `state` is valid, superseded, retired or recalled."""
 
     lock: str
     state: str
@@ -54,10 +55,13 @@ class LockRow:
     ended_by: str | None = None
     ended_at: str | None = None
     ended_reason: str | None = None
+    ended_entry: int | None = None
+    superseded_by: str | None = None
 
     @property
-    def valid(self) -> bool:
-        return self.state == "valid"
+    def runs(self) -> bool:
+        """Valid, or superseded: then for the gates and subjects that it began with."""
+        return self.state in RUNNING
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,6 +110,7 @@ class RunRow:
     segmentation: ObjectRef | None
     report: ObjectRef | None
     result: ObjectRef | None
+    suspect: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,19 @@ class RefusalRow:
     found: str
     path: str | None
     run: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReproductionRow:
+    """A lock was reproduced: by whom, in which state it was then."""
+
+    entry: int
+    at: str
+    lock: str
+    state: str
+    person: str
+    runs_said: str
+    software_said: str
 
 
 def versions_known(session: Connection) -> tuple[VersionRow, ...]:
@@ -146,7 +164,15 @@ def _version(row: Row[Any]) -> VersionRow:
     tree = {one["path"]: (one["bytes"], one["sha256"]) for one in json.loads(row.tree)}
     return VersionRow(row.model, row.version, row.state, row.trained_by, row.registered_by, row.tree_sha256,
                       from_reference(row.artefact), tree, row.intended_use, row.licence, row.data_statement_sha256,
-                      row.store_hint, row.entry_id, row.entry)
+                      _training(row.training), row.store_hint, row.entry_id, row.entry)
+
+
+def _training(stated: str | None) -> Training | None:
+    """The training run as a registration stated it."""
+    if stated is None:
+        return None
+    fields = json.loads(stated)
+    return Training(**fields | {"data": tuple(Named(**one) for one in fields["data"])})
 
 
 def lock_of(session: Connection, lock: str) -> LockRow:
@@ -157,11 +183,11 @@ def lock_of(session: Connection, lock: str) -> LockRow:
     return _lock(row)
 
 
-def locks_known(session: Connection, *, valid_only: bool = False, model: str | None = None) -> tuple[LockRow, ...]:
-    """Locks, oldest first."""
+def locks_known(session: Connection, *, running_only: bool = False, model: str | None = None) -> tuple[LockRow, ...]:
+    """Locks, oldest first; with `running_only` those that may run."""
     wanted = select(locks).order_by(locks.c.entry)
-    if valid_only:
-        wanted = wanted.where(locks.c.state == "valid")
+    if running_only:
+        wanted = wanted.where(locks.c.state.in_(RUNNING))
     if model is not None:
         wanted = wanted.where(locks.c.model == model)
     return tuple(_lock(row) for row in session.execute(wanted))
@@ -170,7 +196,7 @@ def locks_known(session: Connection, *, valid_only: bool = False, model: str | N
 def _lock(row: Row[Any]) -> LockRow:
     fields: ModelLocked = event_from("model.locked", 1, json.loads(row.fields))
     return LockRow(row.lock, row.state, fields, row.locked_by, row.locked_at, row.entry_id, row.entry, row.ended_by,
-                   row.ended_at, row.ended_reason)
+                   row.ended_at, row.ended_reason, row.ended_entry, row.superseded_by)
 
 
 def run_of(session: Connection, run: str) -> RunRow:
@@ -232,6 +258,23 @@ def wall_stated(session: Connection) -> str | None:
     if newest.network_wall in (None, KERNEL_WALL):
         return None
     return f"{newest.network_wall}, stated by {newest.run}"
+
+
+def reproductions_of(session: Connection, lock: str) -> tuple[ReproductionRow, ...]:
+    """How often a lock was reproduced, oldest first."""
+    wanted = select(reproductions).where(reproductions.c.lock == lock).order_by(reproductions.c.entry)
+    return tuple(ReproductionRow(**row._mapping) for row in session.execute(wanted))
+
+
+def two_locks(session: Connection, lock: str) -> tuple[tuple[str, str, str, tuple[str, ...]], ...]:
+    """(trial, subject, endpoint, locks): series that this lock and another one measured."""
+    chosen = select(runs.c.trial, runs.c.subject, runs.c.endpoint, runs.c.lock).distinct().where(
+        runs.c.standing == "gated", runs.c.state == "finished", runs.c.endpoint.is_not(None))
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for row in session.execute(chosen):
+        found.setdefault((row.trial, row.subject, row.endpoint), set()).add(row.lock)
+    mixed = {key: names for key, names in found.items() if lock in names and len(names) > 1}
+    return tuple((*key, tuple(sorted(mixed[key]))) for key in sorted(mixed))
 
 
 # -- facts ---------------------------------------------------------------------------------------------------------

@@ -18,10 +18,16 @@ LIFECYCLE: dict[tuple[str | None, str], str] = {
 }
 LOCK: dict[tuple[str | None, str], str] = {
     (None, "locked"): "valid",
+    # A follower was locked. The old lock goes on serving the gates and subjects that it began with; no gate is opened
+    # for it any more (design record 0113).
+    ("valid", "superseded"): "superseded",
     ("valid", "retired"): "retired",
+    ("superseded", "retired"): "retired",
     ("valid", "recalled"): "recalled",
+    ("superseded", "recalled"): "recalled",
     ("retired", "recalled"): "recalled",
 }
+RUNNING = ("valid", "superseded")
 
 # What keeps the worker off the network where the kernel does; everything else is stated by the installation's IQ.
 KERNEL_WALL = "namespace"
@@ -33,6 +39,7 @@ CAUSES = {
     "files": "digest_mismatch", "tensors": "digest_mismatch", "configuration": "digest_mismatch",
     "attestation": "digest_mismatch",
     "environment": "environment_mismatch", "sentinel": "environment_mismatch", "lock": "lock_revoked",
+    "output": "environment_mismatch",
 }
 
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection
-
 from audit.vocabulary.models import RunFailed, RunFinished, RunUndecided, RunValue
-from core.errors import CountersignError, RecordDamaged, UnusableInput
+from core.errors import CountersignError, OutsideUnavailable, RecordDamaged
 from core.policy.decide import decide, permit
 from core.work import Desk
 from models_registry import blinded, queries
 from models_registry.digest import environment_digest
-from models_registry.inputs import Given, SeriesReader, seed_of
+from models_registry.inputs import Given, SeriesReader
 from models_registry.isolation import Session, WorkerFailed
 from models_registry.loading import INFERENCE, ModelDiffers, answers
 from models_registry.pipeline import Answer, input_digest
@@ -73,7 +71,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
             continue
         try:
             with desk.reading() as session:
-                one = _again(session, images, reader, row)
+                one = reader.again(session, row)
         except RecordDamaged as damage:
             _fail(desk, row, "input", damage.fact)
             raise
@@ -94,9 +92,11 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         for row, _ in given[1:]:
             _fail(desk, row, "model-refused", refusal.fact)
         return len(rows)
-    except WorkerFailed as failure:
+    except (WorkerFailed, OutsideUnavailable) as failure:
+        # A store that does not answer is no sign of tampering; but nobody waits for it (TRIAL 2).
+        cause = failure.cause if isinstance(failure, WorkerFailed) else "model-unavailable"
         for row, _ in given:
-            _fail(desk, row, failure.cause, failure.fact)
+            _fail(desk, row, cause, failure.fact)
         return len(rows)
     record_served(desk, [row for row, _ in given], session_here)
     # Sealed before the outcomes are recorded: after a crash the seal is found and not made twice.
@@ -120,17 +120,6 @@ def _barred(desk: Desk, row: RunRow) -> str | None:
                                   subject=row.subject)
     decision = decide(INFERENCE, "subject.use", facts)
     return None if decision.allowed else decision.because
-
-
-def _again(session: Connection, images: Images, reader: SeriesReader, row: RunRow) -> Given:
-    """The input of a waiting run as it is now; it must be what was asked for."""
-    series = [one for one in images.series_of(session, row.trial, row.subject, row.time_point)
-              if one.series in {given["series"] for given in row.inputs}]
-    wanted = [(given["series"], given["manifest_sha256"]) for given in row.inputs]
-    chosen = sorted(series, key=lambda one: [name for name, _ in wanted].index(one.series))
-    if [(one.series, one.manifest_sha256) for one in chosen] != wanted:
-        raise UnusableInput(f"The series of {row.subject}, {row.time_point} changed since the run was asked for.")
-    return reader.given(session, row.trial, chosen, seed_of(row.seed))
 
 
 def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer: Answer, took: str,
@@ -203,7 +192,7 @@ def _end(desk: Desk, row: RunRow, event: RunFinished | RunUndecided | RunFailed)
         relations = {row.standing} if row.standing != "gated" else set()
         if row.use != "none":
             relations.add(f"for_{row.use}")
-        if not queries.lock_of(work.session, row.lock).valid:
+        if not queries.lock_of(work.session, row.lock).runs:
             relations.add("lock_not_valid")
         decision = permit(INFERENCE, "ai.run", queries.run_facts(
             work.session, INFERENCE, "ai.run", row.trial, relations=relations, endpoint=row.endpoint,

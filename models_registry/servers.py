@@ -86,7 +86,7 @@ def enrol_server(desk: Desk, actor: Actor, command: EnrolServer) -> Proposal:
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         lock = queries.lock_of(session, command.lock)
-        relations = set() if lock.valid else {"lock_not_valid"}
+        relations = set() if lock.runs else {"lock_not_valid"}
         decision = permit(actor, "server.enrol", queries.house_facts(session, actor, "server.enrol", relations))
         server, used = server_id(command.public_key, command.url, command.lock), server_queries.server_in_use(
             session, lock.lock)

@@ -10,15 +10,27 @@ from sqlalchemy import Connection
 
 from audit.vocabulary.models import ModelLocked, ModelRegistered, ModelRetired, Named, TreeFile
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from core.objects import JSON
 from core.policy.decide import decide, permit
 from core.work import Actor, Desk, Draft, Occasion, Proposal, release
 from models_registry import jobs, queries, views
 from models_registry.bundle import ARCHIVE, Bundle, opened, packed, unpacked
-from models_registry.digest import environment_digest, listed, read_tree
-from models_registry.loading import ModelDiffers, check_tree, contract_digest, refuse
+from models_registry.digest import environment_digest, listed, listing, read_tree
+from models_registry.loading import (
+    ModelDiffers,
+    answers,
+    check_bytes,
+    check_tree,
+    contract_digest,
+    copy_in,
+    own_copy,
+    refuse,
+    verified,
+)
 from models_registry.ports import Runner, Tracking
 from models_registry.rules import LIFECYCLE, LOCK, RISK, after, lock_id
 from models_registry.servers import worker_here
+from models_registry.software import SBOM, code_digest, commit, container, packages, requirements_digest, sbom
 
 FORMAT = "safetensors"
 RETIREMENTS = ("retired", "recalled")
@@ -29,15 +41,24 @@ RETIRE_REASONS = ("superseded", "drift", "defect_found", "use_ended", "environme
 
 @dataclass(frozen=True, slots=True)
 class RegisterModel:
-    """Take a bundle folder in. `trained_by`: the person or group who trained it; they cannot lock it."""
+    """Take a bundle folder in, or where `from_store` is given (models:/NAME/N) the copy that lies in MLflow under it.
 
-    folder: Path
+    `trained_by`: the person or group who trained it; they cannot lock it.
+    """
+
+    folder: Path | None
     trained_by: str
+    from_store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LockModel:
-    """Lock a registered version as it runs here. Risk is influence x consequence (FDA AI draft, step 3)."""
+    """Lock a registered version as it runs here. Risk is influence x consequence (FDA AI draft, step 3).
+
+    context_of_use: in the locker's words; what the bundle states where not given.
+    protocols: the validation protocols that it is to be held to.
+    supersedes: the lock of this model that it follows.
+    """
 
     model: str
     version: str | None = None
@@ -45,6 +66,8 @@ class LockModel:
     consequence: str = "medium"
     demonstration: bool = False
     supersedes: str | None = None
+    context_of_use: str = ""
+    protocols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +85,9 @@ def register_model(desk: Desk, actor: Actor, command: RegisterModel, tracking: T
     Raises:
         ModelFileUnusable: a file is missing, executable or not readable.
         AlreadyDone: this version is registered, with these bytes or others.
+        OutsideUnavailable: MLflow does not answer.
     """
-    bundle = opened(read_tree(command.folder))
+    bundle = opened(_given_files(command, tracking))
     model, version = str(bundle.metadata["name"]), str(bundle.metadata["version"])
     trained_by = command.trained_by.strip()
     if not trained_by:
@@ -77,14 +101,14 @@ def register_model(desk: Desk, actor: Actor, command: RegisterModel, tracking: T
     with desk.reading() as session:
         _not_yet(session, model, version, bundle)
     artefact = desk.objects.put(packed(bundle.files), ARCHIVE)
-    hint = None
-    if tracking is not None:
+    hint = command.from_store
+    if tracking is not None and hint is None:
         hint = tracking.register(model, version, bundle.files, {"tree_sha256": bundle.tree_sha256})
     event = ModelRegistered(
         model=model, model_version=version, trained_by=trained_by, tree_sha256=bundle.tree_sha256, artefact=artefact,
         tree=tuple(TreeFile(path=one.path, bytes=one.bytes, sha256=one.sha256) for one in listed(bundle.files)),
-        intended_use=one_paragraph(bundle.text(jobs.INTENDED_USE)), licence=str(bundle.metadata["license"]),
-        data_statement_sha256=bundle.digest_of(jobs.DATA_STATEMENT), store_hint=hint,
+        intended_use=bundle.intended_use, licence=str(bundle.metadata["license"]),
+        data_statement_sha256=bundle.digest_of(jobs.DATA_STATEMENT), training=bundle.training, store_hint=hint,
     )
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
@@ -93,6 +117,15 @@ def register_model(desk: Desk, actor: Actor, command: RegisterModel, tracking: T
         return Draft(event, under=decision, meaning="responsibility", view=views.registration(event))
 
     return desk.prepare(actor, propose, asked="model.register")
+
+
+def _given_files(command: RegisterModel, tracking: Tracking | None) -> dict[str, bytes]:
+    """The bundle's bytes, read once: what is checked is what is stored."""
+    if command.from_store is not None and tracking is not None:
+        return tracking.files_of(command.from_store)
+    if command.folder is None:
+        raise UnusableInput("No bundle is named.", next_step="Give a folder, or models:/NAME/N and the MLflow store.")
+    return read_tree(command.folder)
 
 
 def _known(session: Connection, model: str, version: str) -> queries.VersionRow | None:
@@ -113,12 +146,6 @@ def _not_yet(session: Connection, model: str, version: str, bundle: Bundle) -> N
     raise AlreadyDone(f"{model} {version} is registered already, with these bytes.")
 
 
-def one_paragraph(text: str) -> str:
-    """The first paragraph below the title of a document, in one line."""
-    blocks = [block for block in text.split("\n\n") if block.strip() and not block.startswith("#")]
-    return " ".join(blocks[0].split()).replace("**", "") if blocks else ""
-
-
 def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner | None = None) -> Proposal:
     """Run the sentinel here, and let somebody who did not train the model sign the lock.
 
@@ -132,6 +159,7 @@ def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner |
     with desk.reading() as session:
         version = queries.version_of(session, command.model, command.version)
         after(LIFECYCLE, version.state, "model.locked", f"{version.model} {version.version}")
+        _may_follow(session, command)
     # Asked before the slow part as well, so that a trainer is told at once.
     _may_lock(desk, actor, version)
     files = unpacked(desk.objects.get(version.artefact))
@@ -145,13 +173,12 @@ def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner |
     if repeat != session_here.sentinel_output_sha256:
         raise UnusableInput(f"{version.model} {version.version} is not deterministic here: the sentinel gave "
                             f"{session_here.sentinel_output_sha256}, then {repeat}.")
-    event = _lock_event(bundle, version, session_here.environment, session_here.sentinel_output_sha256, command)
+    event = _lock_event(desk, bundle, version, session_here.environment, session_here.sentinel_output_sha256, command)
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         now = queries.version_of(session, command.model, version.version)
         after(LIFECYCLE, now.state, "model.locked", f"{now.model} {now.version}")
-        if command.supersedes is not None:
-            queries.lock_of(session, command.supersedes)
+        _may_follow(session, command)
         relations = set(_relations(actor, now))
         if any(one.lock == event.lock for one in queries.locks_known(session)):
             relations.add("locked")
@@ -159,6 +186,18 @@ def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner |
         return Draft(event, under=decision, meaning="approval", view=views.lock(event), scope=event.lock)
 
     return desk.prepare(actor, propose, asked="model.lock")
+
+
+def _may_follow(session: Connection, command: LockModel) -> None:
+    """The lock to be followed is of this model and has no follower yet."""
+    if command.supersedes is None:
+        return
+    old = queries.lock_of(session, command.supersedes)
+    if old.fields.model != command.model:
+        raise UnusableInput(f"{old.lock} is a lock of {old.fields.model}, not of {command.model}.")
+    if old.superseded_by is not None:
+        raise AlreadyDone(f"{old.lock} is superseded by {old.superseded_by} already.",
+                          next_step=f"Supersede {old.superseded_by}, or lock without --supersedes.")
 
 
 def _relations(actor: Actor, version: queries.VersionRow) -> frozenset[str]:
@@ -175,24 +214,34 @@ def _may_lock(desk: Desk, actor: Actor, version: queries.VersionRow) -> None:
         raise refusal
 
 
-def _lock_event(bundle: Bundle, version: queries.VersionRow, environment: Mapping[str, str], sentinel: str,
-                command: LockModel) -> ModelLocked:
+def _lock_event(desk: Desk, bundle: Bundle, version: queries.VersionRow, environment: Mapping[str, str],
+                sentinel: str, command: LockModel) -> ModelLocked:
     surroundings = environment_digest(environment)
+    context = " ".join(command.context_of_use.split()) or bundle.context_of_use
+    if not context:
+        raise UnusableInput(f"{version.model} {version.version} states no context of use.",
+                            next_step="Say in which decision its answer is used, and how: --context-of-use TEXT.")
+    installed = packages()
     return ModelLocked(
         lock=lock_id(version.model, version.version, bundle.tree_sha256, surroundings, sentinel),
         model=version.model, model_version=version.version, trained_by=version.trained_by,
         registered=version.entry_id, artefact=version.artefact, tree_sha256=bundle.tree_sha256,
-        tensors_sha256=bundle.tensors_sha256, tensors=len(bundle.tensors), format=FORMAT,
+        tensors_sha256=bundle.tensors_sha256, tensors=len(bundle.tensors),
+        tensors_listed=desk.objects.put(listing(bundle.tensors), JSON), format=FORMAT,
         configuration_sha256=bundle.digest_of(jobs.CONFIGURATION),
         contract_sha256=contract_digest(bundle.configuration),
-        thresholds=_named(bundle.configuration["thresholds"]), environment_sha256=surroundings,
-        environment=_named(environment), sentinel_input_sha256=bundle.digest_of(jobs.SENTINEL),
+        thresholds=_named(bundle.configuration["thresholds"]), undecided=bundle.undecided,
+        environment_sha256=surroundings, environment=_named(environment), container=container(),
+        requirements_sha256=requirements_digest(installed), sbom=desk.objects.put(sbom(installed, release()), SBOM),
+        sentinel_input_sha256=bundle.digest_of(jobs.SENTINEL),
         sentinel_output_sha256=sentinel, sentinel_tolerance="none: bit-equal",
         resolution=f"{bundle.metadata['resolution_mm']} mm", intended_use=version.intended_use,
-        limits=str(bundle.metadata["limits"]), influence=command.influence, consequence=command.consequence,
-        data_statement_sha256=version.data_statement_sha256, licence=version.licence,
-        demonstration=command.demonstration, software=release(), store_hint=version.store_hint,
-        supersedes=command.supersedes,
+        context_of_use=context, limits=str(bundle.metadata["limits"]), influence=command.influence,
+        consequence=command.consequence, data_statement_sha256=version.data_statement_sha256, licence=version.licence,
+        demonstration=command.demonstration, software=release(), code_sha256=code_digest(), commit=commit(),
+        protocols=command.protocols,
+        training_sha256=version.training.statement_sha256 if version.training else None,
+        store_hint=version.store_hint, supersedes=command.supersedes,
     )
 
 
@@ -226,3 +275,35 @@ def verify_copy(desk: Desk, lock: queries.LockRow, version: queries.VersionRow, 
     except ModelDiffers as refusal:
         refuse(desk, lock, refusal)
         raise
+
+
+def verify_lock(desk: Desk, lock: queries.LockRow, version: queries.VersionRow, *, run: bool,
+                tracking: Tracking | None = None, runner: Runner | None = None) -> str:
+    """Check a lock again, whatever its state; what was checked, in words. A difference is recorded.
+
+    Args:
+        run: environment and sentinel as well, of a lock that may run.
+        tracking: hold the copy that lies there against the lock, too.
+
+    Raises ModelDiffers.
+    """
+    checked = f"{len(version.tree)} files, {lock.fields.tensors} tensors"
+    if tracking is not None and version.store_hint is not None:
+        try:
+            check_tree(version, copy_in(tracking, version))
+        except ModelDiffers as refusal:
+            refuse(desk, lock, refusal)
+            raise
+        checked += f", the copy under {version.store_hint}"
+    if not lock.runs:
+        try:
+            check_bytes(lock, version, own_copy(desk, version))
+        except ModelDiffers as refusal:
+            refuse(desk, lock, refusal)
+            raise
+        return f"{checked} are as locked; it is {lock.state}"
+    if run:
+        answers(desk, lock, version, [], runner=runner)
+        return f"{checked}, environment and sentinel are as locked"
+    verified(desk, lock, version)
+    return f"{checked} are as locked"

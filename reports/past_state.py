@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,26 @@ def state_as_of(
     if unknown := [name for name in wanted if name not in TABLES]:
         raise UnusableInput(f"There is no table {unknown[0]}; there are {', '.join(TABLES)}.")
     begun = time.perf_counter()
+    with moment(desk, as_of, most=most) as then:
+        on = date.fromisoformat(then.recorded_at[:10])
+        found = {name: list(TABLES[name](then.session, trials, on)) for name in wanted}
+    return State(then.seq, then.recorded_at, then.root, then.folded, round(time.perf_counter() - begun, 3), found)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The tables as they stood after entry `seq`, for queries of every room; gone when the block ends."""
+
+    session: Connection
+    seq: int
+    recorded_at: str
+    root: str
+    folded: int
+
+
+@contextmanager
+def moment(desk: Desk, as_of: str, *, most: int | None = None) -> Iterator[Moment]:
+    """Fold the record up to a moment into tables of their own. Raises UnusableInput as `state_as_of` does."""
     with desk.reading() as session:
         last, ts = _last(session, as_of)
         if most is not None and last >= most:
@@ -73,10 +94,8 @@ def state_as_of(
                 f"{last + 1} entries are to be folded; a page folds at most {most}.",
                 next_step=f"At the console: countersign ledger state --as-of {as_of}")
         root = proofs.root_at(store.StoredNodes(session), last + 1)
-        on = date.fromisoformat(in_words(ts)[:10])
         with folded(store.read_entries(session, 0, last + 1)) as (then, count):
-            found = {name: list(TABLES[name](then, trials, on)) for name in wanted}
-    return State(last, in_words(ts), root.hex(), count, round(time.perf_counter() - begun, 3), found)
+            yield Moment(then, last, in_words(ts), root.hex(), count)
 
 
 def _last(session: Connection, as_of: str) -> tuple[int, int]:

@@ -26,12 +26,27 @@ class TreeFile:
     sha256: str
 
 
+@piece
+class Training:
+    """The run that made the weights, as its maker states it: what was read, by which code, with which seeds."""
+
+    statement_sha256: str
+    data: tuple[Named, ...]
+    code: str
+    commit: str
+    seeds: str
+    made_on: str
+
+
 @event(
     "model.registered", signed_by="person", clause="EU Annex 22 draft 2025, 6; FDA AI credibility draft 2025, step 4",
     sentence="{actor} registered {model} {model_version}, trained by {trained_by}; bundle {tree_sha256}",
 )
 class ModelRegistered:
-    """A bundle was taken in: its exact files, and what its maker states about it. `store_hint` carries no authority."""
+    """A bundle was taken in: its exact files, and what its maker states about it. `store_hint` carries no authority.
+
+    Without `training` the maker states nothing about the run that made the weights.
+    """
 
     model: str
     model_version: str
@@ -42,6 +57,7 @@ class ModelRegistered:
     intended_use: str
     licence: str
     data_statement_sha256: str
+    training: Training | None = None
     store_hint: str | None = None
 
 
@@ -50,7 +66,17 @@ class ModelRegistered:
     sentence="{actor} locked {model} {model_version} as {lock}; bundle {tree_sha256}, environment {environment_sha256}",
 )
 class ModelLocked:
-    """Fields of a lock: bytes, tensors, contract, thresholds, environment, sentinel, intended use, limits and risk."""
+    """Everything that a lock binds: bytes, tensors, contract, thresholds, environment, sentinel, use, limits and risk.
+
+    tensors_listed: name, type, shape and digest of each tensor; `tensors_sha256` is over the digests.
+    undecided: the thresholds below or above which the model gives no value (VAL-11).
+    environment: compared at every load, part by part; `container` as well.
+    software, code_sha256, commit: release, digest over the installed files of the house (a set-up from sources has no
+    wheel) and commit. They say what locked; a gate's own criterion asks for a released software.
+    requirements_sha256: over name and version of every installed package; `sbom` lists them (CycloneDX).
+    protocols: validation protocols that were on file for it when it was locked; later ones name the lock themselves.
+    store_hint: where MLflow has a copy; without authority. supersedes: the lock that this one follows.
+    """
 
     lock: str
     model: str
@@ -61,17 +87,23 @@ class ModelLocked:
     tree_sha256: str
     tensors_sha256: str
     tensors: int
+    tensors_listed: ObjectRef
     format: str
     configuration_sha256: str
     contract_sha256: str
     thresholds: tuple[Named, ...]
+    undecided: tuple[Named, ...]
     environment_sha256: str
     environment: tuple[Named, ...]
+    container: str
+    requirements_sha256: str
+    sbom: ObjectRef
     sentinel_input_sha256: str
     sentinel_output_sha256: str
     sentinel_tolerance: str
     resolution: str
     intended_use: str
+    context_of_use: str
     limits: str
     influence: str
     consequence: str
@@ -79,6 +111,10 @@ class ModelLocked:
     licence: str
     demonstration: bool
     software: str
+    code_sha256: str
+    commit: str
+    protocols: tuple[str, ...] = ()
+    training_sha256: str | None = None
     store_hint: str | None = None
     supersedes: str | None = None
 
@@ -91,7 +127,7 @@ class ModelRefused:
     """Something differed from the lock, so nothing ran.
 
     `check` is one of files, tensors, configuration, environment, sentinel, attestation (of a model server), lock,
-    contract; `cause` is what a gate suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
+    output, contract; `cause` is what a gate suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
     """
 
     lock: str
@@ -109,11 +145,42 @@ class ModelRefused:
     sentence="{actor} took {model} {lock} out of use ({how}): {reason}",
 )
 class ModelRetired:
-    """`how` is retired (superseded, no more runs) or recalled (what rests on it becomes suspect)."""
+    """`how` is retired (no more runs; what it measured stays) or recalled (what rests on it becomes suspect)."""
 
     lock: str
     model: str
     how: str
+
+
+@piece
+class RunAgain:
+    """A run of the record computed once more: the digest of its output then is the one now."""
+
+    run: str
+    output_sha256: str
+
+
+@event(
+    "model.reproduced", signed_by="person", clause="21 CFR 11.10(c); EU Annex 22 draft 2025, 10",
+    sentence="{actor} reproduced {model} {lock} ({state}): sentinel and {runs_said} as recorded; it counts for nothing",
+)
+class ModelReproduced:
+    """A lock, whatever its state, gave the locked sentinel and the recorded outputs again in the locked environment.
+
+    It is no run: no value, no endpoint, no gate. `state` is the lock's; `software_said` compares the software.
+    """
+
+    lock: str
+    model: str
+    state: str
+    tree_sha256: str
+    environment_sha256: str
+    sentinel_output_sha256: str
+    runs_said: str
+    software: str
+    code_sha256: str
+    software_said: str
+    runs: tuple[RunAgain, ...] = ()
 
 
 @piece

@@ -166,7 +166,8 @@ def _lock_valid(facts: GateFacts) -> Finding:
     limit = "the lock is enrolled, neither retired nor recalled, and of this trial's evidence class"
     if facts.lock is None:
         return Finding(False, f"no lock {facts.lock_id}", limit)
-    if facts.lock.state != "locked":
+    # A superseded lock keeps the gates that it has (TRIAL 2: a new version stops nothing); none is opened for it.
+    if facts.lock.state not in ("locked", "superseded"):
         return Finding(False, f"{facts.lock_id} is {facts.lock.state}", limit, (facts.lock.entry,))
     if facts.lock.demonstration and not facts.demonstration:
         return Finding(False, "the lock is of class demonstration", limit, (facts.lock.entry,))

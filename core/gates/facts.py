@@ -15,7 +15,7 @@ from core.trials.charter import Charter
 
 @dataclass(frozen=True)
 class LockFact:
-    """The lock asked for: its state is locked, retired or recalled."""
+    """The lock asked for: its state is locked, superseded, retired or recalled."""
 
     lock: str
     model: str

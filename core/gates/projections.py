@@ -320,6 +320,9 @@ def remember_seeded(session: Connection, entry: Recorded, event: words.DefectSee
 def remember_lock(session: Connection, entry: Recorded, event: models.ModelLocked) -> None:
     keep(session, locks, lock=event.lock, model=event.model, state="locked", demonstration=event.demonstration,
          entry=entry.seq)
+    if event.supersedes is not None:
+        session.execute(locks.update().where(locks.c.lock == event.supersedes, locks.c.state == "locked")
+                        .values(state="superseded", entry=entry.seq))
 
 
 @projects(models.ModelRetired)

@@ -99,6 +99,12 @@ def open_gates(session: Connection, *, lock: str | None = None, trial: str | Non
     return tuple(GateRow(**row._mapping) for row in session.execute(query.order_by(tables.gates.c.gate)))
 
 
+def lock_state(session: Connection, lock: str) -> str | None:
+    """locked, superseded, retired or recalled; None for a lock that is not on record."""
+    found: str | None = session.execute(select(tables.locks.c.state).where(tables.locks.c.lock == lock)).scalar()
+    return found
+
+
 def waived_when_opened(session: Connection, gate: str) -> frozenset[str]:
     """The criteria that a gate's opening rested on a waiver for."""
     table = tables.criteria

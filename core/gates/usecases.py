@@ -71,6 +71,9 @@ def request_gate(desk: Desk, actor: Actor, command: RequestGate) -> Proposal:
             raise Refused(refusal, rule="F-607")
         gates = queries.gates_of(session, command.trial)
         _not_twice(gates, use, command)
+        if queries.lock_state(session, command.lock) == "superseded":
+            raise Refused(f"{command.lock} is superseded; no gate is opened for it any more.", rule="F-609",
+                          next_step="Ask for the gate of the lock that follows it (`countersign model list`).")
         judged = gathering.judged_now(
             session, command.trial, use, command.endpoint, command.scope, command.lock, _today(occasion))
         _no_open(f"Gate {use} ({USES[use]}) cannot be requested", judged)

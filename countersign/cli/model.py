@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from countersign.cli import model_show
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.model_show import lock_data, run_line
 from countersign.cli.signing import AsOption
 
-if TYPE_CHECKING:
-    from models_registry.queries import LockRow, RunRow
-
-app = typer.Typer(no_args_is_help=True, help="Models: register, lock, list, show, verify, run.")
+app = typer.Typer(no_args_is_help=True, help="Models: register, lock, list, show, verify, run, reproduce.")
+model_show.register(app)
 APPS = {"model": app}
 
 LockArgument = Annotated[str, typer.Argument(metavar="LOCK", help="Lock id, such as LCK-1a2b3c4d5e6f.")]
@@ -21,24 +21,29 @@ LockArgument = Annotated[str, typer.Argument(metavar="LOCK", help="Lock id, such
 @app.command()
 @told
 def register(
-    folder: Annotated[str, typer.Argument(help="Bundle folder; `shipped` is lesion-at-seed of this release.")],
+    folder: Annotated[str, typer.Argument(
+        metavar="BUNDLE", help="Bundle folder; `shipped` for lesion-at-seed of this release; models:/NAME/N for "
+        "the copy that lies in MLflow.")],
     trained_by: Annotated[str, typer.Option(help="User id of who trained it; they cannot lock it.")],
     person: AsOption,
-    tracking: Annotated[bool, typer.Option(help="Keep a copy in the local MLflow store as well.")] = True,
+    tracking: Annotated[bool, typer.Option(help="Keep a copy in MLflow as well: the local store, or the server that "
+                                           "the setting tracking_url names.")] = True,
     home: HomeOption = None,
 ) -> None:
     """Take a bundle in: its files are read once, checked, stored, and signed for."""
     from pathlib import Path
 
     from core.policy.state import Actor
-    from countersign.adapters.mlflow import MlflowTracking
     from countersign.cli.signing import sign
+    from countersign.house import tracking_store
     from models_registry.library import SHIPPED
     from models_registry.usecases import RegisterModel, register_model
 
     opened = house(home)
-    command = RegisterModel(SHIPPED if folder == "shipped" else Path(folder), trained_by)
-    register_in = MlflowTracking(opened.home / "mlflow") if tracking else None
+    fetched = folder if folder.startswith("models:/") else None
+    place = None if fetched else SHIPPED if folder == "shipped" else Path(folder)
+    command = RegisterModel(place, trained_by, fetched)
+    register_in = tracking_store(opened.settings) if tracking or fetched else None
     sign(opened.desk, register_model(opened.desk, Actor(person), command, register_in))
 
 
@@ -51,7 +56,12 @@ def lock(
     influence: Annotated[str, typer.Option(help="low, medium or high: weight of its answer in a decision.")] = "medium",
     consequence: Annotated[str, typer.Option(help="low, medium or high: harm of a wrong decision.")] = "medium",
     demonstration: Annotated[bool, typer.Option("--demonstration", help="Evidence class demonstration.")] = False,
-    supersedes: Annotated[str, typer.Option(help="Lock that this one follows.")] = "",
+    supersedes: Annotated[str, typer.Option(help="Lock of this model that it follows; that one goes on serving what it "
+                                            "began.")] = "",
+    context_of_use: Annotated[str, typer.Option(help="In which decision its answer is used, and how; what the bundle "
+                                                "states where not given.")] = "",
+    protocol: Annotated[list[str] | None, typer.Option(help="Validation protocol that it is to be held to; repeat "
+                                                       "it.")] = None,
     home: HomeOption = None,
 ) -> None:
     """Lock a version as it runs here; whoever trained it cannot."""
@@ -60,7 +70,8 @@ def lock(
     from models_registry.usecases import LockModel, lock_model
 
     opened = house(home)
-    command = LockModel(model, version or None, influence, consequence, demonstration, supersedes or None)
+    command = LockModel(model, version or None, influence, consequence, demonstration, supersedes or None,
+                        context_of_use, tuple(protocol or ()))
     sign(opened.desk, lock_model(opened.desk, Actor(person), command))
 
 
@@ -96,40 +107,8 @@ def list_models(home: HomeOption = None, as_json: JsonOption = False) -> None:
               f"{one.locked_at[:19]}Z  entry {one.entry}" for one in locks]
     data = {"versions": [{"model": one.model, "version": one.version, "state": one.state, "entry": one.entry,
                           "trained_by": one.trained_by, "tree_sha256": one.tree_sha256} for one in versions],
-            "locks": [_lock_data(one) for one in locks]}
+            "locks": [lock_data(one) for one in locks]}
     answer(data, as_json=as_json, words="\n".join(lines) or "No model is registered.")
-
-
-def _lock_data(row: LockRow) -> dict[str, Any]:
-    from audit.vocabulary.registry import fields_of
-
-    return fields_of(row.fields) | {"state": row.state, "locked_by": row.locked_by, "locked_at": row.locked_at,
-                                    "entry": row.entry}
-
-
-@app.command()
-@told
-def show(lock: LockArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Everything a lock binds, what was refused for it, and how its runs ended."""
-    from countersign.cli.signing import page
-    from models_registry import queries, views
-
-    with house(home).desk.reading() as session:
-        row = queries.lock_of(session, lock)
-        refused = queries.refusals_known(session, lock=lock)
-        runs = queries.runs_of(session, lock=lock)
-    words = page(views.lock(row.fields)) + f"State: {row.state}, entry {row.entry}\n"
-    words += "".join(f"Refused at {one.checked}, entry {one.entry}: expected {one.expected}, found {one.found}\n"
-                     for one in refused)
-    words += "\n".join(_run_line(one) for one in runs)
-    data = _lock_data(row) | {"refusals": [one.entry for one in refused], "runs": [one.run for one in runs]}
-    answer(data, as_json=as_json, words=words)
-
-
-def _run_line(row: RunRow) -> str:
-    said = ", ".join(f"{name} {value}" for name, value in row.values.items()) or row.cause or ""
-    return (f"{row.run}  {row.trial} {row.subject} {row.time_point} {row.lesion}  {row.standing}"
-            f"{' sealed' if row.sealed else ''}  {row.state}  {said}")
 
 
 @app.command()
@@ -148,42 +127,40 @@ def runs(
     data = [{"run": one.run, "state": one.state, "lock": one.lock, "trial": one.trial, "subject": one.subject,
              "time_point": one.time_point, "lesion": one.lesion, "standing": one.standing, "sealed": one.sealed,
              "values": dict(one.values), "cause": one.cause, "entry": one.entry} for one in rows]
-    answer(data, as_json=as_json, words="\n".join(_run_line(one) for one in rows) or "Nothing was run.")
+    answer(data, as_json=as_json, words="\n".join(run_line(one) for one in rows) or "Nothing was run.")
 
 
 @app.command()
 @told
 def verify(
-    lock: Annotated[str, typer.Argument(help="Lock id; every valid lock where not given.")] = "",
+    lock: Annotated[str, typer.Argument(help="Lock id; every lock where not given.")] = "",
     folder: Annotated[str, typer.Option(help="Hold this bundle folder against the lock, too.")] = "",
     run: Annotated[bool, typer.Option(help="Run the sentinel as well: environment and bit-equal answer.")] = True,
+    tracking: Annotated[bool, typer.Option("--tracking", help="Hold the copy in MLflow against it, too.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Recompute every digest of a lock from the stored bytes, and its sentinel; exit 2 where anything differs."""
     from pathlib import Path
 
+    from countersign.house import tracking_store
     from models_registry import queries
     from models_registry.digest import read_tree
-    from models_registry.loading import ModelDiffers, answers, verified
-    from models_registry.usecases import verify_copy
+    from models_registry.loading import ModelDiffers
+    from models_registry.usecases import verify_copy, verify_lock
 
     opened = house(home)
     with opened.desk.reading() as session:
-        locks = [queries.lock_of(session, lock)] if lock else list(queries.locks_known(session, valid_only=True))
+        locks = [queries.lock_of(session, lock)] if lock else list(queries.locks_known(session))
         pairs = [(one, queries.version_of(session, one.fields.model, one.fields.model_version)) for one in locks]
     if not pairs:
-        typer.echo("There is no valid lock.")
+        typer.echo("No model is locked.")
+    store = tracking_store(opened.settings) if tracking else None
     differs = False
     for locked, version in pairs:
         try:
             if folder:
                 verify_copy(opened.desk, locked, version, read_tree(Path(folder)))
-            if run:
-                answers(opened.desk, locked, version, [])
-            else:
-                verified(opened.desk, locked, version)
-            typer.echo(f"{locked.lock}: {len(version.tree)} files, {locked.fields.tensors} tensors"
-                       f"{', environment and sentinel' if run else ''} are as locked.")
+            typer.echo(f"{locked.lock}: {verify_lock(opened.desk, locked, version, run=run, tracking=store)}.")
         except ModelDiffers as difference:
             differs = True
             typer.echo(f"{locked.lock}: {difference.in_words()}", err=True)
@@ -221,4 +198,4 @@ def run(
     receipt = request_run(opened.desk, Actor(person), command, ArrivalImages())
     run_waiting(opened.desk, ArrivalImages(), lock)
     with opened.desk.reading() as session:
-        typer.echo(_run_line(next(one for one in queries.runs_of(session, lock=lock) if one.entry == receipt.seq)))
+        typer.echo(run_line(next(one for one in queries.runs_of(session, lock=lock) if one.entry == receipt.seq)))

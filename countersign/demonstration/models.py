@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from countersign.adapters.mlflow import MlflowTracking
 from countersign.demonstration.cast import actor
 from countersign.demonstration.stage import Stage
+from countersign.house import tracking_store
 from models_registry.queries import locks_known
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 
@@ -19,7 +19,7 @@ def take_in_and_lock(stage: Stage) -> None:
     """Register the shipped bundle, refuse its trainer the lock, lock it; `stage.notes["lock"]` names it."""
     with stage.scene("Model: taken in, registered in MLflow, locked by digest"):
         bundle = Path(str(files("models_registry") / "library" / MODEL))
-        tracking = MlflowTracking(stage.house.home / "mlflow")
+        tracking = tracking_store(stage.house.settings)
         stage.signed(register_model(stage.desk, actor(CUSTODIAN), RegisterModel(bundle, TRAINER), tracking))
         stage.refused(
             "locking the model by its trainer",
@@ -27,7 +27,7 @@ def take_in_and_lock(stage: Stage) -> None:
         )
         stage.signed(lock_model(stage.desk, actor(LOCKER), LockModel(MODEL, demonstration=True)))
         with stage.desk.reading() as session:
-            lock = locks_known(session, valid_only=True)[0]
+            lock = locks_known(session, running_only=True)[0]
         stage.notes["lock"] = lock.lock
         stage.note("model locked", f"{lock.fields.model} {lock.fields.model_version} as {lock.lock}")
         stage.note("weights", f"{lock.fields.tensors} tensors, tree sha256 {lock.fields.tree_sha256[:16]}…")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from core.ledger_evidence import Evidence
+
+if TYPE_CHECKING:
+    from reports.model_lineage import Node
 
 LEFT, RIGHT = 64.0, 740.0
 LOW, HIGH = 206.0, 92.0
@@ -106,3 +111,40 @@ def days(whole: list[tuple[int, int]], fitting: list[tuple[int, int]]) -> DayPlo
 def _day(day: int) -> str:
     moment = _EPOCH + timedelta(days=day)
     return f"{moment.day} {moment:%b %Y}"
+
+
+@dataclass(frozen=True, slots=True)
+class LineageBox:
+    """One step of a model's lineage: where it stands, and the newest thing of its kind in a few words."""
+
+    x: float
+    kind: str
+    title: str
+    says: str
+    digest: str | None
+    entry: int | None
+    there: bool
+
+
+STEPS = ("data", "training run", "weights", "lock", "validation", "gate", "inferences")
+PITCH, LETTERS = 172.0, 19
+
+
+def lineage(nodes: Sequence[Node]) -> tuple[LineageBox, ...]:
+    """A box for each step; where several of a kind are there, the newest, and how many there are."""
+    boxes = []
+    for number, kind in enumerate(STEPS):
+        mine = [node for node in nodes if node.kind == kind]
+        x = 1.0 + number * PITCH
+        if not mine:
+            boxes.append(LineageBox(x, kind, "none yet", "", None, None, False))
+            continue
+        newest = max(mine, key=lambda node: -1 if node.entry is None else node.entry)
+        said = newest.says[0] if len(mine) == 1 and newest.says else f"newest of {len(mine)}"
+        boxes.append(LineageBox(x, kind, _fit(newest.title, LETTERS - 3), _fit(said, LETTERS), newest.digest,
+                                newest.entry, True))
+    return tuple(boxes)
+
+
+def _fit(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[:letters - 1] + "…"

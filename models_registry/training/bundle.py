@@ -1,6 +1,6 @@
-"""Puts what training wrote into the shipped bundle: weights, domain, sentinel.
+"""Puts what training wrote into the shipped bundle: weights, domain, sentinel, and the statement of the training run.
 
-    python -m models_registry.training.bundle --trained FOLDER [--margin 1.15]
+    python -m models_registry.training.bundle --trained FOLDER --data FOLDER --commit COMMIT --made-on DATE
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from core.phantoms import SCANNERS, lesion_at, make_volume
+from models_registry.bundle import TRAINING
+from models_registry.digest import sha256
 from models_registry.jobs import CONFIGURATION, SENTINEL, WEIGHTS
+from models_registry.training.samples import split
 from models_registry.training.train import BUNDLE
 
 SENTINEL_SEED, REACH_MM = 3000, 84.0
@@ -46,10 +49,30 @@ def write_sentinel(path: Path) -> None:
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
+def training_statement(data: Path, tuning: Path, commit: str, made_on: str) -> bytes:
+    """The run as JSON: digest of every file of images that the script reads, its commit, seeds and steps.
+
+    `made_on` is the day of the run; `tuning` is what the run measured, with its seed.
+    """
+    measured = json.loads(tuning.read_text())
+    read = {f"{part}/{subject}.npz": (data / "derived-sts-grid" / f"{subject}.npz").read_bytes()
+            for part in ("train", "tune") for subject in split()[part]}
+    stated = {
+        "code": "models_registry/training/train.py", "commit": commit, "made_on": made_on,
+        "seeds": [str(measured["seed"])], "steps": str(measured["steps"]), "torch": measured["torch"],
+        "data": [{"name": name, "sha256": sha256(content)} for name, content in read.items()],
+        "generated": "objects of core/phantoms with the seeds of split.json, parts train and tune",
+    }
+    return (json.dumps(stated, indent=1) + "\n").encode()
+
+
 def main() -> None:
-    """Copy the weights, state the domain and its limit, write the sentinel."""
+    """Copy the weights, state the domain and its limit and the run, write the sentinel."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trained", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="as for train.py")
+    parser.add_argument("--commit", required=True, help="commit of the sources that trained")
+    parser.add_argument("--made-on", required=True, help="day of the training, YYYY-MM-DD")
     parser.add_argument("--margin", type=float, default=1.15, help="limit = largest distance in training x this")
     chosen = parser.parse_args()
     place = BUNDLE / CONFIGURATION
@@ -62,6 +85,8 @@ def main() -> None:
     shutil.copyfile(chosen.trained / "weights.safetensors", BUNDLE / WEIGHTS)
     shutil.copyfile(chosen.trained / "tuning.json", Path(__file__).with_name("tuning.json"))
     write_sentinel(BUNDLE / SENTINEL)
+    statement = training_statement(chosen.data, chosen.trained / "tuning.json", chosen.commit, chosen.made_on)
+    (BUNDLE / TRAINING).write_bytes(statement)
 
 
 if __name__ == "__main__":

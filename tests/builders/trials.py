@@ -11,6 +11,7 @@ from core.gates.usecases import RequestGate, request_gate, sign_gate
 from core.policy.state import Actor
 from core.trials import sites, subjects, usecases
 from core.work import Receipt, release
+from tests.builders.locks import lock_word
 from tests.builders.reads import DIGEST, TRIAL, charter_text, recorded, signed
 from tests.house import HouseUnderTest
 
@@ -84,13 +85,7 @@ def procedures(house: HouseUnderTest) -> None:
 
 def a_lock(house: HouseUnderTest, lock: str = LOCK, model: str = "lesion-at-seed") -> None:
     """A locked model."""
-    signed(house, "validation-lead", models.ModelLocked(
-        lock=lock, model=model, model_version="1.0", trained_by="model-trainer", registered="entry", artefact=OBJECT,
-        tree_sha256=DIGEST, tensors_sha256=DIGEST, tensors=1, format="safetensors", configuration_sha256=DIGEST,
-        contract_sha256=DIGEST, thresholds=(), environment_sha256=DIGEST, environment=(),
-        sentinel_input_sha256=DIGEST, sentinel_output_sha256=DIGEST, sentinel_tolerance="0", resolution="5.0 mm",
-        intended_use="measure", limits="none", influence="medium", consequence="medium", data_statement_sha256=DIGEST,
-        licence="Apache-2.0", demonstration=True, software="0.1.0"))
+    signed(house, "validation-lead", lock_word(lock, model))
 
 
 def sentinel_answered(house: HouseUnderTest, lock: str = LOCK) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from audit.vocabulary.models import ModelLocked
-from audit.vocabulary.registry import ObjectRef
 from core.policy.state import Actor, Decision
 from core.work import Draft, View
+from tests.builders.locks import lock_word
 from tests.house import HouseUnderTest
 from validation import cases, protocol
 from validation.ports import Check, DeviceAbsent, Found, Question, Reply
@@ -162,15 +161,7 @@ class FakeModel:
 
 def locked(house: HouseUnderTest, lock: str = LOCK) -> None:
     """A model.locked on record, so that validation knows who made it."""
-    ref = ObjectRef(sha256="0" * 64, bytes=1, media="application/zip")
-    event = ModelLocked(
-        lock=lock, model="lesion", model_version="1", trained_by=TRAINER, registered="r", artefact=ref,
-        tree_sha256="0" * 64, tensors_sha256="0" * 64, tensors=1, format="safetensors", configuration_sha256="0" * 64,
-        contract_sha256="0" * 64, thresholds=(), environment_sha256="0" * 64, environment=(),
-        sentinel_input_sha256="0" * 64, sentinel_output_sha256="0" * 64, sentinel_tolerance="0", resolution="5.333 mm",
-        intended_use="Test.", limits="Test.", influence="low", consequence="low", data_statement_sha256="0" * 64,
-        licence="Apache-2.0", demonstration=True, software="0",
-    )
+    event = lock_word(lock, "lesion", trained_by=TRAINER, resolution="5.333 mm")
     draft = Draft(event, under=Decision(True, "P-00", "set up for a test", "none"), meaning="approval",
                   view=View("Set up for a test", "test", ()))
     house.sign(house.person(LOCKER, "model_custodian"), lambda session, occasion: draft)

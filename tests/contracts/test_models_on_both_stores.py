@@ -12,6 +12,7 @@ from core.phantoms import SCANNERS, lesion_at, make_volume
 from core.policy.state import Actor
 from models_registry import queries
 from models_registry.asking import RequestRun, request_runs
+from models_registry.reproduction import ReproduceModel, reproduce_model
 from models_registry.running import run_waiting
 from models_registry.usecases import RetireModel, retire_model
 from tests.builders import models
@@ -43,13 +44,17 @@ def test_a_lock_a_run_and_a_retirement_are_alike_on_both_stores(store: str, tmp_
         request_runs(house.desk, Actor("imaging"), [asked, replace(asked, seed_mm=None)], images)
         run_waiting(house.desk, images, runner=stand_in)
         house.commit(retire_model(house.desk, Actor("custodian"), RetireModel(lock, "recalled", "defect_found")))
+        house.commit(reproduce_model(house.desk, Actor("custodian"), ReproduceModel(lock), images, runner=stand_in))
         with pytest.raises(Refused) as refusal:
             request_runs(house.desk, Actor("imaging"), [asked], images)
 
         with house.desk.reading() as session:
             found = queries.runs_of(session, trial=TRIAL)
             row = queries.lock_of(session, lock)
+            (again,) = queries.reproductions_of(session, lock)
         assert refusal.value.rule == "F-403"
         assert [(one.state, one.cause) for one in found] == [("finished", None), ("undecided", "no-seed")]
         assert float(found[0].values["volume"].split(" ")[0]) == pytest.approx(lesion.volume_mm3(), rel=0.15)
+        assert (again.person, again.state) == ("custodian", "recalled")
+        assert [one.suspect for one in found] == [row.ended_entry] * 2
         assert (row.state, row.ended_by, row.ended_reason) == ("recalled", "custodian", "defect_found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def test_a_lock_binds_bytes_environment_sentinel_use_and_risk(told: tuple[HouseU
         version = queries.version_of(session, "lesion-at-seed")
 
     fields = row.fields
-    assert row.valid
+    assert row.state == "valid"
     assert row.locked_by == "custodian"
     assert fields.trained_by == "trainer"
     assert fields.tree_sha256 == version.tree_sha256
@@ -97,8 +98,18 @@ def test_a_lock_binds_bytes_environment_sentinel_use_and_risk(told: tuple[HouseU
     assert len(fields.sentinel_output_sha256) == 64
     assert fields.resolution == "5.333 mm"
     assert (fields.influence, fields.consequence) == ("medium", "medium")
-    assert "Not for" not in fields.intended_use
-    assert fields.intended_use.startswith("Context of use.")
+    assert fields.intended_use.startswith("To outline and measure one lesion")
+    assert fields.context_of_use.startswith("In a clinical trial with FDG PET/CT")
+    assert [one.name for one in fields.undecided] == [
+        "largest_domain_distance", "least_confidence", "seed_reach_mm", "smallest_mm3"]
+    assert row.environment["torch_device"] == "cpu"
+    assert version.training is not None
+    assert fields.training_sha256 == version.training.statement_sha256
+    listed = json.loads(house.desk.objects.get(fields.tensors_listed))["tensors"]
+    assert len(listed) == fields.tensors
+    parts = json.loads(house.desk.objects.get(fields.sbom))["components"]
+    assert {"torch", "monai"} <= {one["name"] for one in parts}
+    assert len(fields.code_sha256) == 64
 
 
 @req("MLK-02", "REC-14", "REC-15")

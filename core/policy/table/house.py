@@ -12,7 +12,7 @@ SIGNED_BY_PEOPLE = (
     "protocol.review protocol.approve test_set.seal test_set.open deviation.close validation.review release.sign "
     "reader.qualify read.assign reread.order seed.place seal.open_early seals.renew "
     "drift.baseline sentinel.declare bridging.plan bridging.sign "
-    "server.enrol server.withdraw "
+    "server.enrol server.withdraw model.reproduce "
     "read.begin read.seal series.release person.close key.enrol key.revoke access.review password.renew"
 )
 

@@ -17,9 +17,13 @@ ROWS: tuple[Rule, ...] = (
            when=related("lock_not_valid")),
     forbid("F-407", "run.request ai.run", "A subject never has values of two locks in one series. Run the lock of its "
            "earlier time points, or the new one in shadow.", when=related("second_lock")),
+    forbid("F-408", "run.request", "The follower of this lock serves this endpoint; this one serves only subjects that "
+           "it began with.", when=related("follower_serves")),
     allow("P-401", "model.register", "model_custodian", "You keep the models of this installation."),
     allow("P-402", "model.lock", "model_custodian validation_lead", "You may lock a model that you did not train."),
     allow("P-403", "model.retire", "model_custodian validation_lead qa_auditor", "You may take a lock out of use."),
+    allow("P-406", "model.reproduce", "model_custodian validation_lead qa_auditor",
+          "You may show that a lock still answers as it was locked."),
     allow("P-404", "model.see model.verify", "model_custodian validation_lead qa_auditor trial_lead imaging_lead "
           "statistician system_owner inspector regulatory", "You may see models, their locks and runs."),
     allow("P-415", "server.enrol server.withdraw", "model_custodian validation_lead",

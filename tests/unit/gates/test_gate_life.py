@@ -13,6 +13,7 @@ from core.policy.state import Actor
 from core.trials.queries import facts_for, open_uses
 from core.work import release
 from tests.builders import trials as build
+from tests.builders.locks import lock_word
 from tests.builders.reads import DIGEST, TRIAL, recorded, signed
 from tests.house import HouseUnderTest
 from tests.req import req
@@ -145,6 +146,22 @@ def test_a_recalled_lock_and_a_suspect_validation_keep_a_gate_shut(house: HouseU
     with pytest.raises(Refused) as refusal:
         usecases.sign_gate(house.desk, LEAD, gate)
     assert "lock: LCK-1 is recalled" in refused(house, "F-602", refusal)
+
+
+@req("GAT-02", "MLK-08")
+def test_a_follower_stops_no_gate_of_the_old_lock_and_takes_its_next_ones(house: HouseUnderTest) -> None:
+    """A new version stops nothing (TRIAL 2); but for a superseded lock no further gate is asked for."""
+    ready(house)
+    gate = build.opened(house, "qc")
+    signed(house, "validation-lead", lock_word("LCK-2", "lesion-at-seed", model_version="1.1", supersedes=build.LOCK))
+    house.work()
+    usecases.enforce(house.desk)
+    assert state_of(house, gate) == "open"
+    assert uses_open(house) == ["qc"]
+
+    with pytest.raises(Refused) as refusal:
+        usecases.request_gate(house.desk, LEAD, usecases.RequestGate(TRIAL, "cohort", build.LOCK))
+    assert f"{build.LOCK} is superseded" in refused(house, "F-609", refusal)
 
 
 @req("GAT-04", "OPS-04")

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from audit.entry import canonical
 from audit.signatures import Proof
 from audit.vocabulary import models as model_words
-from audit.vocabulary.registry import ObjectRef
 from core.arrival.queries import accepted_series, cases_of, load_series
 from core.clock import as_datetime
 from core.dicom.reading import read_object
@@ -32,6 +31,7 @@ from core.reads import queries
 from core.reads.finals import FinalDue, SignFinal, finals_due, sign_final
 from core.reads.locking import show_ai_values
 from tests.builders import arrival
+from tests.builders.locks import lock_word
 from tests.builders.reads import (
     BOTH,
     DIGEST,
@@ -201,15 +201,8 @@ def with_proposal(house: HouseUnderTest) -> None:
     """A lock, and a gated run with SEG and SR over the accepted CT."""
     signed(
         house, "imaging-lead",
-        model_words.ModelLocked(
-            lock="lock-1", model="lesion-unet", model_version="1.0.0", trained_by="model-trainer", registered="x",
-            artefact=ObjectRef(sha256=DIGEST, bytes=1, media="application/zip"), tree_sha256=DIGEST,
-            tensors_sha256=DIGEST, tensors=1, format="1", configuration_sha256=DIGEST, contract_sha256=DIGEST,
-            thresholds=(), environment_sha256=DIGEST, environment=(), sentinel_input_sha256=DIGEST,
-            sentinel_output_sha256=DIGEST, sentinel_tolerance="0", resolution="5.0 mm", intended_use="volume",
-            limits="none", influence="low", consequence="low", data_statement_sha256=DIGEST, licence="Apache-2.0",
-            demonstration=True, software="0.1.0",
-        ),
+        lock_word("lock-1", "lesion-unet", trained_by="model-trainer", tree_sha256=DIGEST, tensors_sha256=DIGEST,
+               environment_sha256=DIGEST),
     )  # fmt: skip
     with house.desk.reading() as session:
         row = accepted_series(session, TRIAL, SUBJECT, "BL", "CT")[0]

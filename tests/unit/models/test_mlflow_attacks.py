@@ -1,0 +1,366 @@
+"""What MLflow lets anyone change of a registered version, done to a real store from which a house loads its models.
+
+Each attack of research on MLflow 3.17 is made with MLflow's own client, SQL or the disk; then the loader is asked, as
+every run and every PQ asks it. It refuses, records `model.refused`, and the gate that rests on the lock is suspended.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audit.vocabulary import gates as gate_words
+from core.errors import OutsideUnavailable, UnusableInput
+from core.gates.queries import gate_named
+from core.phantoms import SCANNERS, lesion_at, make_volume
+from core.policy.state import Actor, Decision
+from core.trials.queries import open_uses
+from core.work import Draft, View
+from countersign.adapters.mlflow import MlflowTracking
+from countersign.house import open_house, tracking_store
+from models_registry import jobs, queries
+from models_registry.asking import RequestRun, request_run
+from models_registry.digest import ModelFileUnusable, read_tree
+from models_registry.library import SHIPPED
+from models_registry.loading import ModelDiffers, answers
+from models_registry.running import run_waiting
+from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
+from tests.builders import models
+from tests.builders.models import TRIAL, MadeImages, stand_in
+from tests.house import HouseUnderTest, a_house, checked
+from tests.req import req
+
+pytest.importorskip("mlflow")
+MODEL = "lesion-at-seed"
+CUSTODIAN = Actor("custodian")
+YES = Decision(True, "P-00", "set up for a test", "trial_lead")
+
+
+@dataclass
+class Locked:
+    """One locked version with an open gate, and where its copy lies in MLflow."""
+
+    house: HouseUnderTest
+    store: MlflowTracking
+    lock: str
+    gate: str
+    number: str
+
+    @property
+    def folder(self) -> Path:
+        return self.house.home / "mlflow"
+
+    @property
+    def client(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        uri = f"sqlite:///{self.folder / 'mlflow.db'}"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @property
+    def run(self) -> str:
+        return str(self.client.get_model_version(MODEL, self.number).run_id)
+
+    @property
+    def copy(self) -> Path:
+        return next((self.folder / "artefacts").rglob(f"{self.run}/artifacts/bundle"))
+
+    def sql(self, statement: str, *values: str) -> None:
+        with sqlite3.connect(self.folder / "mlflow.db") as database:
+            assert database.execute(statement, values).rowcount > 0
+
+    def asked(self) -> None:
+        """The loader's whole way, with a stand-in for the network alone."""
+        with self.house.desk.reading() as session:
+            row = queries.lock_of(session, self.lock)
+            version = queries.version_of(session, MODEL, row.fields.model_version)
+        answers(self.house.desk, row, version, [], runner=stand_in)
+
+    def state(self) -> tuple[str, bool]:
+        """State of the gate, and whether it allows anything."""
+        with self.house.desk.reading() as session:
+            return gate_named(session, self.gate).state, self.gate in {one.gate for one in open_uses(session, TRIAL)}
+
+
+def a_bundle(folder: Path, version: str) -> Path:
+    """The shipped bundle under another version number."""
+    shutil.copytree(SHIPPED, folder)
+    stated = json.loads((folder / jobs.METADATA).read_text())
+    (folder / jobs.METADATA).write_text(json.dumps(stated | {"version": version}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HouseUnderTest]:
+    """A house that loads its models from its MLflow store at every load."""
+    with a_house(tmp_path_factory.mktemp("attacked")) as made:
+        models.cast(made)
+        models.live_trial(made, "S-001")
+        with made.house.settings.config_file.open("a") as settings:
+            settings.write('models_from = "tracking"\n')
+        made.house = open_house(made.home, clock=made.clock)
+        yield made
+
+
+numbers = iter(range(1, 100))
+
+
+@pytest.fixture
+def locked(house: HouseUnderTest, tmp_path: Path) -> Locked:
+    return lock_in(house, tmp_path / "bundle")
+
+
+def lock_in(house: HouseUnderTest, folder: Path) -> Locked:
+    n = next(numbers)
+    store = tracking_store(house.house.settings)
+    house.commit(register_model(
+        house.desk, CUSTODIAN, RegisterModel(a_bundle(folder, f"1.0.{n}"), "trainer"), store))
+    proposal = lock_model(house.desk, CUSTODIAN, LockModel(MODEL, f"1.0.{n}"), runner=stand_in)
+    house.commit(proposal)
+    event: Any = proposal.drafts[0].event
+    gate = f"{TRIAL}-G1-{n}"
+    about = {"gate": gate, "use": 1, "use_name": "qc", "scope": "all", "lock": event.lock, "criteria": ()}
+    draft = Draft(gate_words.GateRequested(**about, model=MODEL), under=YES, meaning="authorship",
+                  view=View("A deed of a test", "test", ()), trial=TRIAL)
+    house.sign(Actor("lead"), lambda session, occasion: draft)
+    with house.desk.open(Actor.of_service("gates")) as work:
+        work.record(gate_words.GateOpened(**about, signed=()), under=YES, trial=TRIAL)
+    found = Locked(house, store, event.lock, gate, event.store_hint.rsplit("/", 1)[1])
+    found.asked()
+    assert found.state() == ("open", True)
+    return found
+
+
+def weights_on_disk(at: Locked) -> None:
+    data = bytearray((at.copy / jobs.WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (at.copy / jobs.WEIGHTS).write_bytes(bytes(data))
+
+
+def weights_by_api(at: Locked, scratch: Path) -> None:
+    (scratch / "weights.safetensors").write_bytes(b"junk")
+    at.client.log_artifact(at.run, str(scratch / "weights.safetensors"), "bundle/models")
+
+
+def contract_by_api(at: Locked, scratch: Path) -> None:
+    """The signature of MLflow's own models stands in MLmodel; ours is the contract of the configuration."""
+    stated = json.loads((SHIPPED / jobs.CONFIGURATION).read_text())
+    stated["contract"]["largest_in_plane_mm"] = "40"
+    (scratch / "inference.json").write_text(json.dumps(stated))
+    at.client.log_artifact(at.run, str(scratch / "inference.json"), "bundle/configs")
+
+
+def loader_code(at: Locked, scratch: Path) -> None:
+    """MLflow imports what `loader_module` names, pickle or not: code in the copy would run."""
+    (scratch / "planted.py").write_text(
+        f"from pathlib import Path\nPath({str(at.house.home.parent / 'marker')!r}).write_text('ran')\n"
+        "def _load_pyfunc(path):\n    return None\n")
+    (scratch / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: planted\n    code: code\n")
+    at.client.log_artifact(at.run, str(scratch / "planted.py"), "bundle/code")
+    at.client.log_artifact(at.run, str(scratch / "MLmodel"), "bundle")
+
+
+def repointed_to_another_version(at: Locked, scratch: Path) -> None:
+    other = lock_in(at.house, scratch / "other")
+    at.sql("UPDATE model_versions SET source = (SELECT source FROM model_versions WHERE version = ?) "
+           "WHERE version = ?", other.number, at.number)
+
+
+def repointed_to_the_disk(at: Locked) -> None:
+    at.sql("UPDATE model_versions SET source = ? WHERE version = ?", "file:///etc", at.number)
+
+
+def version_deleted(at: Locked) -> None:
+    at.client.delete_model_version(MODEL, at.number)
+
+
+def link_instead_of_weights(at: Locked) -> None:
+    (at.copy / jobs.WEIGHTS).rename(at.copy.parent / "elsewhere")
+    (at.copy / jobs.WEIGHTS).symlink_to(at.copy.parent / "elsewhere")
+
+
+def files_removed(at: Locked) -> None:
+    shutil.rmtree(at.copy)
+
+
+@req("MLK-01", "MLK-06", "MLK-07", "GAT-04")
+@pytest.mark.parametrize(("attack", "says"), [
+    (weights_on_disk, "models/weights.safetensors of .* was changed"),
+    (weights_by_api, "models/weights.safetensors of .* was changed"),
+    (contract_by_api, "configs/inference.json of .* was changed"),
+    (loader_code, "MLmodel of .* was not there when it was registered"),
+    (repointed_to_another_version, "configs/metadata.json of .* was changed"),
+    (repointed_to_the_disk, "outside of the store's artefacts"),
+    (version_deleted, "is missing"),
+    (link_instead_of_weights, "is a link or device"),
+    (files_removed, "There is no bundle folder"),
+])
+def test_what_was_changed_in_mlflow_is_refused_recorded_and_suspends(
+    attack: Callable[..., None], says: str, locked: Locked, tmp_path: Path
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    attack(*((locked, tmp_path / "scratch") if attack.__code__.co_argcount == 2 else (locked,)))
+
+    with pytest.raises(ModelDiffers, match=says):
+        locked.asked()
+
+    refused = locked.house.entries()[-1].body
+    assert (refused["action"], refused["fields"]["lock"], refused["fields"]["cause"]) == (
+        "model.refused", locked.lock, "digest_mismatch")
+    # At once: before any effect was carried out, the use is closed; the word for it follows.
+    assert locked.state() == ("open", False)
+    locked.house.work()
+    assert locked.state() == ("suspended", False)
+    suspended = locked.house.entries()[-1].body
+    assert (suspended["action"], suspended["fields"]["gate"]) == ("gate.suspended", locked.gate)
+    assert suspended["caused_by"] == refused["id"]
+    assert not (locked.house.home.parent / "marker").exists()
+
+
+@req("MLK-06")
+def test_alias_stage_tag_and_description_change_nothing(locked: Locked) -> None:
+    """None of them is ever asked for: the same bytes run, and nothing is recorded."""
+    before = len(locked.house.entries())
+    client = locked.client
+    other = locked.store.register(MODEL, "other", {"weights": b"junk"}, {}).rsplit("/", 1)[1]
+    client.set_registered_model_alias(MODEL, "champion", locked.number)
+    client.set_registered_model_alias(MODEL, "champion", other)
+    client.transition_model_version_stage(MODEL, locked.number, "Archived")
+    client.set_model_version_tag(MODEL, locked.number, "tree_sha256", "0" * 64)
+    client.delete_model_version_tag(MODEL, locked.number, "version")
+    client.update_model_version(MODEL, locked.number, "not the model that you locked")
+
+    locked.asked()
+
+    assert len(locked.house.entries()) == before
+    assert locked.state() == ("open", True)
+
+
+@req("MLK-06")
+def test_the_same_files_logged_again_are_the_same_model(locked: Locked, tmp_path: Path) -> None:
+    """Bytes decide: another version number with the locked files passes, under its own number or repointed to."""
+    files = read_tree(tmp_path / "bundle")
+    again = locked.store.register(MODEL, "again", files, {})
+    assert locked.store.files_of(again) == files
+    locked.sql("UPDATE model_versions SET source = (SELECT source FROM model_versions WHERE version = ?) "
+               "WHERE version = ?", again.rsplit("/", 1)[1], locked.number)
+
+    locked.asked()
+    assert locked.state() == ("open", True)
+
+
+@req("MLK-01", "MLK-06")
+def test_a_name_that_was_deleted_and_made_again_gets_the_old_number_and_is_refused(tmp_path: Path) -> None:
+    """MLflow issues version 1 a second time: the hint then names other bytes."""
+    with a_house(tmp_path / "house") as house:
+        models.cast(house)
+        models.live_trial(house)
+        with house.house.settings.config_file.open("a") as settings:
+            settings.write('models_from = "tracking"\n')
+        house.house = open_house(house.home, clock=house.clock)
+        first = lock_in(house, tmp_path / "bundle")
+        first.client.delete_registered_model(MODEL)
+        with pytest.raises(ModelDiffers, match="is missing"):
+            first.asked()
+
+        hint = first.store.register(MODEL, "other", read_tree(a_bundle(tmp_path / "other", "9.9.9")), {})
+        assert hint == f"models:/{MODEL}/{first.number}"
+        with pytest.raises(ModelDiffers, match=r"metadata\.json of .* was changed"):
+            first.asked()
+        house.work()
+        assert first.state() == ("suspended", False)
+
+
+@req("MLK-01", "REC-14")
+def test_a_run_that_waits_for_swapped_weights_ends_refused(locked: Locked, tmp_path: Path) -> None:
+    lesion = lesion_at("liver", "TL01", (46, 38, 42), suv=11.0)
+    images = MadeImages()
+    images.add(tmp_path / "studies", make_volume(replace(SCANNERS["C"], pixel_mm=3.5, matrix=104), [lesion], 5),
+               "S-001", "BL")
+    request_run(locked.house.desk, Actor("imaging"), RequestRun(
+        TRIAL, "S-001", "BL", "TL01", "2.25.1", ("-76.0", "-14.0", "-60.0"), "reader", locked.lock), images)
+    weights_on_disk(locked)
+
+    run_waiting(locked.house.desk, images, locked.lock, runner=stand_in)
+
+    with locked.house.desk.reading() as session:
+        (run,) = queries.runs_of(session, lock=locked.lock)
+        (refusal,) = queries.refusals_known(session, lock=locked.lock)
+    assert (run.state, dict(run.values)) == ("refused", {})
+    assert (refusal.run, refusal.path) == (run.run, "models/weights.safetensors")
+    assert locked.state() == ("open", False)
+
+
+@req("REC-14", "VAL-11")
+def test_an_input_with_nan_ends_as_failed_and_says_so(locked: Locked) -> None:
+    """MLflow's schema lets NaN through; our contract does not. The model is whole, so its gate stays open."""
+    with locked.house.desk.reading() as session:
+        row = queries.lock_of(session, locked.lock)
+        version = queries.version_of(session, MODEL, row.fields.model_version)
+    study = jobs.sentinel_of(read_tree(SHIPPED))
+    values = study.ct.values.copy()
+    values[0, 0, 0] = np.nan
+
+    session_here, _ = answers(locked.house.desk, row, version, [replace(study, ct=replace(study.ct, values=values))],
+                              runner=stand_in)
+
+    ((answer, _),) = session_here.answers
+    assert (answer.status, answer.cause, answer.values) == ("failed", "ct-not-finite", ())
+    assert locked.state() == ("open", True)
+
+
+@req("MLK-01")
+def test_a_version_is_taken_in_from_mlflow_by_its_number_alone(locked: Locked, tmp_path: Path) -> None:
+    """The copy is read once, checked and stored; its own number is the hint. An alias or a stage names nothing."""
+    hint = locked.store.register("from-outside", "1", read_tree(a_bundle(tmp_path / "other", "7.0.0")), {})
+
+    locked.house.commit(register_model(
+        locked.house.desk, CUSTODIAN, RegisterModel(None, "trainer", hint), locked.store))
+
+    with locked.house.desk.reading() as session:
+        version = queries.version_of(session, MODEL, "7.0.0")
+    assert version.store_hint == hint == "models:/from-outside/1"
+    for moving in ("models:/from-outside@champion", "models:/from-outside/Production", "runs:/abc/bundle"):
+        with pytest.raises(UnusableInput, match="is no models:/NAME/N"):
+            locked.store.files_of(moving)
+
+
+@pytest.mark.parametrize("url", ["ftp://tracking.example", "http://user:secret@tracking.example", "tracking.example"])
+def test_a_tracking_url_is_http_and_holds_no_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match="without user or password"):
+        MlflowTracking(tmp_path, url)
+
+
+@req("MLK-01")
+def test_a_house_that_was_moved_finds_its_copies_where_it_lies_now(house: HouseUnderTest, tmp_path: Path) -> None:
+    at = lock_in(house, tmp_path / "bundle")
+    with checked(house.copied(tmp_path / "moved")) as moved:
+        there = Locked(moved, tracking_store(moved.house.settings), at.lock, at.gate, at.number)
+        there.asked()
+        weights_on_disk(there)
+        with pytest.raises(ModelDiffers):
+            there.asked()
+    at.asked()
+
+
+@req("MLK-01")
+def test_a_server_that_does_not_answer_fails_closed_and_accuses_nobody(tmp_path: Path) -> None:
+    """Nothing runs; but silence is no sign of tampering, so nothing is recorded against the lock."""
+    store = MlflowTracking(tmp_path / "none", "http://127.0.0.1:9")
+    with pytest.raises(OutsideUnavailable, match="did not hand out"):
+        store.files_of("models:/lesion-at-seed/1")
+
+
+@pytest.mark.parametrize("source", ["file:///etc", "s3://bucket/model", "mlflow-artifacts://other.example/1/bundle"])
+def test_a_server_that_points_elsewhere_is_not_followed(source: str, tmp_path: Path) -> None:
+    """A repointed source must not make this house read its own disk, or ask another host."""
+    with pytest.raises(ModelFileUnusable, match="does not serve itself"):
+        MlflowTracking(tmp_path, "http://127.0.0.1:9")._downloaded(source)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from audit.vocabulary.models import InputSeries, RunRequested
 from core.errors import UnusableInput
 from core.gates.bridging import plans_of, series_refusal
+from core.ids import derived_uid
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.reads.ai_reads import begin_ai_read
@@ -19,28 +20,36 @@ from models_registry import queries
 from models_registry.inputs import Point, request_digest, seed_text
 from models_registry.loading import INFERENCE
 from models_registry.ports import GivenSeries, Images
+from models_registry.queries import LockRow
 from models_registry.rules import OpenGate, Standing, standing_of
+from models_registry.tasks import Task, task_named
+
+# What a segmentation is asked for, in the place of a lesion.
+WHOLE = "all structures"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRun:
-    """Ask for a measurement of one lesion.
+    """Ask for a measurement of one lesion, or for a segmentation.
 
-    seed_mm: x, y, z in millimetres (LPS) as decimal text, placed by `seed_by`; None where nobody placed one.
+    lesion, tracking_uid, seed_mm: for a model that measures at a seed; the seed is x, y, z in millimetres (LPS) as
+    decimal text, placed by `seed_by`; None where nobody placed one. A segmentation takes none of them.
+    series: UID of the series that is meant, for a segmentation whose time point has several that would do.
     use: qc, cohort, secondary, primary or none; standing: gated, shadow or exploratory, or None to take what is open.
     """
 
     trial: str
     subject: str
     time_point: str
-    lesion: str
-    tracking_uid: str
+    lesion: str | None
+    tracking_uid: str | None
     seed_mm: Point | None
     seed_by: str
     lock: str
     use: str = "none"
     endpoint: str | None = None
     standing: str | None = None
+    series: str | None = None
 
 
 def request_run(desk: Desk, person: Actor, command: RequestRun, images: Images) -> Receipt:
@@ -53,15 +62,18 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
 
     Raises:
         Refused: the person may not ask, the lock does not run, a series is not accepted, or the gate is closed.
-        UnusableInput: a time point has not exactly one study with one CT and one PET. What else is
-            wrong with them is the run's to find: it ends as failed or undecided, on record.
+        UnusableInput: a time point has not exactly the series that the model takes, or a lesion is named for a
+            segmentation, or none for another model. What else is wrong with the series is the run's to find: it
+            ends as failed or undecided, on record.
         NotFound: no such lock.
     """
     prepared = []
     for command in commands:
         with desk.reading() as session:
-            queries.lock_of(session, command.lock)
-            series = _two_series(images.series_of(session, command.trial, command.subject, command.time_point), command)
+            lock = queries.lock_of(session, command.lock)
+            found = images.series_of(session, command.trial, command.subject, command.time_point)
+            series = _fits(lock, command).chosen(found, lock.fields.modality, command.series,
+                                                 f"{command.subject}, {command.time_point}")
         prepared.append((command, series))
     with desk.open(INFERENCE, on_behalf_of=person.user, asked="run.request") as work:
         for command, series in prepared:
@@ -69,8 +81,9 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
             model = queries.lock_of(work.session, command.lock).fields.model
             work.record(RunRequested(
                 run=desk.occasion().id, lock=command.lock, model=model, subject=command.subject,
-                time_point=command.time_point, study=series[0].study, lesion=command.lesion,
-                tracking_uid=command.tracking_uid, seed=seed_text(command.seed_mm), seed_by=command.seed_by,
+                time_point=command.time_point, study=series[0].study, lesion=command.lesion or WHOLE,
+                tracking_uid=command.tracking_uid or derived_uid("segmentation", command.trial, command.subject, model),
+                seed=seed_text(command.seed_mm), seed_by=command.seed_by,
                 inputs=tuple(InputSeries(modality=one.modality, series=one.series, instances=one.instances,
                                          manifest_sha256=one.manifest_sha256) for one in series),
                 use=command.use, standing=standing.name, sealed=standing.sealed,
@@ -80,6 +93,20 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
             if (command.use, standing.name) == ("primary", "gated"):
                 begin_ai_read(work, command.trial, command.subject, command.time_point)
     return work.receipts
+
+
+def _fits(lock: LockRow, command: RequestRun) -> Task:
+    """The task of the lock, once it is known that the request names what that task asks for."""
+    task = task_named(lock.fields.task)
+    if task.seeded and (command.lesion is None or command.tracking_uid is None):
+        raise UnusableInput(f"{lock.fields.model} measures one lesion; the request names none.")
+    if not task.seeded and (command.lesion, command.tracking_uid, command.seed_mm) != (None, None, None):
+        raise UnusableInput(f"{lock.fields.model} segments a whole image; it takes no lesion and no seed.")
+    if not task.seeded and command.use in ("secondary", "primary"):
+        # A reader accepts, adjusts or rejects lesions; structures have no place on that page yet.
+        raise UnusableInput(f"{lock.fields.model} segments a whole image; reads for an endpoint measure lesions.",
+                            next_step="Ask for use qc, cohort or none.")
+    return task
 
 
 def _decided(session: Connection, person: Actor, command: RequestRun, series: Sequence[GivenSeries]
@@ -142,25 +169,3 @@ def _second_lock(session: Connection, standing: Standing, command: RequestRun) -
         and (plan.use, plan.endpoint, plan.to_lock) == (command.use, command.endpoint, command.lock))
     refusal = series_refusal(command.lock, command.time_point, held, recomputes)
     return frozenset({"second_lock"}) if refusal is not None else frozenset()
-
-
-def _two_series(found: Sequence[GivenSeries], command: RequestRun) -> tuple[GivenSeries, ...]:
-    """CT and PET of the one study that has one of each. Accepted series go before others: a study that was sent again
-    after a rejection leaves its accepted half behind, which belongs to no other study's images."""
-    for series in ([one for one in found if one.accepted], list(found)):
-        studies = [_pair(one, series) for one in sorted({each.study for each in series})]
-        whole = [pair for pair in studies if pair is not None]
-        if len(whole) == 1:
-            return whole[0]
-        if len(whole) > 1:
-            raise UnusableInput(f"{command.subject}, {command.time_point} has {len(whole)} studies with CT and PET; "
-                                "the model needs exactly one.", next_step="Dispose the surplus series first.")
-    counts = ", ".join(f"{sum(one.modality == name for one in found)} {name}" for name in ("CT", "PT"))
-    raise UnusableInput(f"{command.subject}, {command.time_point} has no study with one CT and one PET ({counts} "
-                        "series in all); the model needs both.",
-                        next_step="Ask the site for what is missing, or dispose it.")
-
-
-def _pair(study: str, series: Sequence[GivenSeries]) -> tuple[GivenSeries, GivenSeries] | None:
-    ct, pet = ([one for one in series if (one.study, one.modality) == (study, name)] for name in ("CT", "PT"))
-    return (ct[0], pet[0]) if len(ct) == len(pet) == 1 else None

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import CountersignError
-from models_registry import pipeline
+from models_registry.answer import Answer
 from models_registry.attestation import Attested, Enrolled, tensor_digest
 from models_registry.bundle import opened
-from models_registry.contract import Study
 from models_registry.dialects import Floats, NotThisDialect
 from models_registry.digest import environment
 from models_registry.isolation import Expected, Served, Session, WorkerDiffers, WorkerFailed
-from models_registry.pipeline import Answer
+from models_registry.tasks import Given
 
 # What surrounds the part that is done here; the rest of the environment is the server's alone.
 HERE = ("python", "implementation", "machine", "system", "numpy")
@@ -49,7 +49,7 @@ class Transport(Protocol):
         ...
 
 
-def run_attested(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
+def run_attested(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None,
                  enrolled: Enrolled, transport: Transport) -> Session:
     """Run a bundle on studies with the network at a server.
 
@@ -77,7 +77,7 @@ def run_attested(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         return answer
 
     try:
-        sentinel = pipeline.run(bundle.sentinel, bundle.configuration, network)
+        sentinel = bundle.task.run(bundle.sentinel, bundle.configuration, _AtServer(network))
     except (ServerGone, NotThisDialect) as error:
         raise WorkerFailed(f"The server {enrolled.server} did not answer the sentinel: {error.fact}") from error
     if not attested.texts:
@@ -93,7 +93,7 @@ def run_attested(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         try:
             if gone is not None:
                 raise gone
-            answer = pipeline.run(study, bundle.configuration, network)
+            answer = bundle.task.run(study, bundle.configuration, _AtServer(network))
         except ServerGone as error:
             gone = error
             answer = Answer("failed", f"server-{error.cause}", error.fact, "an answer")
@@ -107,6 +107,20 @@ def run_attested(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         tuple((one.name, one.value or "") for one in sentinel.values), tuple(answers),
         f"the network answers at {enrolled.url}", tuple(served),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _AtServer:
+    """models_registry.answer.Network whose forward pass is the server's: one tensor in, one out."""
+
+    ask: Callable[[Floats], Floats]
+    parts: tuple[str, ...] = ("",)
+
+    def probability(self, channels: Floats) -> Floats:
+        return self.ask(channels)
+
+    def scores(self, channels: Floats, part: str = "") -> Floats:
+        raise NotThisDialect("A segmentation asks for the scores of each class; servers answer with one probability.")
 
 
 def _batch(channels: Floats) -> Floats:

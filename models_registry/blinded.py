@@ -22,9 +22,11 @@ from core.reads.state import AI_SLOT, SHADOW_SLOT
 from core.trials.charter import Charter
 from core.trials.queries import charter_of
 from core.work import Desk
+from models_registry.answer import Answer
+from models_registry.contract import Study
 from models_registry.inputs import Given
 from models_registry.loading import INFERENCE
-from models_registry.pipeline import Answer
+from models_registry.preprocessing import Image
 from models_registry.queries import RunRow, run_facts, run_of, runs_of
 from models_registry.results import unpacked
 
@@ -165,9 +167,14 @@ def answer_of(
         if baseline:
             # The model knows where the seed is, not which organ: each lesion counts as a place of its own.
             target |= {"location": f"seed {row.lesion}", "modality": "CT",
-                       "slice_mm": f"{rounded(given.study.ct.spacing_mm[0], 2):f} mm"}
+                       "slice_mm": f"{rounded(_ct_of(given).spacing_mm[0], 2):f} mm"}
         targets.append(target)
     return {"targets": targets}
+
+
+def _ct_of(given: Given) -> Image:
+    assert isinstance(given.study, Study)  # a segmentation serves no read
+    return given.study.ct
 
 
 def _sizes(answer: Answer, endpoints: Mapping[str, str]) -> dict[str, list[str]]:

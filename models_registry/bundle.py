@@ -12,9 +12,8 @@ from typing import Any
 
 from audit.vocabulary.models import Named, Training
 from models_registry import jobs
-from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable, TensorDigest, sha256, tensors_digest, tensors_of, tree_digest
-from models_registry.preprocessing import Preparation
+from models_registry.tasks import Given, Task, task_of
 
 ARCHIVE = "application/zip"
 # How the weights were made; a maker who states nothing leaves it out.
@@ -31,7 +30,17 @@ class Bundle:
     files: Mapping[str, bytes]
     configuration: Mapping[str, Any]
     metadata: Mapping[str, Any]
-    sentinel: Study
+    sentinel: Given
+
+    @property
+    def task(self) -> Task:
+        """What the model is for."""
+        return task_of(self.configuration)
+
+    @property
+    def conversion(self) -> Mapping[str, Any] | None:
+        """From what a converted model was made; None for one that was not converted."""
+        return jobs.conversion_of(self.files)
 
     @property
     def tree_sha256(self) -> str:
@@ -115,16 +124,17 @@ def opened(files: Mapping[str, bytes]) -> Bundle:
     for path in (jobs.DATA_STATEMENT, jobs.INTENDED_USE, jobs.LICENCE):
         _text(files, path)
     configuration = jobs.configuration_of(files)
+    task = task_of(configuration)
     try:
-        Preparation.read(configuration["preparation"])
+        task.check(configuration)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileUnusable(f"{jobs.CONFIGURATION}: preparation is not usable ({error}).") from None
     unknown = set(configuration.get("undecided", ())) - set(configuration["thresholds"])
     if unknown:
         raise ModelFileUnusable(f"{jobs.CONFIGURATION}: undecided names {sorted(unknown)[0]}, which is no threshold.")
-    bundle = Bundle(dict(files), configuration, jobs.metadata_of(files), jobs.sentinel_of(files))
+    bundle = Bundle(dict(files), configuration, jobs.metadata_of(files), task.sentinel(files))
     # Read once here, so that what is not readable is said at intake.
-    _ = bundle.tensors_sha256, bundle.training, bundle.undecided
+    _ = bundle.tensors_sha256, bundle.training, bundle.undecided, bundle.conversion
     return bundle
 
 

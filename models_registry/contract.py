@@ -1,4 +1,4 @@
-"""The contract of a model: what it accepts, and what counts as an answer. Pure; runs before and after the network."""
+"""The contract of lesion-at-seed: what it accepts, and what counts as an answer. Pure; before and after the network."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models_registry.answer import Breach
 from models_registry.preprocessing import Image
 
 Point = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A term that does not hold: cause (a code), what was found, what the contract asks."""
-
-    cause: str
-    found: str
-    limit: str
 
 
 @dataclass(frozen=True, slots=True)

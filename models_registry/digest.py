@@ -143,11 +143,12 @@ def listing(tensors: tuple[TensorDigest, ...]) -> bytes:
     return canonical({"tensors": rows}, "tensors")
 
 
-def environment(torch_state: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What surrounds the model here. With `torch_state` (from the worker process) it is complete."""
+def environment(torch_state: Mapping[str, str] | None = None, more: tuple[str, ...] = ()) -> dict[str, str]:
+    """What surrounds the model here, with `more` packages of its task. With `torch_state` (from the worker process) it
+    is complete."""
     stated = {"python": platform.python_version(), "implementation": platform.python_implementation(),
               "machine": platform.machine(), "system": platform.system()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             stated[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""Runs a network: the only file of the house that imports torch and MONAI, and only inside the worker process."""
+"""Runs a network: with networks/ the only place of the house that imports torch and MONAI, and only in the worker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ import torch
 from monai.networks.nets.unet import UNet
 from numpy.typing import NDArray
 from safetensors.torch import load as tensors_from
+from safetensors.torch import save as bytes_of
 
-KINDS = ("UNet",)
+from models_registry.networks.linknet import LinkNet3d
+from models_registry.networks.meshnet import MeshNet
+from models_registry.networks.nnunet import NnUNet
+
 DEVICES = ("cpu", "cuda")
 ABSENT = "absent"
+Build = Callable[[Mapping[str, Any]], torch.nn.Module]
 
 
 def be_deterministic(threads: int, seed: int = 0) -> None:
@@ -29,16 +34,32 @@ def be_deterministic(threads: int, seed: int = 0) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def network_of(stated: Mapping[str, Any]) -> torch.nn.Module:
-    """The network that a bundle's configuration states. Raises ValueError for a kind this release does not have."""
-    if stated["kind"] not in KINDS:
-        raise ValueError(f"network kind {stated['kind']!r} is not among {KINDS}")
+def _unet(stated: Mapping[str, Any]) -> torch.nn.Module:
     network: torch.nn.Module = UNet(
         spatial_dims=int(stated["spatial_dims"]), in_channels=int(stated["in_channels"]),
         out_channels=int(stated["out_channels"]), channels=tuple(stated["channels"]), strides=tuple(stated["strides"]),
         num_res_units=int(stated["num_res_units"]),
     )
     return network
+
+
+KINDS: dict[str, Build] = {
+    "UNet": _unet, "LinkNet3d": lambda _: LinkNet3d(), "MeshNet": lambda stated: MeshNet(stated["layers"]),
+    "nnU-Net": NnUNet,
+}
+
+
+def network_of(stated: Mapping[str, Any]) -> torch.nn.Module:
+    """The network that a bundle's configuration states; of several `parts` one each, side by side.
+
+    Raises ValueError for a kind this release does not have.
+    """
+    if stated["kind"] not in KINDS:
+        raise ValueError(f"network kind {stated['kind']!r} is not among {', '.join(KINDS)}")
+    build = KINDS[stated["kind"]]
+    if "parts" in stated:
+        return torch.nn.ModuleDict({str(part): build(stated) for part in stated["parts"]})
+    return build(stated)
 
 
 class Loaded:
@@ -61,12 +82,25 @@ class Loaded:
             raise ValueError(f"weights do not fit the stated network: {error}") from error
         self._device = torch.device(device)
         self._network.to(self._device).eval()
+        self.parts = tuple(str(part) for part in stated.get("parts", [""]))
 
     def probability(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability of lesion per cell, shape (cells, cells, cells), from channels (4, cells, cells, cells)."""
         with torch.inference_mode():
             answer = torch.sigmoid(self._network(torch.from_numpy(channels[None]).to(self._device)))
         return np.asarray(answer[0, 0].cpu().numpy(), dtype=np.float32)
+
+    def scores(self, channels: NDArray[np.float32], part: str = "") -> NDArray[np.float32]:
+        """Every output channel of one part as the network gives it, channels first."""
+        network = self._network[part] if isinstance(self._network, torch.nn.ModuleDict) else self._network
+        with torch.inference_mode():
+            answer = network(torch.from_numpy(channels[None]).to(self._device))
+        return np.asarray(answer[0].cpu().numpy(), dtype=np.float32)
+
+
+def saved(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Tensors as the bytes of a safetensors file, each with its own storage; the same bytes for the same tensors."""
+    return bytes_of({name: tensors[name].detach().clone().contiguous() for name in sorted(tensors)})
 
 
 def device_here(device: str) -> str:

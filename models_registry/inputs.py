@@ -1,4 +1,4 @@
-"""What a run is given: two series as volumes on one frame, and a seed as text."""
+"""What a run is given: the series that its task takes, read as volumes, and a seed as text."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from audit.entry import canonical
 from core.dicom.volume import Volume, load_volume
 from core.errors import UnusableInput
 from core.work import Desk
-from models_registry.contract import Study
 from models_registry.digest import sha256
 from models_registry.ports import GivenSeries, Images
-from models_registry.preprocessing import Image
-from models_registry.queries import RunRow
+from models_registry.queries import RunRow, lock_of
+from models_registry.tasks import Given as Input
+from models_registry.tasks import Task, task_named
 
 Point = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The images of a run, read and measured out."""
+    """The images of a run, read and measured out; `files` are those of the first series, on whose grid a mask lies."""
 
     series: tuple[GivenSeries, ...]
-    study: Study
-    ct_files: tuple[FileDataset, ...]
+    study: Input
+    files: tuple[FileDataset, ...]
 
 
 class SeriesReader:
@@ -37,16 +37,12 @@ class SeriesReader:
         self._desk, self._images = desk, images
         self._read: dict[tuple[str, str], tuple[Volume, tuple[FileDataset, ...]]] = {}
 
-    def given(self, session: Connection, trial: str, series: Sequence[GivenSeries], seed: Point | None) -> Given:
-        """CT and PET as the model takes them. Raises where geometry or scale is unusable, or a digest differs."""
-        (ct, files), (pet, _) = (self._volume(session, trial, one.series) for one in series)
-        frame = ct.geometry.frame_of_reference
+    def given(self, session: Connection, trial: str, series: Sequence[GivenSeries], seed: Point | None,
+              task: Task) -> Given:
+        """The series as the task takes them. Raises where geometry or scale is unusable, or a digest differs."""
+        read = [self._volume(session, trial, one.series) for one in series]
         point = None if seed is None else (float(seed[0]), float(seed[1]), float(seed[2]))
-        study = Study(
-            ct=as_image(ct), pet=as_image(pet), seed_mm=point, ct_unit=ct.unit, pet_unit=pet.unit,
-            axial=is_axial(ct) and is_axial(pet), one_frame=bool(frame) and frame == pet.geometry.frame_of_reference,
-        )
-        return Given(tuple(series), study, files)
+        return Given(tuple(series), task.given([volume for volume, _ in read], point), read[0][1])
 
     def again(self, session: Connection, row: RunRow) -> Given:
         """The input of a recorded run as it is now. Raises UnusableInput where its series are not what they were."""
@@ -56,7 +52,8 @@ class SeriesReader:
         chosen = sorted(series, key=lambda one: [name for name, _ in wanted].index(one.series))
         if [(one.series, one.manifest_sha256) for one in chosen] != wanted:
             raise UnusableInput(f"The series of {row.subject}, {row.time_point} changed since the run was asked for.")
-        return self.given(session, row.trial, chosen, seed_of(row.seed))
+        task = task_named(lock_of(session, row.lock).fields.task)
+        return self.given(session, row.trial, chosen, seed_of(row.seed), task)
 
     def _volume(self, session: Connection, trial: str, series: str) -> tuple[Volume, tuple[FileDataset, ...]]:
         if (trial, series) not in self._read:
@@ -82,15 +79,3 @@ def seed_of(text: str) -> Point | None:
         return None
     x, y, z, _ = text.split(" ")
     return x, y, z
-
-
-def as_image(volume: Volume) -> Image:
-    geometry = volume.geometry
-    return Image(volume.values, geometry.origin, geometry.spacing_mm)
-
-
-def is_axial(volume: Volume) -> bool:
-    """Rows to the left, columns to the back, slices to the head, within a thousandth."""
-    geometry = volume.geometry
-    found = (*geometry.row, *geometry.column, *geometry.normal)
-    return all(abs(a - b) <= 1e-3 for a, b in zip(found, (1, 0, 0, 0, 1, 0, 0, 0, 1), strict=True))

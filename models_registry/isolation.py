@@ -22,9 +22,9 @@ from typing import Any
 
 from core.errors import CountersignError
 from models_registry import jobs
-from models_registry.contract import Study
-from models_registry.pipeline import Answer
+from models_registry.answer import Answer
 from models_registry.rules import KERNEL_WALL
+from models_registry.tasks import Given, task_for
 from models_registry.worker import NO_DEVICE, REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +131,7 @@ def network_wall() -> tuple[str, ...]:
     return ()
 
 
-def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
+def run_isolated(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None,
                  limits: Limits = ORDINARY, *, wall_stated: str | None = None, device: str | None = None) -> Session:
     """Run a bundle on studies in a process of its own.
 
@@ -154,7 +154,7 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
         folder = Path(name)
         folder.chmod(0o700)
         _lay_out(folder, files, studies, expected, device)
-        ended = _watched(folder, limits, wall)
+        ended = watched(folder, limits, wall, WORKER)
         state = _state(folder, ended)
         if ended.code == REFUSED and expected is not None:
             raise _difference(state, expected)
@@ -175,14 +175,16 @@ def run_isolated(files: Mapping[str, bytes], studies: Sequence[Study], expected:
 
 
 @dataclass(slots=True)
-class _Ended:
+class Ended:
+    """How a process behind the walls ended: exit code (minus its signal), cause, in words, seconds."""
+
     code: int
     cause: str
     why: str
     took_s: float = field(default=0.0)
 
 
-def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None,
+def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None,
              device: str | None) -> None:
     for path, data in files.items():
         place = folder / "bundle" / path
@@ -198,12 +200,14 @@ def _lay_out(folder: Path, files: Mapping[str, bytes], studies: Sequence[Study],
         order["expected"] = {"environment": dict(expected.environment),
                              "sentinel_output_sha256": expected.sentinel_output_sha256}
     for index, study in enumerate(studies):
-        jobs.write_job(folder / f"job-{index}", study)
+        place = folder / f"job-{index}"
+        place.mkdir(mode=0o700)
+        task_for(study).write_job(place, study)
     (folder / "order.json").write_text(json.dumps(order, sort_keys=True))
 
 
-def _watched(folder: Path, limits: Limits, wall: Sequence[str]) -> _Ended:
-    """Start keeper and worker, wait at most wall_s, and end whatever is left of them."""
+def watched(folder: Path, limits: Limits, wall: Sequence[str], script: Path) -> Ended:
+    """Start keeper and the process of `script` on a folder, wait at most wall_s, and end whatever is left of them."""
     threads = "2"
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8",
@@ -213,7 +217,7 @@ def _watched(folder: Path, limits: Limits, wall: Sequence[str]) -> _Ended:
     }
     bounds = [str(one) for one in (limits.cpu_s, limits.memory_mib, limits.file_mib, limits.children)]
     # -P and -s keep script folder and user site off the module path; -I would also drop the hash seed set above.
-    worker = [sys.executable, "-P", "-s", str(WORKER), str(ROOT), str(folder)]
+    worker = [sys.executable, "-P", "-s", str(script), str(ROOT), str(folder)]
     command = [*wall, sys.executable, "-I", "-S", str(KEEPER), *bounds, str(folder / "said.txt"), *worker]
     started = time.monotonic()
     with (folder / "said.txt").open("wb") as said:
@@ -240,14 +244,14 @@ def _watched(folder: Path, limits: Limits, wall: Sequence[str]) -> _Ended:
     process.stdout.close()
     took = time.monotonic() - started
     if late:
-        return _Ended(-signal.SIGKILL, "time-limit", f"stopped after {limits.wall_s} s", took)
+        return Ended(-signal.SIGKILL, "time-limit", f"stopped after {limits.wall_s} s", took)
     said_text = (folder / "said.txt").read_text(errors="replace")
     try:
         report = json.loads(reported)
         why, code, cpu_s = str(report["why"]), int(report["exit"]), float(report["cpu_s"])
     except (ValueError, KeyError, TypeError):
-        return _Ended(process.returncode, "crash", f"the keeper ended: {_last(said_text)}", took)
-    return _Ended(code, *_cause(why, code, cpu_s, said_text, limits), took)
+        return Ended(process.returncode, "crash", f"the keeper ended: {_last(said_text)}", took)
+    return Ended(code, *_cause(why, code, cpu_s, said_text, limits), took)
 
 
 def _cause(why: str, code: int, cpu_s: float, said: str, limits: Limits) -> tuple[str, str]:
@@ -266,7 +270,7 @@ def _last(said: str) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def _state(folder: Path, ended: _Ended) -> dict[str, Any]:
+def _state(folder: Path, ended: Ended) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((folder / "state.json").read_text())
     except (OSError, ValueError):
@@ -284,7 +288,7 @@ def _difference(state: Mapping[str, Any], expected: Expected) -> WorkerDiffers:
     return WorkerDiffers("sentinel", expected.sentinel_output_sha256, str(state.get("sentinel_output_sha256", "none")))
 
 
-def _answer(folder: Path, ended: _Ended) -> tuple[Answer, str]:
+def _answer(folder: Path, ended: Ended) -> tuple[Answer, str]:
     try:
         found = jobs.read_answer(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models_registry.contract import Study
+from models_registry.answer import Answer, Value
 from models_registry.digest import ModelFileUnusable
-from models_registry.pipeline import Answer, Value
-from models_registry.preprocessing import Image
 
 CONFIGURATION, WEIGHTS, SENTINEL = "configs/inference.json", "models/weights.safetensors", "sentinel/input.npz"
 METADATA, DATA_STATEMENT, INTENDED_USE, LICENCE = (
     "configs/metadata.json", "docs/data-statement.md", "docs/intended-use.md", "LICENSE")
+# Of a converted model: from what it was made, and what was left behind.
+CONVERSION = "docs/conversion.json"
 NEEDED = (CONFIGURATION, WEIGHTS, SENTINEL, METADATA, DATA_STATEMENT, INTENDED_USE, LICENCE)
 PARTS = ("network", "preparation", "contract", "thresholds", "domain", "runtime")
 
@@ -35,6 +36,20 @@ def metadata_of(files: Mapping[str, bytes]) -> dict[str, Any]:
     return _json(files, METADATA, ("name", "version", "license", "task", "limits", "resolution_mm"))
 
 
+def conversion_of(files: Mapping[str, bytes]) -> dict[str, Any] | None:
+    """The report of a conversion, with the digest of its source; None where the bundle was not converted.
+
+    Raises ModelFileUnusable.
+    """
+    if CONVERSION not in files:
+        return None
+    stated = _json(files, CONVERSION, ("kind", "software", "source", "tensors", "left_behind"))
+    source = stated["source"]
+    if not isinstance(source, dict) or not re.fullmatch("[0-9a-f]{64}", str(source.get("sha256"))):
+        raise ModelFileUnusable(f"{CONVERSION} of the bundle names no digest of its source.")
+    return stated
+
+
 def _json(files: Mapping[str, bytes], path: str, parts: tuple[str, ...]) -> dict[str, Any]:
     if path not in files:
         raise ModelFileUnusable(f"The bundle has no {path}.")
@@ -48,52 +63,6 @@ def _json(files: Mapping[str, bytes], path: str, parts: tuple[str, ...]) -> dict
     if missing:
         raise ModelFileUnusable(f"{path} of the bundle lacks {', '.join(missing)}.")
     return stated
-
-
-def sentinel_of(files: Mapping[str, bytes]) -> Study:
-    """The small fixed input whose answer must be the same bits at every load. Raises ModelFileUnusable."""
-    try:
-        with np.load(io.BytesIO(files[SENTINEL]), allow_pickle=False) as stored:
-            ct, pet = stored["ct"].astype(np.float32), stored["pet_x100"].astype(np.float32) / np.float32(100)
-            geometry = {key: [float(v) for v in stored[key]] for key in
-                        ("ct_origin", "ct_spacing", "pet_origin", "pet_spacing", "seed")}
-    except (KeyError, ValueError, OSError) as error:
-        raise ModelFileUnusable(f"{SENTINEL} of the bundle is not readable ({error}).") from None
-    return Study(
-        ct=Image(ct, _three(geometry["ct_origin"]), _three(geometry["ct_spacing"])),
-        pet=Image(pet, _three(geometry["pet_origin"]), _three(geometry["pet_spacing"])),
-        seed_mm=_three(geometry["seed"]), ct_unit="HU", pet_unit="{SUVbw}g/ml",
-    )
-
-
-def write_job(folder: Path, study: Study) -> None:
-    """One job: arrays as .npy, the rest as JSON."""
-    folder.mkdir(mode=0o700)
-    np.save(folder / "ct.npy", study.ct.values, allow_pickle=False)
-    np.save(folder / "pet.npy", study.pet.values, allow_pickle=False)
-    stated = {
-        "ct": {"origin": _texts(study.ct.origin_mm), "spacing": _texts(study.ct.spacing_mm), "unit": study.ct_unit},
-        "pet": {"origin": _texts(study.pet.origin_mm), "spacing": _texts(study.pet.spacing_mm),
-                "unit": study.pet_unit},
-        "seed": None if study.seed_mm is None else _texts(study.seed_mm),
-        "axial": study.axial, "one_frame": study.one_frame,
-    }
-    (folder / "job.json").write_text(json.dumps(stated, sort_keys=True))
-
-
-def read_job(folder: Path) -> Study:
-    """Reverse of write_job."""
-    stated = json.loads((folder / "job.json").read_text())
-    images = {
-        name: Image(np.load(folder / f"{name}.npy", allow_pickle=False), _three(stated[name]["origin"]),
-                    _three(stated[name]["spacing"]))
-        for name in ("ct", "pet")
-    }
-    return Study(
-        ct=images["ct"], pet=images["pet"], seed_mm=None if stated["seed"] is None else _three(stated["seed"]),
-        ct_unit=stated["ct"]["unit"], pet_unit=stated["pet"]["unit"], axial=stated["axial"],
-        one_frame=stated["one_frame"],
-    )
 
 
 def write_answer(folder: Path, answer: Answer, took_s: float) -> None:
@@ -125,7 +94,7 @@ def read_answer(folder: Path) -> tuple[Answer, str] | None:
     stated = json.loads((folder / "answer.json").read_text())
     mask = np.load(folder / "mask.npy", allow_pickle=False) if (folder / "mask.npy").is_file() else None
     if stated["status"] not in ("finished", "undecided", "failed") or (stated["status"] == "finished") != (
-            mask is not None and mask.dtype == np.bool_ and mask.ndim == 3):
+            mask is not None and mask.dtype in (np.bool_, np.uint8) and mask.ndim == 3):
         raise ValueError("the worker's answer and mask do not fit together")
     answer = Answer(
         stated["status"], stated["cause"], stated["found"], stated["limit"], stated["confidence"],
@@ -135,10 +104,12 @@ def read_answer(folder: Path) -> tuple[Answer, str] | None:
     return answer, str(stated["took"])
 
 
-def _texts(numbers: tuple[float, float, float]) -> list[str]:
+def texts(numbers: tuple[float, float, float]) -> list[str]:
+    """Three numbers so that they come back exactly."""
     return [repr(float(number)) for number in numbers]
 
 
-def _three(numbers: list[Any]) -> tuple[float, float, float]:
+def three(numbers: list[Any]) -> tuple[float, float, float]:
+    """Reverse of texts."""
     x, y, z = (float(number) for number in numbers)
     return x, y, z

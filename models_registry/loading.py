@@ -17,7 +17,6 @@ from core.policy.decide import permit
 from core.work import Actor, Desk
 from models_registry import jobs, queries
 from models_registry.bundle import Bundle, opened, unpacked
-from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable, sha256
 from models_registry.isolation import Expected, Session, WorkerDiffers
 from models_registry.ports import Runner, Tracking, tracking_of
@@ -25,6 +24,7 @@ from models_registry.queries import LockRow, VersionRow
 from models_registry.rules import CAUSES
 from models_registry.servers import runner_of
 from models_registry.software import container
+from models_registry.tasks import Given, task_of
 
 INFERENCE = Actor.of_service("inference")
 
@@ -127,12 +127,12 @@ def check_tree(version: VersionRow, files: Mapping[str, bytes]) -> None:
 
 
 def contract_digest(configuration: Mapping[str, Any]) -> str:
-    """Digest of what the model accepts and how it decides: preparation, contract, thresholds, domain."""
-    parts = {part: configuration[part] for part in ("preparation", "contract", "thresholds", "domain")}
+    """Digest of what the model accepts and how it decides: the parts that its task names."""
+    parts = {part: configuration[part] for part in task_of(configuration).contract_parts}
     return sha256(canonical(parts, "contract"))
 
 
-def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Study], *,
+def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Given], *,
             runner: Runner | None = None, run: str | None = None) -> tuple[Session, Bundle]:
     """Run a verified lock on studies: what the validation's PQ and every inference go through. Without a runner it
     goes where the record says: to the model server enrolled for the lock, else to the worker process of the house.

@@ -1,4 +1,4 @@
-"""One run from images to mask and values: contract, domain, network, component at the seed, CT grid, measures.
+"""One run of lesion-at-seed, from images to mask and values.
 
 Steps, in this order; the first that does not hold ends the run as undecided or failed, never with a value:
 1 intended use · 2 input contract · 3 domain · 4 network and output contract · 5 the component at the seed ·
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -19,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.entry import canonical
-from core.measures import Measured, long_axis_mm, short_axis_mm, volume_mm3
+from core.measures import long_axis_mm, short_axis_mm, volume_mm3
 from core.measures.result import Measure
-from models_registry.contract import Breach, Study, input_breach, output_breach, use_breach
+from models_registry.answer import Answer, Breach, Floats, Value, ended, value_of
+from models_registry.contract import Study, input_breach, output_breach, use_breach
 from models_registry.preprocessing import (
     OUTSIDE_HU,
     OUTSIDE_SUV,
-    Floats,
     Image,
     Preparation,
     averaged,
@@ -37,47 +36,19 @@ from models_registry.preprocessing import (
     statistics,
 )
 
-Network = Callable[[Floats], Floats]
+Probability = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A measure as text with unit, its uncertainty, or why there is none."""
-
-    name: str
-    value: str | None = None
-    uncertainty: str | None = None
-    failed: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How a run ended: finished, undecided or failed. A mask and values only where it finished.
-
-    mask: boolean on the CT grid. output_sha256 covers probabilities and mask; empty where the network gave nothing.
-    """
-
-    status: str
-    cause: str = ""
-    found: str = ""
-    limit: str = ""
-    confidence: str = ""
-    domain_distance: str = ""
-    output_sha256: str = ""
-    values: tuple[Value, ...] = ()
-    mask: NDArray[np.bool_] | None = field(default=None, compare=False)
-
-
-def run(study: Study, configuration: Mapping[str, Any], network: Network) -> Answer:
+def run(study: Study, configuration: Mapping[str, Any], network: Probability) -> Answer:
     """Measure the lesion at the seed of one study."""
     contract, thresholds = configuration["contract"], configuration["thresholds"]
     prep = Preparation.read(configuration["preparation"])
     breach = use_breach(study, contract)                                                                        # 1
     if breach is not None:
-        return _ended("undecided", breach)
+        return ended("undecided", breach)
     breach = input_breach(study, contract)                                                                      # 2
     if breach is not None:
-        return _ended("failed", breach)
+        return ended("failed", breach)
     assert study.seed_mm is not None  # step 1
 
     origin = crop_origin(study.seed_mm, prep)
@@ -87,21 +58,21 @@ def run(study: Study, configuration: Mapping[str, Any], network: Network) -> Ans
     stated = on_worse_side(distance, 2, up=True)
     if stated is None or Decimal(stated) > Decimal(str(thresholds["largest_domain_distance"])):
         stated = stated or "no number"
-        return _ended("undecided", Breach("out-of-domain", stated, f"at most {thresholds['largest_domain_distance']}"),
+        return ended("undecided", Breach("out-of-domain", stated, f"at most {thresholds['largest_domain_distance']}"),
                       domain=stated)
 
     probability = network(prepared(ct, suv, study.seed_mm, origin, prep))                                       # 4
     breach = output_breach(probability, prep.cells)
     if breach is not None:
-        return _ended("failed", breach, domain=stated)
+        return ended("failed", breach, domain=stated)
     component = component_at(probability >= float(thresholds["probability"]),                                   # 5
                              seed_distance(study.seed_mm, origin, prep), float(thresholds["seed_reach_mm"]))
     digest = output_digest(probability, np.zeros(0, bool))
     if not component.any():
-        return _ended("undecided", Breach("nothing-at-seed", "no lesion at the seed", "a lesion within "
+        return ended("undecided", Breach("nothing-at-seed", "no lesion at the seed", "a lesion within "
                       f"{thresholds['seed_reach_mm']} mm of the seed"), domain=stated, output=digest)
     if _at_border(component):
-        return _ended("undecided", Breach("beyond-field", "the lesion reaches the edge of the model's field",
+        return ended("undecided", Breach("beyond-field", "the lesion reaches the edge of the model's field",
                       f"within {prep.cell_mm * prep.cells:.0f} mm round the seed"), domain=stated, output=digest)
 
     kept = np.where(component | (probability < float(thresholds["probability"])), probability, np.float32(0))   # 6
@@ -114,10 +85,10 @@ def run(study: Study, configuration: Mapping[str, Any], network: Network) -> Ans
     size = float(mask.sum()) * float(np.prod(study.ct.spacing_mm))
     whole = on_worse_side(size, 0, up=False)
     if whole is None or Decimal(whole) < Decimal(str(thresholds["smallest_mm3"])):
-        return _ended("undecided", Breach("too-small", f"{whole or 'no number of'} mm3",
+        return ended("undecided", Breach("too-small", f"{whole or 'no number of'} mm3",
                       f"at least {thresholds['smallest_mm3']} mm3"), domain=stated, output=digest, confidence=sure)
     if sure == "no number" or Decimal(sure) < Decimal(str(thresholds["least_confidence"])):
-        return _ended("undecided", Breach("low-confidence", sure, f"at least {thresholds['least_confidence']}"),
+        return ended("undecided", Breach("low-confidence", sure, f"at least {thresholds['least_confidence']}"),
                       domain=stated, output=digest, confidence=sure)
     values = measured(mask, study.ct.spacing_mm)                                                                # 8
     return Answer("finished", confidence=sure, domain_distance=stated, output_sha256=digest, values=values, mask=mask)
@@ -136,15 +107,7 @@ def measured(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) ->
     """Volume, long and short axis of a mask on its native grid, by the operators of core/measures."""
     operators: tuple[tuple[str, Callable[..., Measure]], ...] = (
         ("volume", volume_mm3), ("long_axis", long_axis_mm), ("short_axis", short_axis_mm))
-    return tuple(_value(name, operator(mask, spacing_mm)) for name, operator in operators)
-
-
-def _value(name: str, measure: Measure) -> Value:
-    if isinstance(measure, Measured):
-        uncertainty = measure.uncertainty
-        return Value(name, f"{measure.value:f} {measure.unit}",
-                     None if uncertainty is None else f"{uncertainty:f} {measure.unit}")
-    return Value(name, failed=measure.reason)
+    return tuple(value_of(name, operator(mask, spacing_mm)) for name, operator in operators)
 
 
 def component_at(inside: NDArray[np.bool_], distance_mm: Floats, reach_mm: float) -> NDArray[np.bool_]:
@@ -194,7 +157,3 @@ def input_digest(study: Study) -> str:
 def _geometry(image: Image) -> dict[str, Any]:
     return {"shape": list(image.values.shape), "type": str(image.values.dtype.newbyteorder("<")),
             "origin": [repr(float(v)) for v in image.origin_mm], "spacing": [repr(float(v)) for v in image.spacing_mm]}
-
-
-def _ended(status: str, breach: Breach, *, domain: str = "", output: str = "", confidence: str = "") -> Answer:
-    return Answer(status, breach.cause, breach.found, breach.limit, confidence, domain, output)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from models_registry.contract import Study
 from models_registry.isolation import Expected, Session
+from models_registry.tasks import Given
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -76,6 +76,6 @@ def tracking_of(objects: object) -> Tracking | None:
 class Runner(Protocol):
     """Runs verified bundle bytes on studies, apart from the house: isolation.run_isolated, or a remote server."""
 
-    def __call__(self, files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+    def __call__(self, files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
         """One answer per study. Raises WorkerDiffers, WorkerFailed."""
         ...

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from models_registry.answer import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from models_registry import queries, views
 from models_registry.inputs import Given, SeriesReader
 from models_registry.isolation import Expected, Session, WorkerDiffers
 from models_registry.loading import INFERENCE, ModelDiffers, check_bytes, check_container, own_copy, refuse
-from models_registry.pipeline import input_digest
 from models_registry.ports import Images, Runner
 from models_registry.servers import worker_here
 from models_registry.software import code_digest
+from models_registry.tasks import task_for
 
 NEXT = "Nothing was signed. Bring back the environment that the lock states (`countersign model show LOCK`), then " \
        "reproduce again."
@@ -102,7 +102,7 @@ def _inputs(desk: Desk, lock: str, rows: Sequence[queries.RunRow], images: Image
                 session, INFERENCE, "subject.use", row.trial, relations=(), endpoint=row.endpoint,
                 subject=row.subject))
             one = reader.again(session, row)
-        if input_digest(one.study) != row.input_sha256:
+        if task_for(one.study).input_digest(one.study) != row.input_sha256:
             raise UnusableInput(f"The images of run {row.run} are not the ones that it measured.")
         given.append(one)
     return given

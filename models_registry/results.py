@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 import numpy as np
+from pydicom.sr.coding import Code
 
 from audit.vocabulary.registry import ObjectRef
 from core.clock import as_datetime
@@ -26,8 +27,10 @@ from core.reads.ports import keeper_of
 from core.reads.rules import is_baseline
 from core.trials.queries import signed_charter, time_points_of
 from core.work import Desk, release
-from models_registry.pipeline import Answer, Value
+from models_registry.answer import Answer, Value
 from models_registry.queries import LockRow, RunRow
+from models_registry.segmentation.pipeline import mask_of
+from models_registry.segmentation.state import Structure
 
 UNITS = ("mm", "cm", "mm3", "ml")
 NAMES = ("volume", "long_axis", "short_axis")
@@ -58,10 +61,13 @@ def algorithm_of(lock: LockRow) -> Algorithm:
 
 
 def write_result(
-    desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer, seal: str | None = None
+    desk: Desk, lock: LockRow, row: RunRow, sources: Sequence[Any], answer: Answer,
+    structures: Sequence[Structure] = (), seal: str | None = None,
 ) -> Written:
     """Write the objects of a finished run, each encrypted under the subject's key.
 
+    `sources`: the images on whose grid the mask lies. `structures`: what the labels of a segmentation show; none where
+    the mask is that of one lesion.
     `seal`: commitment of the blinded read that the run belongs to. Masks and report then are one object that is first
     encrypted under the seal's key (RECORD 5), so that the subject's key is no way round the seal.
 
@@ -70,7 +76,7 @@ def write_result(
     owner = f"{row.trial}/{row.subject}"
     if seal is None and row.sealed:
         return Written(result=desk.objects.put(sealed_document(row, answer), JSON, subject=owner))
-    segmentation, report = _instances(desk, lock, row, ct_files, answer)
+    segmentation, report = _instances(desk, lock, row, sources, answer, structures)
     if seal is not None:
         enclosed = keeper_of(desk.signer).enclose(seal, row.run, _packed(segmentation, report))
         return Written(result=desk.objects.put(enclosed, ENCLOSED, subject=owner))
@@ -98,7 +104,7 @@ def unpacked(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _instances(
-    desk: Desk, lock: LockRow, row: RunRow, ct_files: Sequence[Any], answer: Answer
+    desk: Desk, lock: LockRow, row: RunRow, sources: Sequence[Any], answer: Answer, structures: Sequence[Structure]
 ) -> tuple[bytes, bytes]:
     """SEG and SR as files."""
     assert answer.mask is not None  # finished
@@ -111,38 +117,63 @@ def _instances(
             series_number=series_number, instance_number=1, made_at=made_at, software=release(),
         )
 
-    segment = Segment(label=row.lesion, tracking_id=row.lesion, tracking_uid=row.tracking_uid, mask=answer.mask,
-                      kind="SEMIAUTOMATIC")
-    segmentation = make_segmentation([segment], ct_files, algorithm, instance("SEG", SEG_SERIES))
-    lesion = LesionResult(
-        tracking_id=row.lesion, tracking_uid=row.tracking_uid, segment_uid=str(segmentation.SOPInstanceUID),
-        segment_number=1, source_series=str(ct_files[0].SeriesInstanceUID),
-        measurements=tuple(_measured(value) for value in answer.values), origin="ai",
-    )
-    report = make_ai_report([lesion], [segmentation, *ct_files], algorithm, _time_point(desk, row),
+    segments = _segments(row, answer, structures)
+    segmentation = make_segmentation([one for one, _ in segments], sources, algorithm, instance("SEG", SEG_SERIES))
+    groups = [
+        LesionResult(
+            tracking_id=one.tracking_id, tracking_uid=one.tracking_uid, segment_uid=str(segmentation.SOPInstanceUID),
+            segment_number=number, source_series=str(sources[0].SeriesInstanceUID),
+            measurements=tuple(_measured(name, value) for name, value in values), origin="ai", shows=one.shows,
+        )
+        for number, (one, values) in enumerate(segments, start=1)
+    ]
+    report = make_ai_report(groups, [segmentation, *sources], algorithm, _time_point(desk, row),
                             instance("SR", SR_SERIES))
     files = as_bytes(segmentation), as_bytes(report)
-    _read_back(*files, ct_files, segment, lesion)
+    _read_back(*files, sources, [one for one, _ in segments], groups)
     return files
 
 
+def _segments(
+    row: RunRow, answer: Answer, structures: Sequence[Structure]
+) -> list[tuple[Segment, list[tuple[str, Value]]]]:
+    """Each segment with its measures: the lesion that was asked for, or the structures that the labels show."""
+    assert answer.mask is not None  # finished
+    if not structures:
+        lesion = Segment(label=row.lesion, tracking_id=row.lesion, tracking_uid=row.tracking_uid,
+                         mask=answer.mask.astype(np.bool_), kind="SEMIAUTOMATIC")
+        return [(lesion, [(value.name, value) for value in answer.values])]
+    found = []
+    for one in structures:
+        values = [value for value in answer.values if value.name == f"{one.name}_volume"]
+        found.append((Segment(
+            label=one.name.replace("_", " "), tracking_id=one.name.replace("_", " "),
+            tracking_uid=derived_uid("structure", row.tracking_uid, one.name),
+            mask=mask_of(answer.mask.astype(np.uint8), one), kind="AUTOMATIC", shows=Code(*one.code),
+        ), [("volume", value) for value in values]))
+    return found
+
+
 def _read_back(
-    segmentation: bytes, report: bytes, ct_files: Sequence[Any], segment: Segment, lesion: LesionResult
+    segmentation: bytes, report: bytes, sources: Sequence[Any], segments: Sequence[Segment],
+    groups: Sequence[LesionResult],
 ) -> None:
     """What a reader of the files will find is what was measured. Raises UnusableInput; then nothing is stored."""
-    masks = [found.mask for found in read_segmentation(read_object(segmentation), ct_files)]
-    if len(masks) != 1 or not np.array_equal(masks[0], segment.mask):
+    masks = [found.mask for found in read_segmentation(read_object(segmentation), sources)]
+    if len(masks) != len(segments) or not all(
+            np.array_equal(mask, one.mask) for mask, one in zip(masks, segments, strict=True)):
         raise UnusableInput("The segmentation, read back from its bytes, is not the mask that was measured.")
-    told = sorted((codes.MEASURES[one.name].value, one.value) for one in lesion.measurements if one.value is not None)
+    told = sorted((group.tracking_uid, codes.MEASURES[one.name].value, one.value)
+                  for group in groups for one in group.measurements if one.value is not None)
     numbers = read_measurements(read_object(report))
-    if sorted((one.concept, one.value) for one in numbers if one.value is not None) != told:
+    if sorted((one.tracking_uid, one.concept, one.value) for one in numbers if one.value is not None) != told:
         raise UnusableInput("The numbers of the report, read back from its bytes, are not those that were measured.")
 
 
-def _measured(value: Value) -> Measured:
-    if value.name not in NAMES:
-        raise UnusableInput(f"No code of the report fits the measure {value.name}.")
-    name = cast(Literal["volume", "long_axis", "short_axis"], value.name)
+def _measured(measure: str, value: Value) -> Measured:
+    if measure not in NAMES:
+        raise UnusableInput(f"No code of the report fits the measure {measure}.")
+    name = cast(Literal["volume", "long_axis", "short_axis"], measure)
     if value.value is None:
         return Measured(name, None, "mm3" if name == "volume" else "mm", "failure")
     number, unit = value.value.split(" ", 1)

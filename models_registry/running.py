@@ -15,16 +15,18 @@ from core.errors import CountersignError, OutsideUnavailable, RecordDamaged
 from core.policy.decide import decide, permit
 from core.work import Desk
 from models_registry import blinded, queries
+from models_registry.answer import Answer
 from models_registry.digest import environment_digest
 from models_registry.inputs import Given, SeriesReader
 from models_registry.isolation import Session, WorkerFailed
 from models_registry.loading import INFERENCE, ModelDiffers, answers
-from models_registry.pipeline import Answer, input_digest
 from models_registry.ports import Images, Runner
 from models_registry.queries import RunRow
 from models_registry.results import Written, write_result
 from models_registry.sampling import keep_sample
+from models_registry.segmentation.state import Structure
 from models_registry.servers import record_served
+from models_registry.tasks import task_for, task_named
 
 BATCH = 16
 
@@ -62,6 +64,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
     with desk.reading() as session:
         locked = queries.lock_of(session, lock)
         version = queries.version_of(session, locked.fields.model, locked.fields.model_version)
+    task = task_named(locked.fields.task)
     given: list[tuple[RunRow, Given]] = []
     reader = SeriesReader(desk, images)
     for row in rows:
@@ -85,7 +88,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
     if not given:
         return len(rows)
     try:
-        session_here, _ = answers(desk, locked, version, [one.study for _, one in given], runner=runner,
+        session_here, bundle = answers(desk, locked, version, [one.study for _, one in given], runner=runner,
                                        run=given[0][0].run)
     except ModelDiffers as refusal:
         # The first run's refusal is recorded by the loader; the others were not run for the same cause.
@@ -99,6 +102,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
             _fail(desk, row, cause, failure.fact)
         return len(rows)
     record_served(desk, [row for row, _ in given], session_here)
+    structures = task.structures(bundle.configuration)
     # Sealed before the outcomes are recorded: after a crash the seal is found and not made twice.
     unsealed = blinded.seal_reads(desk, [(row, one, answer) for (row, one), (answer, _) in
                                          zip(given, session_here.answers, strict=True) if blinded.is_blinded(row)])
@@ -106,7 +110,7 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         if row.run in unsealed:
             _fail(desk, row, "seal", unsealed[row.run], took)
         else:
-            _record(desk, locked, row, one, answer, took, session_here)
+            _record(desk, locked, row, one, answer, took, session_here, structures)
     for trial, subject, time_point in sorted({(row.trial, row.subject, row.time_point) for row, _ in given
                                               if blinded.is_blinded(row)}):
         blinded.open_results(desk, trial, subject, time_point)
@@ -123,7 +127,7 @@ def _barred(desk: Desk, row: RunRow) -> str | None:
 
 
 def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer: Answer, took: str,
-            session_here: Session) -> None:
+            session_here: Session, structures: tuple[Structure, ...]) -> None:
     """One outcome as an entry; objects are written before, nothing slow is done under the lock."""
     if answer.status == "failed":
         _fail(desk, row, answer.cause, f"{answer.found}; needed: {answer.limit}", took)
@@ -132,14 +136,14 @@ def _record(desk: Desk, lock: queries.LockRow, row: RunRow, given: Given, answer
         _end(desk, row, RunUndecided(
             run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point,
             study=row.study, lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
-            input_sha256=input_digest(given.study),
+            input_sha256=task_for(given.study).input_digest(given.study),
             environment_sha256=environment_digest(session_here.environment), cause=answer.cause,
             found=answer.found, limit=answer.limit, took=took, endpoint=row.endpoint, gate=row.gate,
             sample=keep_sample(desk, row, given.study, answer, None)))
         return
     try:
         seal = blinded.seal_for(desk, row)
-        written = write_result(desk, lock, row, given.ct_files, answer, seal)
+        written = write_result(desk, lock, row, given.files, answer, structures, seal)
         sample = keep_sample(desk, row, given.study, answer, seal)
     except CountersignError as error:
         _fail(desk, row, "output", error.fact, took)
@@ -160,7 +164,7 @@ def _finished(row: RunRow, given: Given, answer: Answer, took: str, session_here
     return RunFinished(
         run=row.run, lock=row.lock, model=row.model, subject=row.subject, time_point=row.time_point, study=row.study,
         lesion=row.lesion, use=row.use, standing=row.standing, sealed=row.sealed,
-        input_sha256=input_digest(given.study),
+        input_sha256=task_for(given.study).input_digest(given.study),
         environment_sha256=environment_digest(session_here.environment), output_sha256=answer.output_sha256,
         values_said=said, took=took, values=values,
         confidence=None if row.sealed else answer.confidence,

@@ -12,15 +12,16 @@ from audit.vocabulary.registry import ObjectRef
 from core.objects import JSON
 from core.reads.ports import keeper_of
 from core.work import Desk
-from models_registry.contract import Study
-from models_registry.pipeline import Answer
+from models_registry.answer import Answer
 from models_registry.queries import RunRow
+from models_registry.segmentation.state import Scan
+from models_registry.tasks import Given
 
 # Every second slice and fourth row and column: a mean over the body needs no more, and a run must not wait for it.
 THINNED = (slice(None, None, 2), slice(None, None, 4), slice(None, None, 4))
 
 
-def keep_sample(desk: Desk, row: RunRow, study: Study, answer: Answer, seal: str | None) -> ObjectRef:
+def keep_sample(desk: Desk, row: RunRow, study: Given, answer: Answer, seal: str | None) -> ObjectRef:
     """Store the features of a run, encrypted under the subject's key; those of a blinded answer under its seal first.
 
     `seal`: commitment of the blinded read that the run belongs to. Of an undecided blinded run only the images speak.
@@ -36,8 +37,14 @@ def keep_sample(desk: Desk, row: RunRow, study: Study, answer: Answer, seal: str
     return desk.objects.put(json.dumps(stated, sort_keys=True).encode(), JSON, subject=f"{row.trial}/{row.subject}")
 
 
-def input_features(study: Study, answer: Answer) -> dict[str, str]:
-    """Spacings in mm, mean and spread of tissue in HU, mean uptake in SUV, and the distance to the training inputs."""
+def input_features(study: Given, answer: Answer) -> dict[str, str]:
+    """Spacings in mm, mean and spread of tissue in HU, mean uptake in SUV, and the distance to the training inputs; of
+    a segmentation spacings, mean and spread of its one series, in the unit of that."""
+    if isinstance(study, Scan):
+        thinned = study.values[THINNED]
+        return {"slice_mm": f"{study.spacing_mm[0]:.3f}", "pixel_mm": f"{study.spacing_mm[2]:.3f}",
+                "mean": f"{float(np.mean(thinned, dtype=np.float64)):.4g}",
+                "spread": f"{float(np.std(thinned, dtype=np.float64)):.4g}"}
     ct, pet = study.ct.values[THINNED], study.pet.values[THINNED]
     body, soft = ct[ct > -500], ct[(ct > -300) & (ct < 300)]
     found = {

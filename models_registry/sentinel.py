@@ -82,6 +82,9 @@ def declare_sentinel(
         raise UnusableInput(f"A sentinel set has 1 to {MOST_CASES} cases, not {cases}.")
     with desk.reading() as session:
         row = queries.lock_of(session, lock)
+    if row.fields.task is not None:
+        raise UnusableInput(f"{lock} is for the task {row.fields.task}; the generated cases are CT and PET of lesions.",
+                            next_step="Its own sentinel is compared at every load.")
     _may(desk, actor)
     found, unmeasured = _asked(desk, row, [str(FIRST_SEED + number) for number in range(cases)], runner)
     if 2 * unmeasured >= cases:

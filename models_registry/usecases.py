@@ -16,6 +16,7 @@ from core.work import Actor, Desk, Draft, Occasion, Proposal, release
 from models_registry import jobs, queries, views
 from models_registry.bundle import ARCHIVE, Bundle, opened, packed, unpacked
 from models_registry.digest import environment_digest, listed, listing, read_tree
+from models_registry.isolation import Session
 from models_registry.loading import (
     ModelDiffers,
     answers,
@@ -31,6 +32,7 @@ from models_registry.ports import Runner, Tracking
 from models_registry.rules import LIFECYCLE, LOCK, RISK, after, lock_id
 from models_registry.servers import worker_here
 from models_registry.software import SBOM, code_digest, commit, container, packages, requirements_digest, sbom
+from models_registry.tasks import FIRST
 
 FORMAT = "safetensors"
 RETIREMENTS = ("retired", "recalled")
@@ -109,6 +111,8 @@ def register_model(desk: Desk, actor: Actor, command: RegisterModel, tracking: T
         tree=tuple(TreeFile(path=one.path, bytes=one.bytes, sha256=one.sha256) for one in listed(bundle.files)),
         intended_use=bundle.intended_use, licence=str(bundle.metadata["license"]),
         data_statement_sha256=bundle.digest_of(jobs.DATA_STATEMENT), training=bundle.training, store_hint=hint,
+        conversion_sha256=bundle.digest_of(jobs.CONVERSION) if bundle.conversion else None,
+        source_sha256=bundle.conversion["source"]["sha256"] if bundle.conversion else None,
     )
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
@@ -166,7 +170,7 @@ def lock_model(desk: Desk, actor: Actor, command: LockModel, *, runner: Runner |
     check_tree(version, files)
     bundle = opened(files)
     session_here = (runner or worker_here(desk))(bundle.files, [bundle.sentinel], None)
-    if session_here.sentinel_status != "finished":
+    if not _answered(bundle, session_here):
         raise UnusableInput(f"The sentinel of {version.model} {version.version} ends as "
                             f"{session_here.sentinel_status}; a lock needs one that is measured.")
     repeat = session_here.answers[0][0].output_sha256
@@ -198,6 +202,14 @@ def _may_follow(session: Connection, command: LockModel) -> None:
     if old.superseded_by is not None:
         raise AlreadyDone(f"{old.lock} is superseded by {old.superseded_by} already.",
                           next_step=f"Supersede {old.superseded_by}, or lock without --supersedes.")
+
+
+def _answered(bundle: Bundle, session: Session) -> bool:
+    """Whether the sentinel went through the network. Of a segmentation it may be a part of no plausible volume: what
+    is compared at each load are the labels and probabilities, which are there."""
+    if bundle.task.seeded:
+        return session.sentinel_status == "finished"
+    return session.sentinel_status in ("finished", "undecided") and bool(session.sentinel_output_sha256)
 
 
 def _relations(actor: Actor, version: queries.VersionRow) -> frozenset[str]:
@@ -242,6 +254,9 @@ def _lock_event(desk: Desk, bundle: Bundle, version: queries.VersionRow, environ
         protocols=command.protocols,
         training_sha256=version.training.statement_sha256 if version.training else None,
         store_hint=version.store_hint, supersedes=command.supersedes,
+        # A lock of the first task says what locks said before there were others.
+        task=None if bundle.task.name == FIRST else bundle.task.name,
+        modality=bundle.configuration["contract"].get("modality"),
     )
 
 

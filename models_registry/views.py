@@ -16,6 +16,8 @@ def registration(event: ModelRegistered) -> View:
             ("Bundle digest", event.tree_sha256), ("Licence", event.licence),
             ("Intended use", event.intended_use), ("Data statement digest", event.data_statement_sha256),
             *_training(event),
+            *((("Converted from", f"source {event.source_sha256}, report {event.conversion_sha256}"),)
+              if event.conversion_sha256 else ()),
             *((file.path, f"{file.bytes} bytes, {file.sha256}") for file in event.tree),
         ),
     )
@@ -38,6 +40,7 @@ def lock(event: ModelLocked) -> View:
         f"Lock {event.model} {event.model_version}", "models/lock",
         (
             ("Lock", event.lock), ("Model", f"{event.model} {event.model_version}"), ("Trained by", event.trained_by),
+            *((("Task", f"{event.task} on one {event.modality} series"),) if event.task else ()),
             ("Bundle digest", event.tree_sha256), ("Tensors", f"{event.tensors}, digest {event.tensors_sha256}"),
             ("List of tensors", event.tensors_listed.sha256), ("Format", event.format),
             ("Configuration digest", event.configuration_sha256),

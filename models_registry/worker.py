@@ -24,17 +24,22 @@ NOT_NEEDED = ("mlflow", "matplotlib", "scipy", "pandas", "skimage", "sklearn", "
 
 def main(folder: Path) -> int:
     """Check environment and sentinel once, then answer every job."""
-    _no_network()
-    for name in NOT_NEEDED:
-        sys.modules[name] = None  # type: ignore[assignment]  # importing it raises ImportError
-    from models_registry import digest, inference, jobs, pipeline
+    no_network()
+    from models_registry import digest, jobs
+    from models_registry.answer import Answer
+    from models_registry.tasks import task_of
 
     order = json.loads((folder / "order.json").read_text())
     files = {path: (folder / "bundle" / path).read_bytes() for path in order["files"]}
     configuration = jobs.configuration_of(files)
+    task = task_of(configuration)
+    for name in set(NOT_NEEDED) - set(task.packages):
+        sys.modules[name] = None  # type: ignore[assignment]  # importing it raises ImportError
+    from models_registry import inference
+
     inference.be_deterministic(int(configuration["runtime"]["threads"]))
     device = str(order.get("device") or configuration["runtime"].get("device", "cpu"))
-    state = {"environment": digest.environment(inference.torch_state(device))}
+    state = {"environment": digest.environment(inference.torch_state(device), task.packages)}
     _write(folder / "state.json", state)
     expected = order.get("expected")
     if expected is not None and state["environment"] != expected["environment"]:
@@ -43,7 +48,7 @@ def main(folder: Path) -> int:
         return NO_DEVICE
     model = inference.Loaded(configuration["network"], files[jobs.WEIGHTS], int(configuration["runtime"]["threads"]),
                              device)
-    sentinel = pipeline.run(jobs.sentinel_of(files), configuration, model.probability)
+    sentinel = task.run(task.sentinel(files), configuration, model)
     _write(folder / "state.json", state | {
         "sentinel_output_sha256": sentinel.output_sha256, "sentinel_status": sentinel.status,
         "sentinel_values": [[one.name, one.value or ""] for one in sentinel.values],
@@ -53,11 +58,11 @@ def main(folder: Path) -> int:
     for name in order["jobs"]:
         started = time.monotonic()
         try:
-            answer = pipeline.run(jobs.read_job(folder / name), configuration, model.probability)
+            answer = task.run(task.read_job(folder / name), configuration, model)
             jobs.write_answer(folder / name, answer, time.monotonic() - started)
         except Exception as error:  # noqa: BLE001  one study that breaks must not take the others' answers with it
             (folder / name / "mask.npy").unlink(missing_ok=True)
-            broken = pipeline.Answer("failed", _cause(error), f"{type(error).__name__}: {error}"[:200], "an answer")
+            broken = Answer("failed", _cause(error), f"{type(error).__name__}: {error}"[:200], "an answer")
             jobs.write_answer(folder / name, broken, time.monotonic() - started)
     return 0
 
@@ -71,7 +76,7 @@ def _cause(error: Exception) -> str:
     return "crash"
 
 
-def _no_network() -> None:
+def no_network() -> None:
     """Second wall behind the network namespace: no socket can be made from Python."""
 
     class Closed(socket.socket):

@@ -46,6 +46,7 @@ class ModelRegistered:
     """A bundle was taken in: its exact files, and what its maker states about it. `store_hint` carries no authority.
 
     Without `training` the maker states nothing about the run that made the weights.
+    `conversion_sha256`: the report of a converted model, a file of the bundle; `source_sha256`: what it was made from.
     """
 
     model: str
@@ -59,6 +60,8 @@ class ModelRegistered:
     data_statement_sha256: str
     training: Training | None = None
     store_hint: str | None = None
+    conversion_sha256: str | None = None
+    source_sha256: str | None = None
 
 
 @event(
@@ -76,6 +79,7 @@ class ModelLocked:
     requirements_sha256: over name and version of every installed package; `sbom` lists them (CycloneDX).
     protocols: validation protocols that were on file for it when it was locked; later ones name the lock themselves.
     store_hint: where MLflow has a copy; without authority. supersedes: the lock that this one follows.
+    task: what the model does, lesion-at-seed where none is named; modality: that of the series it takes, if one.
     """
 
     lock: str
@@ -117,6 +121,8 @@ class ModelLocked:
     training_sha256: str | None = None
     store_hint: str | None = None
     supersedes: str | None = None
+    task: str | None = None
+    modality: str | None = None
 
 
 @event(
@@ -205,11 +211,12 @@ class RunValue:
 
 @event(
     "run.requested", signed_by="service", clause="EU Annex 22 draft 2025, 9",
-    sentence="{on_behalf_of} asked {model} {lock} for lesion {lesion} of {subject}, {time_point} ({standing})",
+    sentence="{on_behalf_of} asked {model} {lock} for {lesion} of {subject}, {time_point} ({standing})",
 )
 class RunRequested:
     """What is to be computed. `standing`: gated, shadow or exploratory (no gate open: barred from every endpoint).
 
+    `lesion` is what is to be measured: one lesion, or "all structures" of a segmentation, which has no seed.
     `input_sha256` is over the manifests and the seed; that of the outcome is over the values as the model got them.
     """
 
@@ -235,7 +242,7 @@ class RunRequested:
 
 @event(
     "run.finished", signed_by="service", clause="EU Annex 22 draft 2025, 9-10; FDA AI credibility draft 2025, step 2",
-    sentence="{model} {lock} measured lesion {lesion} of {subject}, {time_point} ({standing}): {values_said}",
+    sentence="{model} {lock} measured {lesion} of {subject}, {time_point} ({standing}): {values_said}",
 )
 class RunFinished:
     """The inference made: input, lock, environment, output, confidence, gate state, and objects written.
@@ -295,7 +302,7 @@ class RunOpened:
 
 @event(
     "run.undecided", signed_by="service", clause="EU Annex 22 draft 2025, 9.2",
-    sentence="{model} {lock} left lesion {lesion} of {subject}, {time_point} undecided: {cause}",
+    sentence="{model} {lock} left {lesion} of {subject}, {time_point} undecided: {cause}",
 )
 class RunUndecided:
     """The model gives no value: outside its contract or domain, or below its thresholds. A human decides."""
@@ -323,7 +330,7 @@ class RunUndecided:
 
 @event(
     "run.failed", signed_by="service", clause="EU Annex 22 draft 2025, 9; 21 CFR 11.10(a)",
-    sentence="{model} {lock} failed on lesion {lesion} of {subject}, {time_point}: {cause}",
+    sentence="{model} {lock} failed on {lesion} of {subject}, {time_point}: {cause}",
 )
 class RunFailed:
     """No value came: time, memory, a crash or unusable input. Never a measurement, always an entry."""

@@ -13,6 +13,7 @@ ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence"
 ENGLISH: Final = Code("en-US", "RFC5646", "English (United States)")
 LESION: Final = Code("52988006", "SCT", "Lesion")
 MORPHOLOGICALLY_ABNORMAL: Final = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+ANATOMICAL_STRUCTURE: Final = Code("91723000", "SCT", "Anatomical Structure")
 USER_CHOSEN_VALUE: Final = Code("121410", "DCM", "User chosen value")
 SUM_OF_VOXELS: Final = Code("126030", "DCM", "Sum of segmented voxel volumes")
 NOT_ATTEMPTED: Final = Code("114007", "DCM", "Measurement not attempted")

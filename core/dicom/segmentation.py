@@ -12,6 +12,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from core.dicom import codes
@@ -25,9 +26,10 @@ AlgorithmKind = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One lesion: its mask of shape (slices, rows, columns) in the geometry of the sources, and its names.
+    """One lesion or structure: its mask of shape (slices, rows, columns) in the geometry of the sources, its names.
 
     `tracking_uid` is one per lesion for the whole trial. MANUAL means a person drew it: then no algorithm is named.
+    `shows`: the code of an anatomical structure; None for a lesion.
     """
 
     label: str
@@ -35,6 +37,7 @@ class Segment:
     tracking_uid: str
     mask: NDArray[np.bool_]
     kind: AlgorithmKind
+    shows: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def make_segmentation(
         if segment.kind != "MANUAL" and algorithm is None:
             raise ResultUnusable(f"{segment.tracking_id}: a segment that was not drawn by hand names its algorithm.")
     ordered = [headers_only(sources[index]) for index in geometry.order]
+    anatomy = all(segment.shows is not None for segment in segments)
     pixels = np.stack([segment.mask for segment in segments], axis=-1).astype(np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about values of the source that are not ours to judge here
@@ -102,9 +106,10 @@ def make_segmentation(
             manufacturer_model_name=algorithm.name if algorithm else "Countersign reading panel",
             software_versions=instance.software,
             device_serial_number=algorithm.lock_digest[:16] if algorithm else instance.software,
-            content_label="LESIONS",
-            content_description="Lesion segmentation",
-            series_description="AI lesion segmentation" if algorithm else "Lesion segmentation",
+            content_label="STRUCTURES" if anatomy else "LESIONS",
+            content_description="Structure segmentation" if anatomy else "Lesion segmentation",
+            series_description=("AI structure segmentation" if anatomy else "AI lesion segmentation") if algorithm
+            else "Lesion segmentation",
             transfer_syntax_uid=ExplicitVRLittleEndian,
             omit_empty_frames=True,
         )
@@ -126,8 +131,8 @@ def _description(number: int, segment: Segment, algorithm: Algorithm | None) -> 
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=segment.label[:64],
-        segmented_property_category=codes.MORPHOLOGICALLY_ABNORMAL,
-        segmented_property_type=codes.LESION,
+        segmented_property_category=codes.ANATOMICAL_STRUCTURE if segment.shows else codes.MORPHOLOGICALLY_ABNORMAL,
+        segmented_property_type=segment.shows or codes.LESION,
         algorithm_type=segment.kind,
         algorithm_identification=identification,
         tracking_uid=segment.tracking_uid,

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dcm
+from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from core.dicom import codes
@@ -46,7 +47,8 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class LesionResult:
     """One measurement group: of TID 1411 with its segment, or of TID 1501 where a person measured without a mask and
-    `segment_uid` is empty. `origin`: the AI's own value, or what the reader made of it."""
+    `segment_uid` is empty. `origin`: the AI's own value, or what the reader made of it. `shows`: the code of an
+    anatomical structure; None for a lesion."""
 
     tracking_id: str
     tracking_uid: str
@@ -55,6 +57,7 @@ class LesionResult:
     source_series: str
     measurements: tuple[Measured, ...]
     origin: Literal["ai", "accepted", "adjusted", "drawn"]
+    shows: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +230,8 @@ def _group(lesion: LesionResult, algorithm: Algorithm | None, time_point: TimePo
     if not lesion.segment_uid:
         return sr.MeasurementsAndQualitativeEvaluations(
             tracking_identifier=sr.TrackingIdentifier(uid=lesion.tracking_uid, identifier=lesion.tracking_id),
-            finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
-            finding_type=codes.LESION,
+            finding_category=codes.ANATOMICAL_STRUCTURE if lesion.shows else codes.MORPHOLOGICALLY_ABNORMAL,
+            finding_type=lesion.shows or codes.LESION,
             time_point_context=_time_point(time_point),
             measurements=[_number(lesion, measured, instance) for measured in lesion.measurements],
         )
@@ -240,8 +243,8 @@ def _group(lesion: LesionResult, algorithm: Algorithm | None, time_point: TimePo
             segment_number=lesion.segment_number,
             source_series=sr.SourceSeriesForSegmentation(lesion.source_series),
         ),
-        finding_category=codes.MORPHOLOGICALLY_ABNORMAL,
-        finding_type=codes.LESION,
+        finding_category=codes.ANATOMICAL_STRUCTURE if lesion.shows else codes.MORPHOLOGICALLY_ABNORMAL,
+        finding_type=lesion.shows or codes.LESION,
         time_point_context=_time_point(time_point),
         algorithm_id=_identification(algorithm) if named and algorithm is not None else None,
         measurements=[_number(lesion, measured, instance) for measured in lesion.measurements],

@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 
+import numpy as np
+
+from core.errors import UnusableInput
 from core.work import Desk
 from models_registry import jobs, loading, queries
+from models_registry.answer import Answer
 from models_registry.bundle import Bundle, unpacked
 from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable
 from models_registry.isolation import Expected, Limits, WorkerDiffers, WorkerFailed
 from models_registry.loading import ModelDiffers
-from models_registry.pipeline import Answer, input_digest
+from models_registry.pipeline import input_digest
 from models_registry.preprocessing import Image
 from models_registry.servers import worker_here
 from models_registry.training.samples import generated_seeds, split
@@ -28,10 +32,13 @@ class RegistryModel:
     """A valid lock, asked through `models_registry.loading.answers`: digests, environment and sentinel each time."""
 
     def __init__(self, desk: Desk, lock: str) -> None:
-        """Raises NotFound where no model is locked under this name."""
+        """Raises NotFound where no model is locked under this name, UnusableInput for one that measures no lesion."""
         self._desk = desk
         with desk.reading() as session:
             self._lock = queries.lock_of(session, lock)
+            if self._lock.fields.task is not None:
+                raise UnusableInput(f"{lock} is for the task {self._lock.fields.task}; protocols ask for lesions.",
+                                    next_step="Compare such locks with `countersign model compare`.")
             self._version = queries.version_of(session, self._lock.fields.model, self._lock.fields.model_version)
 
     @property
@@ -149,7 +156,8 @@ def _image(grid: Grid) -> Image:
 
 
 def _reply(study: Study, answer: Answer) -> Reply:
-    return Reply(answer.status, answer.cause, input_digest(study), answer.output_sha256, answer.mask)
+    return Reply(answer.status, answer.cause, input_digest(study), answer.output_sha256,
+                 None if answer.mask is None else answer.mask.astype(np.bool_))
 
 
 def _one_bit_off(files: dict[str, bytes]) -> dict[str, bytes]:

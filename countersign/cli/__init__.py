@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "privacy": ("privacy", "Subjects' data: requests, restriction, erasure."),
     "intake": ("intake", "Take a folder of DICOM files in."),
     "qc": ("intake", "Quality control cases: list, show, dispose."),
-    "model": ("model", "Models: register, lock, verify, run."),
+    "model": ("model", "Models: convert, register, lock, verify, run, compare."),
     "measure": ("measure", "Measure a segmentation with the house's operators."),
     "model-server": ("model_server", "Model servers that attest: attest one here, enrol, withdraw, list."),
     "bridge": ("bridge", "A model that changes mid-trial: plan, sign, compare both locks."),

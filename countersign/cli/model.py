@@ -1,4 +1,4 @@
-"""`countersign model`: take models in, lock them, show them, check their bytes, run them."""
+"""`countersign model`: take models in, lock them, show them, check their bytes, run and compare them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import typer
 from countersign.cli import model_show
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.model_show import lock_data, run_line
+from countersign.cli.model_sources import compare, convert
 from countersign.cli.signing import AsOption
 
-app = typer.Typer(no_args_is_help=True, help="Models: register, lock, list, show, verify, run, reproduce.")
+app = typer.Typer(no_args_is_help=True, help="Models: convert, register, lock, verify, run, compare, reproduce.")
+app.command()(convert)
+app.command()(compare)
 model_show.register(app)
 APPS = {"model": app}
 
@@ -175,14 +178,17 @@ def run(
     trial: Annotated[str, typer.Option(help="Trial.")],
     subject: Annotated[str, typer.Option(help="Coded subject.")],
     time_point: Annotated[str, typer.Option(help="Time point.")],
-    lesion: Annotated[str, typer.Option(help="Lesion whose seed a person placed.")],
     person: AsOption,
+    lesion: Annotated[str, typer.Option(help="Lesion whose seed a person placed; a segmentation takes none.")] = "",
+    series: Annotated[str, typer.Option(help="UID of the series for a segmentation, where several would do.")] = "",
     use: Annotated[str, typer.Option(help="qc, cohort, secondary, primary or none.")] = "none",
     endpoint: Annotated[str, typer.Option(help="Endpoint, for secondary and primary.")] = "",
     standing: Annotated[str, typer.Option(help="gated, shadow or exploratory; what is open where not given.")] = "",
     home: HomeOption = None,
 ) -> None:
     """Ask for a run and carry it out now."""
+    from dataclasses import replace
+
     from core.policy.state import Actor
     from models_registry import queries
     from models_registry.asking import RequestRun, request_run
@@ -190,11 +196,14 @@ def run(
     from models_registry.running import run_waiting
 
     opened = house(home)
-    with opened.desk.reading() as session:
-        seed = placed_seed(session, trial, subject, time_point, lesion)
-    command = RequestRun(trial=trial, subject=subject, time_point=time_point, lesion=lesion,
-                         tracking_uid=seed.tracking_uid, seed_mm=seed.point, seed_by=seed.placed_by, lock=lock,
-                         use=use, endpoint=endpoint or None, standing=standing or None)
+    command = RequestRun(trial=trial, subject=subject, time_point=time_point, lesion=None, tracking_uid=None,
+                         seed_mm=None, seed_by="nobody", lock=lock, use=use, endpoint=endpoint or None,
+                         standing=standing or None, series=series or None)
+    if lesion:
+        with opened.desk.reading() as session:
+            seed = placed_seed(session, trial, subject, time_point, lesion)
+        command = replace(command, lesion=lesion, tracking_uid=seed.tracking_uid, seed_mm=seed.point,
+                          seed_by=seed.placed_by)
     receipt = request_run(opened.desk, Actor(person), command, ArrivalImages())
     run_waiting(opened.desk, ArrivalImages(), lock)
     with opened.desk.reading() as session:

@@ -25,6 +25,7 @@ from models_registry.isolation import Expected, Session
 from models_registry.jobs import configuration_of
 from models_registry.library import SHIPPED
 from models_registry.ports import GivenSeries, Runner
+from models_registry.tasks import Given
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.conftest import need
 from tests.house import HouseUnderTest
@@ -71,10 +72,11 @@ def half_of_the_peak(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(channels[2] * np.float32(0.95), 0, 1), dtype=np.float32)
 
 
-def stand_in(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def stand_in(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     """models_registry.ports.Runner: the real pipeline with a simple network, in this process."""
     configuration = configuration_of(files)
-    answers = tuple((pipeline.run(study, configuration, half_of_the_peak), "0.10 s") for study in studies)
+    answers = tuple((pipeline.run(study, configuration, half_of_the_peak), "0.10 s") for study in studies
+                    if isinstance(study, Study))
     # The sentinel of a lock is the first study of a session without expectation.
     digest = answers[0][0].output_sha256 if expected is None else expected.sentinel_output_sha256
     return Session({"python": "3", "torch": "none"}, digest, "finished", (), answers, "none")

@@ -20,6 +20,7 @@ from models_registry import sentinel
 from models_registry.contract import Study
 from models_registry.isolation import Expected, Session, WorkerFailed
 from models_registry.sentinel import check_due, check_sentinel, declare_sentinel
+from models_registry.tasks import Given
 from tests.builders import trials as build
 from tests.builders.models import cast, locked, stand_in
 from tests.builders.reads import DIGEST, TRIAL, recorded, signed
@@ -58,14 +59,14 @@ def lock_in(house: HouseUnderTest) -> str:
         return sentinels.watches(session)[0].lock
 
 
-def other_answer(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def other_answer(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     """A worker whose second case comes out one bit different."""
     ended = stand_in(files, studies, expected)
     changed, took = ended.answers[1]
     return replace(ended, answers=(ended.answers[0], (replace(changed, output_sha256="f" * 64), took)))
 
 
-def no_answer(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def no_answer(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     raise WorkerFailed("The worker did not start.")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.phantoms import SCANNERS, lesion_at, make_volume
 from models_registry import pipeline
 from models_registry.contract import Study
-from models_registry.jobs import CONFIGURATION, SENTINEL, read_job, sentinel_of, write_job
+from models_registry.jobs import CONFIGURATION, SENTINEL
 from models_registry.library import SHIPPED
 from models_registry.preprocessing import (
     OUTSIDE_HU,
@@ -27,6 +27,7 @@ from models_registry.preprocessing import (
     crop_origin,
     onto,
 )
+from models_registry.tasks import TASKS
 from tests.req import req
 
 CONFIG: dict[str, Any] = json.loads((SHIPPED / CONFIGURATION).read_text())
@@ -160,7 +161,7 @@ def at_seed(cells: int, value: float = 0.9) -> Callable[[NDArray[np.float32]], N
     (flat(0.1), "nothing-at-seed"), (flat(0.9), "beyond-field"), (at_seed(4, 0.52), "low-confidence"),
     (lambda channels: np.where(channels[3] > 0.8, np.float32(0.51), np.float32(0)), "too-small"),
 ])
-def test_below_its_thresholds_the_model_is_undecided(network: pipeline.Network, cause: str, study: Study) -> None:
+def test_below_its_thresholds_the_model_is_undecided(network: pipeline.Probability, cause: str, study: Study) -> None:
     answer = pipeline.run(study, CONFIG, network)
 
     assert (answer.status, answer.cause) == ("undecided", cause)
@@ -172,7 +173,7 @@ def test_below_its_thresholds_the_model_is_undecided(network: pipeline.Network, 
     (lambda channels: np.zeros((4, 4, 4), np.float32), "output-shape"),
     (lambda channels: np.zeros(channels.shape[1:]), "output-type"),
 ])
-def test_an_answer_that_is_none_makes_the_run_fail(network: pipeline.Network, cause: str, study: Study) -> None:
+def test_an_answer_that_is_none_makes_the_run_fail(network: pipeline.Probability, cause: str, study: Study) -> None:
     answer = pipeline.run(study, CONFIG, network)
 
     assert (answer.status, answer.cause) == ("failed", cause)
@@ -190,13 +191,15 @@ def test_the_input_digest_sees_values_geometry_units_and_seed(study: Study) -> N
 
 
 def test_a_job_comes_back_from_its_files_as_it_was(study: Study, tmp_path: Any) -> None:
-    write_job(tmp_path / "job", study)
+    task = TASKS["lesion-at-seed"]
 
-    assert pipeline.input_digest(read_job(tmp_path / "job")) == pipeline.input_digest(study)
+    task.write_job(tmp_path, study)
+
+    assert pipeline.input_digest(task.read_job(tmp_path)) == pipeline.input_digest(study)
 
 
 def test_the_sentinel_of_the_shipped_bundle_passes_its_contract() -> None:
-    sentinel = sentinel_of({SENTINEL: (SHIPPED / SENTINEL).read_bytes()})
+    sentinel = TASKS["lesion-at-seed"].sentinel({SENTINEL: (SHIPPED / SENTINEL).read_bytes()})
 
     assert pipeline.run(sentinel, CONFIG, half_of_the_peak).status == "finished"
 

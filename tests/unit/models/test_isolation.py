@@ -29,8 +29,8 @@ from models_registry.isolation import (
     WorkerFailed,
     run_isolated,
 )
-from models_registry.jobs import sentinel_of
 from models_registry.library import SHIPPED
+from models_registry.tasks import TASKS
 from tests.conftest import need
 from tests.req import req
 
@@ -251,7 +251,7 @@ def test_one_study_that_exceeds_a_limit_leaves_the_others_their_answers(files: d
     """A mask larger than a file may be: that run fails for its cause and leaves no mask; the next is measured."""
     need("torch")
     need("namespace")
-    sentinel = sentinel_of(files)
+    sentinel = TASKS["lesion-at-seed"].sentinel(files)
     ct = sentinel.ct
     # As many columns of air beside it as a mask of more than 1 MiB needs.
     more = (1 << 20) // (ct.values.shape[0] * ct.values.shape[1]) + 1

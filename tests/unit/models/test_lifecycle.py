@@ -20,15 +20,16 @@ from core.gates.usecases import RequestGate, request_gate
 from core.phantoms import SCANNERS, lesion_at, make_volume
 from core.policy.state import Actor
 from countersign.cli import app
-from models_registry import jobs, pipeline, queries
+from models_registry import jobs, queries
+from models_registry.answer import Answer
 from models_registry.asking import RequestRun, request_run
-from models_registry.contract import Study
 from models_registry.digest import read_tree
 from models_registry.isolation import Expected, Session, WorkerDiffers
 from models_registry.library import SHIPPED
 from models_registry.loading import ModelDiffers
 from models_registry.reproduction import ReproduceModel, reproduce_model
 from models_registry.running import run_waiting
+from models_registry.tasks import Given
 from models_registry.usecases import (
     LockModel,
     RegisterModel,
@@ -236,7 +237,7 @@ def test_a_recall_marks_every_result_and_lists_what_rests_on_them(
     assert {row["suspect"] for row in json.loads(asked.output)["entries"]} == {recalled}
 
 
-def same_again(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def same_again(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     assert expected is not None
     return stand_in(files, studies, expected)
 
@@ -264,11 +265,11 @@ def test_a_retired_lock_runs_no_more_and_is_reproduced_with_its_runs(
         assert "it is retired" in verify_lock(told.desk, queries.lock_of(session, old), version, run=True)
 
 
-def elsewhere(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def elsewhere(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     raise WorkerDiffers("environment", "torch 2.13.0", "torch 2.14.0")
 
 
-def otherwise(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+def otherwise(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     done = stand_in(files, studies, expected)
     other = tuple((replace(answer, output_sha256="0" * 64), took) for answer, took in done.answers)
     return replace(done, answers=other)
@@ -306,7 +307,7 @@ def test_reproducing_needs_a_role_and_a_run_of_this_lock(told: HouseUnderTest, i
     run_waiting(told.desk, images, old, runner=stand_in)
     with told.desk.reading() as session:
         (row,) = queries.runs_of(session, lock=old)
-    assert pipeline.Answer("undecided").output_sha256 == ""
+    assert Answer("undecided").output_sha256 == ""
     with pytest.raises(UnusableInput, match="gave an output"):
         reproduce_model(told.desk, CUSTODIAN, ReproduceModel(old, (row.run,)), images, runner=same_again)
 

@@ -32,6 +32,7 @@ from models_registry.digest import ModelFileUnusable, read_tree
 from models_registry.library import SHIPPED
 from models_registry.loading import ModelDiffers, answers
 from models_registry.running import run_waiting
+from models_registry.tasks import TASKS
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.builders import models
 from tests.builders.models import TRIAL, MadeImages, stand_in
@@ -305,7 +306,7 @@ def test_an_input_with_nan_ends_as_failed_and_says_so(locked: Locked) -> None:
     with locked.house.desk.reading() as session:
         row = queries.lock_of(session, locked.lock)
         version = queries.version_of(session, MODEL, row.fields.model_version)
-    study = jobs.sentinel_of(read_tree(SHIPPED))
+    study = TASKS["lesion-at-seed"].sentinel(read_tree(SHIPPED))
     values = study.ct.values.copy()
     values[0, 0, 0] = np.nan
 

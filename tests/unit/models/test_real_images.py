@@ -10,8 +10,8 @@ import pytest
 
 from core.dicom.volume import load_volume
 from models_registry.contract import Study, input_breach, use_breach
-from models_registry.inputs import as_image, is_axial
 from models_registry.library import SHIPPED
+from models_registry.tasks.lesion_at_seed import as_image, is_axial
 from models_registry.training.samples import split
 from tests.req import req
 

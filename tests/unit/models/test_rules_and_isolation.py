@@ -113,7 +113,7 @@ def test_time_memory_and_processor_end_the_worker_not_the_house(
 def test_no_socket_can_be_made_in_the_worker_s_interpreter() -> None:
     """The second wall, behind that of the kernel."""
     closed = subprocess.run([sys.executable, "-c", (
-        "from models_registry.worker import _no_network\n_no_network()\nimport socket\n"
+        "from models_registry.worker import no_network\nno_network()\nimport socket\n"
         "for make in (socket.socket, lambda: socket.create_connection(('127.0.0.1', 9))):\n"
         "    try:\n        make()\n    except PermissionError:\n        print('closed')\n")],
         capture_output=True, text=True, cwd=SHIPPED.parents[2])

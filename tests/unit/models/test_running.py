@@ -27,13 +27,14 @@ from core.reads.opening import open_reads
 from core.reads.seal_queries import key_of_opened, seal_of
 from core.reads.sealing import disclose
 from core.reads.state import AI_SLOT
-from models_registry import blinded, pipeline, queries
+from models_registry import blinded, queries
+from models_registry.answer import Answer
 from models_registry.asking import RequestRun, request_run, request_runs
-from models_registry.contract import Study
 from models_registry.isolation import Expected, Limits, Session, WorkerDiffers, WorkerFailed, run_isolated
 from models_registry.library import SHIPPED
 from models_registry.results import unpacked
 from models_registry.running import run_waiting
+from models_registry.tasks import Given
 from models_registry.usecases import LockModel, RegisterModel, RetireModel, lock_model, register_model, retire_model
 from tests.builders import privacy
 from tests.builders import reads as trial
@@ -54,7 +55,7 @@ def stored(house: HouseUnderTest, ref: ObjectRef | None) -> bytes:
 
 
 def raising(error: Exception) -> Callable[..., Session]:
-    def runner(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+    def runner(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
         raise error
 
     return runner
@@ -362,9 +363,9 @@ def test_whatever_the_worker_does_the_run_ends_as_an_entry(
 
 def test_a_job_that_the_worker_did_not_reach_is_failed(told: HouseUnderTest, images: MadeImages) -> None:
     """Killed between two jobs: the first has its value, the second is failed, not lost."""
-    def killed(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+    def killed(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
         done = stand_in(files, studies, expected)
-        late = (pipeline.Answer("failed", "time-limit", "stopped after 600 s", "an answer"), "600.00 s")
+        late = (Answer("failed", "time-limit", "stopped after 600 s", "an answer"), "600.00 s")
         return replace(done, answers=(done.answers[0], late))
 
     request_runs(told.desk, ASKER, [ask(told), ask(told, 1)], images)
@@ -490,7 +491,7 @@ def test_the_same_lock_is_not_signed_twice(told: HouseUnderTest) -> None:
 
 @req("MLK-02")
 def test_a_model_that_answers_differently_twice_gets_no_lock(told: HouseUnderTest) -> None:
-    def fickle(files: Mapping[str, bytes], studies: Sequence[Study], expected: Expected | None) -> Session:
+    def fickle(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
         return replace(stand_in(files, studies, expected), sentinel_output_sha256="0" * 64)
 
     with pytest.raises(UnusableInput, match="not deterministic here"):
@@ -563,7 +564,7 @@ def test_undecided_at_baseline_is_not_evaluable_never_zero(images: MadeImages) -
     from core.trials.charter_check import read_charter
 
     charter = read_charter(trial.charter_text())
-    undecided = pipeline.Answer("undecided", "nothing-at-seed", "nothing", "a lesion")
+    undecided = Answer("undecided", "nothing-at-seed", "nothing", "a lesion")
 
     class Row:
         lesion, tracking_uid = "T01", "2.25.1"

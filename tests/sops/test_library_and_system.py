@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import shlex
+from typing import Any
 
 import pytest
 import typer
+from fastapi.routing import APIRoute
+from typer.core import TyperArgument, TyperOption
+from typer.testing import CliRunner
 
 import countersign.words  # noqa: F401  declares every word
 from audit.vocabulary.registry import REGISTRY
 from core.access.training import NEVER_GOVERNED
 from core.policy.table import TABLE
 from countersign.cli import GROUPS, app
+from countersign.web import drift, exports, keys, pages, past, reviews, signing
 from sops import texts
 from tests.req import req
 
 TEMPLATES = texts.templates()
-COMMAND = re.compile(r"`countersign ([a-z]+)(?: ([a-z][a-z-]*[a-z])\b)?")
+SPAN = re.compile(r"`([^`]+)`")
+PAGES = {
+    route.path for module in (drift, exports, keys, pages, past, reviews, signing) for route in module.router.routes
+    if isinstance(route, APIRoute)
+}
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts that a procedure governs already and that a later issue builds; each leaves this list when it exists.
 AWAITED_ACTS = {"training.plan"}
@@ -27,23 +36,72 @@ AWAITED_WORDS = {
 }
 
 
-def commands_of(sop: str) -> set[tuple[str, str]]:
-    return {(match.group(1), match.group(2) or "") for match in COMMAND.finditer(TEMPLATES[sop].body)}
+def commands_of(sop: str) -> list[list[str]]:
+    """Every command as the procedure writes it, without its first word; capitals stand for what people fill in."""
+    return [shlex.split(" ".join(text.split()))[1:] for text in SPAN.findall(TEMPLATES[sop].body)
+            if text.startswith("countersign ")]
+
+
+def found_command(words: list[str]) -> tuple[Any, list[str], list[str]]:
+    """The command, how it is called, and what follows. Fails where a word of the call is none of the system's."""
+    assert words[0] in GROUPS, f"there is no countersign {words[0]}"
+    command = typer.main.get_command(app).get_command(None, words[0])  # type: ignore[attr-defined]
+    called, rest = words[:1], words[1:]
+    if getattr(command, "commands", None) and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"there is no countersign {words[0]} {rest[0]}"
+        command, called, rest = command.commands[rest[0]], words[:2], rest[1:]
+    return command, called, rest
 
 
 @req("SOP-01")
 @pytest.mark.parametrize("sop", TEMPLATES)
-def test_every_command_in_a_procedure_exists(sop: str) -> None:
-    """Where the room of a command is built, its sub-command is there; the first word is always a declared one."""
-    group = typer.main.get_command(app)
-    for first, second in sorted(commands_of(sop)):
-        assert first in GROUPS, f"{sop} names countersign {first}"
-        if importlib.util.find_spec(f"countersign.cli.{GROUPS[first][0]}") is None:
+def test_every_command_in_a_procedure_exists_with_its_options(sop: str) -> None:
+    """Typed with `--help` it answers; every option is one that it takes, and it takes as many words as are written."""
+    spans = SPAN.findall(TEMPLATES[sop].body)
+    nameless = [text for text in spans if " --" in text and not text.startswith("countersign ")]
+    assert not nameless, "a command begins with countersign"
+    for words in commands_of(sop):
+        command, called, rest = found_command(words)
+        typed = CliRunner().invoke(app, [*called, "--help"])
+        assert typed.exit_code == 0, f"{sop}: countersign {' '.join(called)} --help: {typed.output}"
+        if getattr(command, "commands", None):
+            assert not rest, f"{sop}: {' '.join(words)}"
             continue
-        found = group.get_command(None, first)  # type: ignore[attr-defined]
-        known = getattr(found, "commands", {})
-        if second and known:
-            assert second in known, f"{sop} names countersign {first} {second}; known: {', '.join(known)}"
+        options = {name: each for each in command.params for name in (*each.opts, *each.secondary_opts)
+                   if isinstance(each, TyperOption)}
+        given, wanted = 0, iter(rest)
+        for word in wanted:
+            if not word.startswith("-"):
+                given += 1
+                continue
+            assert word in options, f"{sop}: countersign {' '.join(called)} takes no {word}"
+            if not options[word].is_flag:
+                assert next(wanted, None) is not None, f"{sop}: {word} needs a value"
+        most = sum(each.nargs if each.nargs > 0 else 99 for each in command.params if isinstance(each, TyperArgument))
+        assert given <= most, f"{sop}: countersign {' '.join(called)} takes {most} words, not {given}"
+
+
+@req("SOP-01")
+def test_every_group_of_commands_has_a_procedure_that_says_when_it_is_used() -> None:
+    """`demo` is no work of an installation, and `init` comes before any document can be effective."""
+    named = {words[0] for sop in TEMPLATES for words in commands_of(sop)}
+
+    assert set(GROUPS) - {"demo", "init"} == named
+
+
+@req("SOP-01")
+@pytest.mark.parametrize("sop", TEMPLATES)
+def test_every_page_in_a_procedure_exists(sop: str) -> None:
+    body = TEMPLATES[sop].body
+    assert set(re.findall(r"`(/[a-z]*)`", body)) <= PAGES
+    assert not re.findall(r"the [A-Z][a-z]+ (?:screen|page)", body), "a page is named by its path"
+
+
+def test_the_check_of_commands_fails_on_what_does_not_exist() -> None:
+    with pytest.raises(AssertionError, match="there is no countersign sop teach"):
+        found_command(["sop", "teach", "SOP-07"])
+    with pytest.raises(AssertionError, match="there is no countersign train"):
+        found_command(["train"])
 
 
 @req("SOP-03")

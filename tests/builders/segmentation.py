@@ -85,7 +85,8 @@ def bundle(name: str = "ball-segmenter", stated: dict[str, Any] | None = None) -
             "name": name, "version": "1.0.0", "license": "Apache-2.0", "task": "Ball and shell",
             "limits": "Tests only.", "resolution_mm": "4"}).encode(),
         jobs.WEIGHTS: save(tensors()), jobs.SENTINEL: sentinel_bytes(head((20, 24, 22), (5.0, 4.0, 4.5))),
-        jobs.DATA_STATEMENT: b"Weights by hand; no data.\n", jobs.INTENDED_USE: b"# Use\n\nTo test segmentation.\n",
+        jobs.DATA_STATEMENT: b"Weights by hand; no data.\n",
+        jobs.INTENDED_USE: b"# Use\n\n**Context of use.** To test segmentation.\n",
         jobs.LICENCE: b"Apache-2.0\n",
     }
 

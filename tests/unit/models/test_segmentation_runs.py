@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from core.policy.state import Actor
 from countersign.adapters.locked_model import RegistryModel
 from models_registry import queries
 from models_registry.asking import WHOLE, RequestRun, request_run
+from models_registry.comparing import compare_locks
 from models_registry.isolation import Expected, Session
 from models_registry.jobs import configuration_of
 from models_registry.running import run_waiting
@@ -25,16 +28,16 @@ from models_registry.tasks import Given, task_of
 from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
 from tests.builders import models
 from tests.builders.models import TRIAL, MadeImages
-from tests.builders.segmentation import SAGITTAL, ByHand, add_scan, bundle, head, laid_out
+from tests.builders.segmentation import SAGITTAL, ByHand, add_scan, bundle, configuration, head, laid_out
 from tests.house import HouseUnderTest, a_house
 from tests.req import req
 
 
 def by_hand(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
     """models_registry.ports.Runner: the real pipeline with the network by NumPy, in this process."""
-    configuration = configuration_of(files)
-    task = task_of(configuration)
-    answers = tuple((task.run(study, configuration, ByHand()), "0.10 s") for study in studies)
+    stated = configuration_of(files)
+    task = task_of(stated)
+    answers = tuple((task.run(study, stated, ByHand()), "0.10 s") for study in studies)
     digest = answers[0][0].output_sha256 if expected is None else expected.sentinel_output_sha256
     return Session({"python": "3", "torch": "none"}, digest, "finished", (), answers, "none")
 
@@ -161,3 +164,39 @@ def test_a_protocol_about_lesions_does_not_take_a_segmenter(told: tuple[HouseUnd
 
     with pytest.raises(UnusableInput, match="task segmentation"):
         RegistryModel(house.desk, lock)
+
+
+@req("VAL-08")
+def test_two_locks_are_compared_case_by_case_in_words(
+    told: tuple[HouseUnderTest, str], images: MadeImages, tmp_path: Path
+) -> None:
+    """The second calls the core alone the whole: overlap and volumes are those of the two masks."""
+    house, first = told
+    stated = configuration()
+    stated["structures"][1]["labels"] = [2]
+    folder = laid_out(tmp_path / "ball-two", bundle("ball-two", stated))
+    house.commit(register_model(house.desk, Actor("custodian"), RegisterModel(folder, "trainer")))
+    proposal = lock_model(house.desk, Actor("custodian"), LockModel("ball-two"), runner=by_hand)
+    house.commit(proposal)
+    second = str(proposal.drafts[0].event.lock)
+    for lock in (first, second):
+        for subject in ("S-001", "S-003"):
+            run((house, lock), images, subject)
+
+    found = {(one.subject, one.structure): one for one in compare_locks(house.desk, images, first, second, TRIAL)}
+
+    core, whole = found["S-001", "core"], found["S-001", "whole"]
+    assert (core.dice, core.difference_ml) == (Decimal("1.0000"), Decimal("0.0"))
+    assert whole.first_ml is not None
+    assert whole.second_ml is not None
+    assert whole.second_ml == core.second_ml
+    assert whole.dice is not None
+    small, large = float(whole.second_ml), float(whole.first_ml)
+    assert float(whole.dice) == pytest.approx(2 * small / (small + large), abs=1e-3)
+    assert "the same volume" in core.in_words()
+    assert "smaller" in whole.in_words()
+    failed = found["S-003", "all structures"]
+    assert failed.dice is None
+    assert "first failed: between-slices" in failed.in_words()
+    with pytest.raises(UnusableInput, match="another lock"):
+        compare_locks(house.desk, images, first, first, TRIAL)

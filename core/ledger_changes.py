@@ -31,8 +31,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("charter in force", (), {"charter.approved": "version {charter_version}"}),
     Setting("charter signed", (), {"charter.signed": "version {charter_version}"}),
     Setting("stage of the trial", (), {
-        "trial.created": "set up", "trial.activated": "live", "database.locked": "locked", "database.unlocked": "live",
+        "trial.created": "set up", "trial.activated": "live", "database.soft_locked": "soft-locked",
+        "database.soft_lock_released": "live", "database.locked": "locked", "database.unlocked": "live",
         "trial.closed": "closed"}),
+    Setting("newest cut", (), {"cut.frozen": "{cut}, {kind}, until {until}"}),
     Setting("role {role} of {user}", ("user", "role", "site"), {"role.granted": "held", "role.revoked": "ended"}),
     Setting("delegation of {role} to {user}", ("user", "role", "site"), {
         "delegation.signed": "from {from_on} until {until_on}", "delegation.ended": "ended"}),

@@ -5,6 +5,7 @@ import core.access.effects
 import core.access.projections
 import core.arrival.projections
 import core.cohort.projections
+import core.data_lock.projections
 import core.drift.projections
 import core.gates.effects
 import core.gates.projections

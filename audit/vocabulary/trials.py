@@ -149,9 +149,10 @@ class DatabaseLockSigned:
     sentence="{actor} unlocked the data of {trial} for {reason}",
 )
 class DatabaseUnlocked:
-    """The second of two persons; `first` is the other's entry."""
+    """The second of two persons; `first` is the other's entry, `difference` what both say is to be changed."""
 
     first: str
+    difference: str
 
 
 @event(

@@ -12,6 +12,7 @@ class Stage(StrEnum):
 
     SET_UP = "set_up"
     LIVE = "live"
+    SOFT_LOCKED = "soft_locked"
     LOCKED = "locked"
     CLOSED = "closed"
 

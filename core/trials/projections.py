@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
+from audit.vocabulary import data_lock as lock_words
 from audit.vocabulary import gates as gate_words
 from audit.vocabulary import models as model_words
 from audit.vocabulary import trials as words
@@ -181,11 +182,15 @@ def remember_lock_signature(session: Connection, entry: Recorded, event: words.D
     )
 
 
-@projects(words.DatabaseLocked, words.DatabaseUnlocked, words.TrialClosed)
-def move_stage(
-    session: Connection, entry: Recorded, event: words.DatabaseLocked | words.DatabaseUnlocked | words.TrialClosed
-) -> None:
-    stage = {words.DatabaseLocked: "locked", words.DatabaseUnlocked: "live", words.TrialClosed: "closed"}[type(event)]
+@projects(
+    lock_words.DatabaseSoftLocked, lock_words.DatabaseSoftLockReleased, words.DatabaseLocked, words.DatabaseUnlocked,
+    words.TrialClosed,
+)
+def move_stage(session: Connection, entry: Recorded, event: object) -> None:
+    stage = {
+        lock_words.DatabaseSoftLocked: "soft_locked", lock_words.DatabaseSoftLockReleased: "live",
+        words.DatabaseLocked: "locked", words.DatabaseUnlocked: "live", words.TrialClosed: "closed",
+    }[type(event)]
     session.execute(trials.update().where(trials.c.trial == entry.trial).values(stage=stage))
 
 

@@ -19,9 +19,28 @@ TRIAL: Lifecycle = {
     (None, "trial.created"): "set_up",
     ("set_up", "charter.signed"): "set_up",
     ("set_up", "trial.activated"): "live",
-    ("live", "database.locked"): "locked",
+    ("live", "database.soft_locked"): "soft_locked",
+    ("soft_locked", "database.soft_lock_released"): "live",
+    ("soft_locked", "database.locked"): "locked",
     ("locked", "database.unlocked"): "live",
     ("locked", "trial.closed"): "closed",
+}
+
+CUT: Lifecycle = {
+    (None, "cut.frozen"): "frozen",
+    ("frozen", "database.soft_locked"): "soft_locked",
+    # What changes after a release is in no cut yet; another one is frozen.
+    ("soft_locked", "database.soft_lock_released"): "withdrawn",
+    ("soft_locked", "database.lock_signed"): "soft_locked",
+    ("soft_locked", "database.locked"): "locked",
+    ("locked", "database.unlock_requested"): "locked",
+    ("locked", "database.unlocked"): "unlocked",
+}
+
+ALLOCATION: Lifecycle = {
+    (None, "randomisation.declared"): "declared",
+    ("declared", "allocation.imported"): "imported",
+    ("imported", "unblinding.done"): "unblinded",
 }
 
 SITE: Lifecycle = {
@@ -79,7 +98,9 @@ TIME_POINT: Lifecycle = {
     ("not_evaluable", "time_point.received"): "received",
 }
 
-LIFECYCLES = {"trial": TRIAL, "site": SITE, "subject": SUBJECT, "time point": TIME_POINT}
+LIFECYCLES = {
+    "trial": TRIAL, "site": SITE, "subject": SUBJECT, "time point": TIME_POINT, "cut": CUT, "allocation of": ALLOCATION,
+}
 
 
 def next_state(lifecycle: Lifecycle, state: str | None, word: str) -> str | None:

@@ -19,7 +19,6 @@ from core.work import Desk, Draft, Occasion, Proposal
 
 # The whole text stands in the entry (at most 65,535 bytes), so that a bundle shows it to whoever has only the bundle.
 LONGEST_CHARTER = 48_000
-LOCK_SIGNERS = ("data_manager", "statistician", "imaging_lead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,36 +211,3 @@ def activate_trial(desk: Desk, actor: Actor, trial: str) -> Proposal:
         )
 
     return desk.prepare(actor, propose, asked="trial.activate")
-
-
-def sign_lock(desk: Desk, actor: Actor, trial: str, cut: str, signed_as: str) -> Proposal:
-    """A signature on the lock of a data cut: data manager, statistician, imaging lead in any order, QA last."""
-    last = signed_as == "qa_auditor"
-    if not last and signed_as not in LOCK_SIGNERS:
-        raise UnusableInput(f"The lock is signed by {', '.join(LOCK_SIGNERS)} and qa_auditor, not by {signed_as}.")
-    action = "database.lock" if last else "database.sign_lock"
-
-    def propose(session: Connection, occasion: Occasion) -> Draft:
-        row = queries.the_trial(session, trial)
-        under = allowed(session, actor, action, trial)
-        if under.role != signed_as and signed_as not in queries.facts_for(session, actor, action, trial).roles:
-            raise Refused(f"You do not hold the role {signed_as} in {trial}.", rule="F-211")
-        given = queries.lock_signatures_of(session, trial, cut)
-        if any(one[0] == signed_as or one[1] == actor.user for one in given):
-            raise AlreadyDone(f"The lock of cut {cut} is signed by you or as {signed_as}.")
-        event: words.DatabaseLocked | words.DatabaseLockSigned
-        if last:
-            missing = [one for one in LOCK_SIGNERS if all(one != role for role, _, _ in given)]
-            if missing:
-                raise Refused(f"QA signs the lock last; still missing: {', '.join(missing)}.", rule="F-212")
-            event = words.DatabaseLocked(cut=cut, signed=tuple(entry for _, _, entry in given))
-        else:
-            event = words.DatabaseLockSigned(cut=cut, signed_as=signed_as)
-        return draft(
-            session, actor, action, trial, event, under=under, meaning="approval",
-            view=views.lines(
-                "Lock of the data", "trial/lock", ("Trial", trial), ("Title", row.title), ("Cut", cut),
-                ("Signed as", signed_as), ("Signed before", ", ".join(one[0] for one in given) or "nobody")),
-        )
-
-    return desk.prepare(actor, propose, asked=action)

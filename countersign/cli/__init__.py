@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "key": ("people", "Personal and house keys."),
     "sop": ("people", "Controlled documents and training."),
     "trial": ("trial", "Trials: create, show, bring live."),
+    "allocation": ("trial", "Sealed allocation: declare, import, unblind, show by arm."),
     "charter": ("trial", "Imaging charters: check, sign, export the schema."),
     "subject": ("trial", "Subjects and their time points."),
     "site": ("trial", "Sites: activate, list."),

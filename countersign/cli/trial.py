@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.data_lock import allocation_app, lock_app
 from countersign.cli.gate import cohort_app, gate_app
 from countersign.cli.signing import AsOption, sign
 
-trial_app = typer.Typer(no_args_is_help=True, help="Trials: create, show, bring live, lock the data.")
+trial_app = typer.Typer(no_args_is_help=True, help="Trials: create, show, bring live; cut, lock, unlock the data.")
+trial_app.registered_commands += lock_app.registered_commands
 charter_app = typer.Typer(no_args_is_help=True, help="Imaging charters: check, sign, accept, approve, schema.")
 site_app = typer.Typer(no_args_is_help=True, help="Sites: train, qualify scanners, activate, close, list.")
 subject_app = typer.Typer(no_args_is_help=True, help="Subjects: add, consent, enrol, list.")
 APPS = {
     "trial": trial_app, "charter": charter_app, "site": site_app, "subject": subject_app, "gate": gate_app,
-    "cohort": cohort_app,
+    "cohort": cohort_app, "allocation": allocation_app,
 }
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Charter, YAML.")]
 
@@ -97,21 +99,6 @@ def activate(trial: str, acting: AsOption, home: HomeOption = None) -> None:
 
     opened = house(home)
     sign(opened.desk, activate_trial(opened.desk, Actor(acting), trial))
-
-
-@trial_app.command("lock")
-@told
-def lock(
-    trial: str, cut: str, acting: AsOption,
-    role: Annotated[str, typer.Option("--role", help="data_manager, statistician, imaging_lead; qa_auditor last.")],
-    home: HomeOption = None,
-) -> None:
-    """Sign the lock of a data cut; with QA's signature the data are locked."""
-    from core.policy.state import Actor
-    from core.trials.usecases import sign_lock
-
-    opened = house(home)
-    sign(opened.desk, sign_lock(opened.desk, Actor(acting), trial, cut, role))
 
 
 @charter_app.command("check")

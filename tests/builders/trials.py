@@ -6,6 +6,7 @@ from pathlib import Path
 
 from audit.vocabulary import drift, imaging, models, sops, validation
 from audit.vocabulary.registry import ObjectRef
+from core.data_lock.usecases import FreezeCut, freeze_cut, sign_lock, soft_lock
 from core.gates.evidence import FileEvidence, file_evidence
 from core.gates.usecases import RequestGate, request_gate, sign_gate
 from core.policy.state import Actor
@@ -68,6 +69,18 @@ def enrolled(house: HouseUnderTest, subject: str = "101-001", on: str = "2026-03
     subjects.screen_subject(house.desk, COORDINATOR, subjects.ScreenSubject(TRIAL, subject, subject[:3], on))
     subjects.record_consent(house.desk, COORDINATOR, subjects.RecordConsent(TRIAL, subject, "1", on, ("images", "ai")))
     house.commit(subjects.enrol_subject(house.desk, INVESTIGATOR, TRIAL, subject, on))
+
+
+def soft_locked(house: HouseUnderTest, cut: str = "cut-1", until: str = "2026-03-31") -> None:
+    """A final cut frozen and soft-locked."""
+    house.commit(freeze_cut(house.desk, MANAGER, FreezeCut(TRIAL, cut, "final", until)))
+    house.commit(soft_lock(house.desk, MANAGER, TRIAL, cut))
+
+
+def locked(house: HouseUnderTest, cut: str = "cut-1") -> None:
+    """The four signatures on a soft-locked cut."""
+    for user in ("data-manager", "statistician", "imaging-lead", "qa-auditor"):
+        house.commit(sign_lock(house.desk, Actor(user), TRIAL, cut, ROLES[user]))
 
 
 def procedures(house: HouseUnderTest) -> None:

@@ -70,7 +70,7 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-635", "ai.*", "The installation is not opened; no trial and no use of AI exists yet.",
            house=frozenset({HouseState.FOUNDING})),
     forbid("F-636", "ai.run ai.seal_read", "The data of this trial are locked; nothing is computed for it any more.",
-           stages=frozenset({Stage.LOCKED, Stage.CLOSED})),
+           stages=frozenset({Stage.SOFT_LOCKED, Stage.LOCKED, Stage.CLOSED})),
     allow("P-610", "ai.show_in_qc", "qc_technologist imaging_lead", "You see AI flags on the QC dashboard."),
     allow("P-611", "ai.show_to_coordinator", "coordinator", "You work the candidate list."),
     allow("P-612", "ai.show_to_reader", "reader", "The charter shows AI for this endpoint."),

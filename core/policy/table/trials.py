@@ -1,11 +1,18 @@
 """Rows about trials (F-2nn forbids, P-2nn permits)."""
 
-from core.policy.state import ANY_STAGE, Rule, Stage, allow, forbid, related
+from core.policy.state import ANY_STAGE, Rule, Stage, allow, forbid, related, unrelated
 
+# They may know the allocation and hold no role that reads, edits or signs (core/access/roles.py).
+UNBLINDED = "unblinded_statistician dmc_member"
+# They see results by arm once the trial is unblinded.
+AFTER_UNBLINDING = ("trial_lead imaging_lead validation_lead data_manager statistician medical_monitor regulatory "
+                    "qa_auditor inspector sponsor_viewer")
 NO_TRIAL = frozenset({None})
 SET_UP = frozenset({Stage.SET_UP})
 RUNNING = frozenset({Stage.SET_UP, Stage.LIVE})
 LIVE = frozenset({Stage.LIVE})
+SOFT = frozenset({Stage.SOFT_LOCKED})
+LOCKED = frozenset({Stage.LOCKED})
 NOT_LIVE = ANY_STAGE - LIVE
 
 ROWS: tuple[Rule, ...] = (
@@ -37,8 +44,38 @@ ROWS: tuple[Rule, ...] = (
           stages=LIVE),
     allow("P-211", "time_point.declare", "imaging_lead data_manager", "You answer for completeness.", stages=LIVE),
     allow("P-212", "database.sign_lock", "data_manager statistician imaging_lead", "You sign the lock of the data.",
+          stages=SOFT),
+    allow("P-213", "database.lock", "qa_auditor", "You sign the lock last.", stages=SOFT),
+    # Cut, lock, unlock.
+    forbid("F-232", "database.soft_lock", "An interim cut is never locked; freeze a final one.",
+           when=related("interim")),
+    forbid("F-230", "database.soft_lock database.sign_lock database.lock", "The data have changed since this cut was "
+           "frozen; freeze another cut.", when=related("cut_outdated")),
+    forbid("F-231", "database.soft_lock", "Queries are open; the data are locked when each is answered.",
+           when=related("open_queries")),
+    forbid("F-233", "database.unlock", "You signed this already; the second signature is another person's.",
+           when=related("signed_already")),
+    forbid("F-234", "database.unlock", "Data manager and QA sign, each in their own role; this role has signed.",
+           when=related("same_role")),
+    allow("P-230", "cut.freeze database.soft_lock", "data_manager", "You answer for the data of this trial.",
           stages=LIVE),
-    allow("P-213", "database.lock", "qa_auditor", "You sign the lock last.", stages=LIVE),
+    allow("P-231", "database.release_soft_lock", "data_manager qa_auditor", "You may let work go on before the lock.",
+          stages=SOFT),
+    allow("P-232", "database.unlock", "data_manager qa_auditor", "Two of you unlock the data.", stages=LOCKED),
+    # Allocation.
+    forbid("F-235", "allocation.import", "The data are not locked and no interim cut is frozen; the allocation stays "
+           "sealed.", when=unrelated("cut_ready")),
+    forbid("F-236", "unblinding.do", "The sealed allocation is not imported yet.", when=unrelated("imported")),
+    forbid("F-237", "by_arm.see", "The sealed allocation is not imported; nothing can be shown by arm.",
+           when=unrelated("imported")),
+    forbid("F-238", "by_arm.see", "The trial is blinded: nothing is shown by arm before unblinding.",
+           roles=AFTER_UNBLINDING, when=unrelated("unblinded")),
+    allow("P-233", "randomisation.declare", "unblinded_statistician", "You keep the allocation of this trial.",
+          stages=RUNNING),
+    allow("P-234", "allocation.import", "unblinded_statistician", "You keep the allocation of this trial.",
+          stages=LIVE | LOCKED),
+    allow("P-235", "unblinding.do", "statistician", "You unblind the locked data.", stages=LOCKED),
+    allow("P-236", "by_arm.see", f"{UNBLINDED} {AFTER_UNBLINDING}", "You may see output by arm."),
     allow("P-215", "trial.see", "trial_lead imaging_lead validation_lead data_manager qc_technologist coordinator "
           "investigator monitor qa_auditor statistician medical_monitor regulatory inspector sponsor_viewer",
           "You hold a role in this trial."),

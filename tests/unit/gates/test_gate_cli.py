@@ -26,7 +26,7 @@ Call = Callable[..., str]
 @pytest.fixture
 def call(house: HouseUnderTest, monkeypatch: pytest.MonkeyPatch) -> Call:
     """The command line on the house of the test, and on its clock."""
-    for name in ("gate", "trial"):
+    for name in ("gate", "trial", "data_lock"):
         monkeypatch.setattr(f"countersign.cli.{name}.house", lambda home: house.house)
 
     def run(*words: str, user: str = "", meaning: str = "", exit_code: int = 0) -> str:
@@ -105,6 +105,8 @@ def test_a_site_is_closed_and_the_data_are_locked_at_the_command_line(house: Hou
     assert row is not None
     assert row.state == "closed"
 
+    call("trial", "cut", TRIAL, "cut-1", "--until", "2026-01-01", user="data-manager", meaning="responsibility")
+    call("trial", "soft-lock", TRIAL, "cut-1", user="data-manager", meaning="responsibility")
     early = call("trial", "lock", TRIAL, "cut-1", "--role", "qa_auditor", user="qa-auditor", meaning="approval",
                  exit_code=1)
     assert "still missing: data_manager, statistician, imaging_lead" in early

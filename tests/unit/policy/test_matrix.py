@@ -205,7 +205,7 @@ def test_no_service_carries_out_what_a_person_signs(answers) -> None:
 
 
 @req("RDG-04", "REC-13")
-@pytest.mark.parametrize("stage", [Stage.LOCKED, Stage.CLOSED])
+@pytest.mark.parametrize("stage", [Stage.SOFT_LOCKED, Stage.LOCKED, Stage.CLOSED])
 def test_after_the_lock_nothing_is_read_sent_disposed_or_computed(answers, stage) -> None:
     """Reports, questions and halts go on; what makes data does not."""
     makes = ("read.", "quality.dispose", "series.send", "series.receive", "series.release", "subject.enrol",

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from core.data_lock import usecases as lock
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.policy.state import Actor, Stage
 from core.trials import queries, sites, subjects, usecases
@@ -224,13 +225,14 @@ def test_a_missed_time_point_is_signed_with_its_reason_and_never_before_it_is_du
 def test_the_lock_of_the_data_needs_three_roles_and_then_qa(house: HouseUnderTest) -> None:
     build.live(house)
     build.people(house, "statistician")
+    build.soft_locked(house, "cut-1")
 
     with pytest.raises(Refused) as refusal:
-        usecases.sign_lock(house.desk, build.QA, TRIAL, "cut-1", "qa_auditor")
+        lock.sign_lock(house.desk, build.QA, TRIAL, "cut-1", "qa_auditor")
     assert "still missing: data_manager, statistician, imaging_lead" in refused(house, "F-212", refusal)
     for user in ("data-manager", "statistician", "imaging-lead"):
-        house.commit(usecases.sign_lock(
+        house.commit(lock.sign_lock(
             house.desk, Actor(user), TRIAL, "cut-1", build.ROLES[user]))
-    house.commit(usecases.sign_lock(house.desk, build.QA, TRIAL, "cut-1", "qa_auditor"))
+    house.commit(lock.sign_lock(house.desk, build.QA, TRIAL, "cut-1", "qa_auditor"))
     with house.desk.reading() as session:
         assert queries.the_trial(session, TRIAL).stage is Stage.LOCKED

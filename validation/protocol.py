@@ -82,16 +82,26 @@ class Supports(_Part):
 
 
 class Step(_Part):
-    """One check by name, what it must find, and which class of deviation its failure is."""
+    """One step: what it must find, and which class of deviation its failure is.
+
+    Either a check by name, which the runner makes, or `manual`: what a person does, observes and signs.
+    """
 
     id: Id
     requirements: list[Text] = Field(min_length=1)
-    check: Id
+    check: Id | None = None
+    manual: Text | None = None
     title: Text
     expected: Text
     on_fail: Klass
     # For locks that name such a device alone: on another lock it is recorded as not executed and weighs nothing.
     only_for: Literal["cuda"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Step:
+        if (self.check is None) == (self.manual is None):
+            raise ValueError("a step is a check of the runner or manual, one of both")
+        return self
 
 
 class GeneratedStratum(_Part):
@@ -269,6 +279,8 @@ class Protocol(_Part):
             problems.append("steps: at least one is needed")
         elif self.criteria or self.test_set:
             problems.append("criteria and test_set belong to the PQ of a model")
+        if self.test_set is not None and any(step.manual for step in self.steps):
+            problems.append("steps: the runner alone judges a test set; manual steps have another protocol")
         return problems
 
     def _signers(self) -> list[str]:

@@ -15,6 +15,8 @@ from core.errors import NotFound
 from core.policy.state import Actor, Facts
 from core.two_persons import OneSignature, waiting
 from validation.projections import (
+    capas,
+    changes,
     criteria,
     deviations,
     locks,
@@ -157,7 +159,57 @@ def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:
     """Ids of open deviations about these runs."""
     named = list(about)
     rows = session.execute(select(deviations.c.deviation, deviations.c.about).where(deviations.c.state == "open"))
-    return sorted(row.deviation for row in rows if any(row.about.startswith(one) for one in named))
+    return sorted(row.deviation for row in rows
+                  if any(row.about == one or row.about.startswith(f"{one}/") for one in named))
+
+
+def deviating_steps(session: Connection, run: str) -> dict[str, str]:
+    """Steps and criteria of a run with a deviation, open or closed, each with its name."""
+    rows = session.execute(select(deviations.c.about, deviations.c.deviation)
+                           .where(deviations.c.about.startswith(f"{run}/", autoescape=True))
+                           .order_by(deviations.c.entry))
+    return {row.about.removeprefix(f"{run}/"): row.deviation for row in rows}
+
+
+def step_at(session: Connection, about: str) -> RowMapping | None:
+    """The recorded step that "RUN/STEP" names."""
+    run, _, step = about.partition("/")
+    return session.execute(
+        select(steps, runs.c.state.label("run_state")).join(runs, runs.c.run == steps.c.run)
+        .where(steps.c.run == run, steps.c.step == step)
+    ).mappings().first()
+
+
+def capa_lines(session: Connection, *, state: str | None = None) -> list[RowMapping]:
+    """Corrective and preventive actions in the order they were opened."""
+    wanted = select(capas) if state is None else select(capas).where(capas.c.state == state)
+    return list(session.execute(wanted.order_by(capas.c.entry)).mappings())
+
+
+def capas_of(session: Connection, deviation: str) -> list[RowMapping]:
+    """Actions linked to a deviation."""
+    return [row for row in capa_lines(session) if row["deviation"] == deviation]
+
+
+def capa_row(session: Connection, capa: str) -> RowMapping:
+    """One action. Raises NotFound."""
+    row = session.execute(select(capas).where(capas.c.capa == capa)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no action {capa}.", next_step="`countersign quality list` shows them.")
+    return row
+
+
+def change_lines(session: Connection) -> list[RowMapping]:
+    """Assessed changes in their order."""
+    return list(session.execute(select(changes).order_by(changes.c.entry)).mappings())
+
+
+def counting_runs_of(session: Connection, target: str, lock: str | None, kinds: Iterable[str]) -> list[str]:
+    """Concluded runs of these kinds for a lock, or for this installation, that are not suspect."""
+    wanted = select(runs.c.run).where(
+        runs.c.target == target, runs.c.lock.is_not_distinct_from(lock), runs.c.state == "concluded",
+        runs.c.kind.in_(list(kinds)))
+    return list(session.execute(wanted.order_by(runs.c.entry)).scalars())
 
 
 def is_deviation(session: Connection, deviation: str) -> bool:

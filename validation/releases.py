@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from audit.vocabulary.validation import (
     DeviationClosed,
@@ -21,7 +22,8 @@ from core.privacy.queries import the_subject
 from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
 from validation import queries
-from validation.rules import overall
+from validation.rules import overall, to_review
+from validation.traceability import high_risk
 from validation.usecases import TEMPLATE, resting_draft
 
 
@@ -50,21 +52,37 @@ def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occa
         raise NotFound(f"{command.run} was not concluded; there is no report.", next_step="Run the protocol again.")
     if row["reviewed_by"] is not None:
         raise AlreadyDone(f"The report of {command.run} was reviewed by {row['reviewed_by']}.")
-    relations = ("tester",) if row["tester"] == actor.user else ()
-    decision = permit(actor, "validation.review", queries.facts(session, actor, "validation.review", *relations))
     done = queries.steps_of(session, command.run)
+    testers = {row["tester"], *(step["observed_by"] for step in done)}
+    relations = ("tester",) if actor.user in testers else ()
+    decision = permit(actor, "validation.review", queries.facts(session, actor, "validation.review", *relations))
+    digest = from_reference(row["report"]).sha256
+    chosen = to_review(
+        [(step["step"], step["verdict"], step["observed_by"] is not None, not high_risk().isdisjoint(
+            json.loads(step["requirements"]))) for step in done],
+        digest, queries.deviating_steps(session, command.run).keys(),
+    )
     event = ValidationReviewed(
-        run=command.run, report_digest=from_reference(row["report"]).sha256, verdict=row["verdict"],
-        steps=tuple(step["step"] for step in done), conclusion=command.conclusion,
+        run=command.run, report_digest=digest, verdict=row["verdict"], steps=chosen.steps, sampled=chosen.sampled,
+        conclusion=command.conclusion,
     )
     lines = [("Run", f"{row['run']}: {row['verdict'].replace('_', ' ')}"), ("Run by", row["tester"]),
-             *((f"Step {step['step']}", f"{step['verdict']}: {step['found']}") for step in done),
+             ("Steps", f"{len(chosen.steps)} of {len(done)} one by one, {len(chosen.sampled)} of them drawn; "
+                       "the others passed, are automatic and of no high risk"),
+             *((f"Step {step['step']}", _step_line(step)) for step in done if step["step"] in chosen.steps),
              *((f"Criterion {one['criterion']}", f"{one['verdict'].replace('_', ' ')}: {one['limit']}; {one['says']}")
                for one in queries.criteria_of(session, command.run)),
              *(("Open deviation", name) for name in queries.open_deviations(session, [command.run])),
              ("Digest of the report", event.report_digest), ("Conclusion", command.conclusion)]
     return resting_draft(session, actor, "validation.review", event, decision, "review",
                          View("Report of a validation run", TEMPLATE, tuple(lines)))
+
+
+def _step_line(step: RowMapping) -> str:
+    by = f" by {step['observed_by']}" if step["observed_by"] else ""
+    altered = f" Altered: {step['altered']}" if step["altered"] else ""
+    shown = f" Evidence {from_reference(step['evidence']).sha256}." if step["evidence"] else " No evidence."
+    return f"{step['verdict'].replace('_', ' ')}{by}: {step['found']}{altered}{shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +133,17 @@ def open_deviation(desk: Desk, actor: Actor, command: OpenDeviation) -> Proposal
 
 @dataclass(frozen=True, slots=True)
 class CloseDeviation:
-    """Why it happened, what it touches, what was done, and the conclusion."""
+    """Why it happened, what it touches, what was done, and the conclusion.
+
+    retest: for a step that failed, the "RUN/STEP" that passed after it, or "none: " and why there is none.
+    """
 
     deviation: str
     cause: str
     impact: str
     action: str
     conclusion: str
+    retest: str | None = None
 
 
 def close_deviation(desk: Desk, actor: Actor, command: CloseDeviation) -> Proposal:
@@ -133,19 +155,42 @@ def close_deviation(desk: Desk, actor: Actor, command: CloseDeviation) -> Propos
         row = queries.deviation_row(session, command.deviation)
         if row["state"] != "open":
             raise AlreadyDone(f"Deviation {command.deviation} was closed by {row['closed_by']}.")
-        relations = ("tester",) if row["opened_by"] == actor.user else ()
+        failed = queries.step_at(session, row["about"])
+        relations = {"tester"} if actor.user in (row["opened_by"], failed and failed["observed_by"]) else set()
+        if row["klass_name"] == "critical" and not queries.capas_of(session, command.deviation):
+            relations.add("without_capa")
         known = queries.facts(session, actor, "deviation.close", *relations, trial=row["trial"])
         decision = permit(actor, "deviation.close", known)
+        _check_retest(session, row, command.retest)
         event = DeviationClosed(
             deviation=command.deviation, cause=command.cause, impact=command.impact, action=command.action,
-            conclusion=command.conclusion,
+            conclusion=command.conclusion, retest=command.retest,
         )
         lines = (("Deviation", f"{row['deviation']} ({row['klass_name']}): {row['says']}"), ("Cause", command.cause),
-                 ("Impact", command.impact), ("Action", command.action), ("Conclusion", command.conclusion))
+                 ("Impact", command.impact), ("Action", command.action),
+                 *((("Retest", command.retest),) if command.retest else ()), ("Conclusion", command.conclusion))
         return resting_draft(session, actor, "deviation.close", event, decision, "approval",
                       View("Close a deviation", TEMPLATE, lines), row["trial"])
 
     return desk.prepare(actor, propose, asked="deviation.close")
+
+
+def _check_retest(session: Connection, deviation: RowMapping, retest: str | None) -> None:
+    """A failed step is closed on the same step passed later, or on a reason why it is not done again."""
+    failed = queries.step_at(session, deviation["about"])
+    if failed is None or failed["verdict"] != "failed":
+        if retest:
+            raise UnusableInput(f"{deviation['deviation']} is about no failed step; there is nothing to test again.")
+        return
+    again = queries.step_at(session, retest or "")
+    passed_later = (again is not None and again["step"] == failed["step"] and again["verdict"] == "passed"
+                    and again["entry"] > failed["entry"] and again["run_state"] != "suspect")
+    kind, _, why = (retest or "").partition(":")
+    if not passed_later and not (kind == "none" and why.strip()):
+        raise UnusableInput(
+            f"Step {deviation['about']} failed, and {retest or 'nothing'} is no later pass of this step.",
+            next_step="Run the protocol again and name RUN/STEP, or say `none: ` and why it is not tested again.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +258,8 @@ def _propose_release(actor: Actor, command: SignRelease, session: Connection, _o
         relations.add("not_passed")
     if any(row["reviewed_by"] is None for row in rows):
         relations.add("unreviewed")
-    if any(row["tester"] == actor.user for row in rows):
+    observed = {step["observed_by"] for run in command.runs for step in queries.steps_of(session, run)}
+    if actor.user in observed | {row["tester"] for row in rows}:
         relations.add("tester")
     authors = {queries.protocol_row(session, row["protocol"], row["version"])["author"] for row in rows}
     if actor.user in authors:

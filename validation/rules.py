@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from math import sqrt
@@ -27,6 +28,10 @@ DEVIATION: Mapping[tuple[str | None, str], str] = {
     (None, "deviation.opened"): "open",
     ("open", "deviation.closed"): "closed",
 }
+CAPA: Mapping[tuple[str | None, str], str] = {
+    (None, "capa.opened"): "open",
+    ("open", "capa.closed"): "closed",
+}
 _PLACES = Decimal("0.0001")
 
 
@@ -39,6 +44,50 @@ def next_signature(asked: Sequence[str], given: Sequence[str]) -> str | None:
     if list(asked[: len(given)]) != list(given):
         raise ValueError(f"signatures {list(given)} are no beginning of {list(asked)}")
     return asked[len(given)] if len(given) < len(asked) else None
+
+
+# -- Changes -------------------------------------------------------------------------------------------------------
+
+# What each class of change makes suspect, and what is to be done again (research: change classes C0 to C3).
+CHANGES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "C0": ((), "nothing: text alone"),
+    "C1": (("IQ",), "IQ; bit-equal output on the sentinel set is proved"),
+    "C2": (("IQ", "OQ"), "IQ, OQ and equivalence of the results before and after (TOST)"),
+    "C3": (("IQ", "OQ", "PQ"), "a new lock with IQ, OQ and full PQ; its gates begin at phase 1"),
+}
+
+
+# -- Review by exception ------------------------------------------------------------------------------------------
+
+SAMPLED = Decimal("0.10")
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """The steps that a reviewer is shown one by one, in the run's order; `sampled` are there by the draw alone."""
+
+    steps: tuple[str, ...]
+    sampled: tuple[str, ...]
+
+
+def to_review(
+    done: Sequence[tuple[str, str, bool, bool]], seed: str, deviating: Set[str] = frozenset()
+) -> Exceptions:
+    """Every step that did not pass, deviates, is manual or concerns a high risk, and a tenth of the other passes.
+
+    The tenth, rounded up, is drawn by SHA-256 of seed and name: the same for whoever draws again.
+
+    Args:
+        done: name, verdict, whether manual, whether one of its requirements is of high risk.
+        seed: what nobody chose: the digest of the report.
+        deviating: names of steps with a deviation.
+    """
+    must = {name for name, verdict, manual, high in done if verdict != "passed" or manual or high or name in deviating}
+    rest = sorted((name for name, *_ in done if name not in must),
+                  key=lambda name: hashlib.sha256(f"{seed}\x00{name}".encode()).digest())
+    drawn = set(rest[: int((len(rest) * SAMPLED).to_integral_value(ROUND_CEILING))])
+    order = [name for name, *_ in done]
+    return Exceptions(tuple(n for n in order if n in must | drawn), tuple(n for n in order if n in drawn))
 
 
 # -- Numbers as the record holds them ------------------------------------------------------------------------------

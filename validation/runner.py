@@ -25,7 +25,7 @@ from audit.vocabulary.validation import (
     ValidationConcluded,
     ValidationStarted,
 )
-from core.errors import CountersignError, UnusableInput
+from core.errors import AlreadyDone, CountersignError, UnusableInput
 from core.objects import JSON
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision, Facts
@@ -64,7 +64,8 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to, as the record has it."""
+    """What a run came to, as the record has it; `report` is None and `waits_for` names steps while manual ones are
+    open: such a run has no verdict yet."""
 
     run: str
     verdict: str
@@ -72,12 +73,13 @@ class Outcome:
     criteria: tuple[CriterionVerdict, ...]
     steps: tuple[tuple[str, str, str], ...]
     deviations: tuple[str, ...]
-    report: ObjectRef
+    report: ObjectRef | None
     seq: int
+    waits_for: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Run:
+class Going:
     """A run in progress."""
 
     desk: Desk
@@ -110,13 +112,13 @@ class _Run:
                 under=decision,
             )
             if verdict == "failed":
-                self._deviate(work, decision, f"DEV-{self.run}-{name}", on_fail, f"{title}: {found.says}",
+                self.deviate(work, decision, f"DEV-{self.run}-{name}", on_fail, f"{title}: {found.says}",
                               f"{self.run}/{name}", entry.body["id"])
         self.steps.append((name, verdict, found.says))
         self.evidence.append({"step": name, "verdict": verdict, "found": found.says, "evidence": fields_of(kept)})
         self.bench.say(f"{name}: {verdict.replace('_', ' ')} - {found.says}")
 
-    def _deviate(
+    def deviate(
         self, work: Any, decision: Decision, name: str, klass: str, says: str, about: str, caused_by: str
     ) -> None:
         work.record(
@@ -160,9 +162,11 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
         if plan.test_set is not None:
             sealed = queries.test_set_row(work.session, plan.test_set.id)
             manifest = desk.objects.get(from_reference(sealed["manifest"]))
-    going = _Run(desk, tester.user, name, row, plan, bench, manifest)
+    going = Going(desk, tester.user, name, row, plan, bench, manifest)
     bench.say(f"{name}: {plan.protocol.title}")
     for step in plan.steps:
+        if step.check is None:
+            continue
         device = bench.model.device if bench.model is not None else "none"
         if step.only_for is None or device.startswith(step.only_for):
             found = _made(checks[step.check])
@@ -171,8 +175,12 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
             found = Found(False, f"Not executed: for a lock that names {step.only_for}; this one names {device}.",
                           executed=False)
         going.step(step.id, step.requirements, step.title, step.expected, found, on_fail=step.on_fail)
+    waits_for = tuple(step.id for step in plan.steps if step.manual)
+    if waits_for:
+        bench.say(f"{name}: waits for the manual steps {', '.join(waits_for)}; each is signed by who carries it out")
+        return Outcome(name, "waits", (), (), tuple(going.steps), tuple(going.deviations), None, -1, waits_for)
     judged = _cases(going) if plan.test_set is not None else ()
-    return _conclude(going, judged)
+    return conclude(going, judged)
 
 
 def _checks(plan: Protocol, bench: Bench) -> dict[str, Check]:
@@ -181,7 +189,7 @@ def _checks(plan: Protocol, bench: Bench) -> dict[str, Check]:
         if bench.model is None:
             raise UnusableInput("This protocol is about a model; none was given to run.")
         known = {**checks_of(bench.model), **bench.model.checks()}
-    missing = [step.check for step in plan.steps if step.check not in known]
+    missing = [step.check for step in plan.steps if step.check is not None and step.check not in known]
     if missing:
         raise UnusableInput(f"No check is named {', '.join(missing)}; known: {', '.join(sorted(known))}.")
     return known
@@ -222,7 +230,7 @@ def _made(check: Check) -> Found:
 # -- Cases of a test set -------------------------------------------------------------------------------------------
 
 
-def _cases(going: _Run) -> tuple[CriterionVerdict, ...]:
+def _cases(going: Going) -> tuple[CriterionVerdict, ...]:
     assert going.plan.test_set is not None
     results: dict[str, Sequence[CaseResult] | None] = {}
     why_not: dict[str, str] = {}
@@ -236,7 +244,7 @@ def _cases(going: _Run) -> tuple[CriterionVerdict, ...]:
     return judging.judged(going.plan, results, why_not)
 
 
-def _stratum(going: _Run, part: GeneratedStratum | ClinicalStratum) -> tuple[Found, list[CaseResult] | None]:
+def _stratum(going: Going, part: GeneratedStratum | ClinicalStratum) -> tuple[Found, list[CaseResult] | None]:
     assert going.manifest is not None
     model, data = going.bench.model, going.bench.data
     assert model is not None
@@ -278,7 +286,7 @@ def _read(
 # -- Conclusion ----------------------------------------------------------------------------------------------------
 
 
-def _conclude(going: _Run, judged: tuple[CriterionVerdict, ...]) -> Outcome:
+def conclude(going: Going, judged: tuple[CriterionVerdict, ...]) -> Outcome:
     plan, row = going.plan, going.row
     resolution = going.bench.model.resolution_mm if going.bench.model is not None else Decimal(0)
     strata = judging.strata_of(judged, judging.coarse(plan, resolution)) if judged else (_of_steps(going),)
@@ -289,9 +297,11 @@ def _conclude(going: _Run, judged: tuple[CriterionVerdict, ...]) -> Outcome:
     report = going.desk.objects.put(as_bytes(_report(going, judged, strata, verdict)), JSON)
     with going.desk.open(SERVICE, on_behalf_of=going.tester, asked="validation.conclude") as work:
         decision = permit(SERVICE, "validation.conclude", Facts())
+        if queries.run_row(work.session, going.run)["state"] == "concluded":
+            raise AlreadyDone(f"{going.run} is concluded.")
         for one in judged:
             if one.verdict == "not_met":
-                going._deviate(work, decision, f"DEV-{going.run}-{one.criterion.replace('/', '-')}", "major",
+                going.deviate(work, decision, f"DEV-{going.run}-{one.criterion.replace('/', '-')}", "major",
                                f"{one.criterion} ({one.metric}, {one.stratum}) was not met: {one.says}",
                                f"{going.run}/{one.criterion}", _started(work.session, going.run))
         entry = work.record(
@@ -319,7 +329,7 @@ def _started(session: Connection, run: str) -> str:
     return str(entry.body["id"])
 
 
-def _of_steps(going: _Run) -> StratumVerdict:
+def _of_steps(going: Going) -> StratumVerdict:
     """IQ and OQ have one line: what was executed, on the installation or on the model."""
     verdicts = [verdict for name, verdict, _ in going.steps if name not in going.beside]
     bad = [f"{name}: {says}" for name, verdict, says in going.steps if verdict != "passed"]
@@ -330,7 +340,7 @@ def _of_steps(going: _Run) -> StratumVerdict:
 
 
 def _report(
-    going: _Run, judged: Sequence[CriterionVerdict], strata: Sequence[StratumVerdict], verdict: str
+    going: Going, judged: Sequence[CriterionVerdict], strata: Sequence[StratumVerdict], verdict: str
 ) -> dict[str, Any]:
     row = going.row
     return {

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ def requirements() -> list[Requirement]:
         Requirement(row["id"], row["risk"], row["method"], row["text"], tuple(row["clauses"]), tuple(row["to_confirm"]))
         for row in document["requirements"]
     ]
+
+
+@cache
+def high_risk() -> frozenset[str]:
+    """Ids of the requirements of high risk."""
+    return frozenset(one.id for one in requirements() if one.risk == "H")
 
 
 def read_evidence(path: Path) -> dict[str, Mapping[str, Any]]:

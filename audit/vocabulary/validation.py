@@ -141,6 +141,29 @@ class StepRecorded:
 
 
 @event(
+    "step.observed", signed_by="person", clause="EMA computerised systems 2023, A2.6; FDA CSA 2025",
+    sentence="{actor} carried out step {step} of run {run}, {verdict}: {found}",
+)
+class StepObserved:
+    """A manual step: what the protocol instructs, what the person found, and the file that shows it.
+
+    Verdicts: passed (never without evidence), failed, not_executed. `altered` says why and how it was carried out
+    otherwise than signed; that alone is a deviation.
+    """
+
+    run: str
+    step: str
+    requirements: tuple[str, ...]
+    title: str
+    instruction: str
+    expected: str
+    found: str
+    verdict: str
+    evidence: ObjectRef | None = None
+    altered: str | None = None
+
+
+@event(
     "deviation.opened", signed_by=("service", "person"), clause="draft Annex 22, 7.3; ICH E6(R3) 4.3.7",
     sentence="Deviation {deviation} ({klass_name}) was opened about {about}: {says}",
 )
@@ -165,13 +188,77 @@ class DeviationOpened:
     sentence="{actor} closed deviation {deviation}: {conclusion}",
 )
 class DeviationClosed:
-    """By another person than the one in whose run it arose; criteria never change by it."""
+    """By another person than the one in whose run it arose; criteria never change by it.
+
+    `retest`: for a step that failed, the run and step that passed after it ("RUN/STEP"), or "none: " and why not.
+    """
 
     deviation: str
     cause: str
     impact: str
     action: str
     conclusion: str
+    retest: str | None = None
+
+
+@event(
+    "capa.opened", signed_by="person", clause="EU Annex 11, 13; ICH E6(R3) 4.3.7",
+    sentence="{actor} opened {action_kind} action {capa} for deviation {deviation}, due {due}: {action}",
+)
+class CapaOpened:
+    """A corrective or preventive action linked to a deviation, whose class it carries.
+
+    `due` is a date by which it is done and its effect checked; `effect_check` says how the effect will be seen.
+    """
+
+    capa: str
+    deviation: str
+    klass_name: str
+    action_kind: str
+    action: str
+    owner: str
+    due: str
+    effect_check: str
+
+
+@event(
+    "capa.closed", signed_by="person", clause="EU Annex 11, 13; ICH E6(R3) 4.3.7",
+    sentence="{actor} closed action {capa} as {effect}: {checked}",
+)
+class CapaClosed:
+    """What was done and whether it had its effect (effective, not_effective), judged by another than its owner.
+
+    An action without effect is followed by another one, named here.
+    """
+
+    capa: str
+    deviation: str
+    done: str
+    effect: str
+    checked: str
+    evidence: ObjectRef | None = None
+    followed_by: str | None = None
+
+
+@event(
+    "change.assessed", signed_by="person", clause="EU Annex 11, 10; draft Annex 22, 10.1",
+    sentence="{actor} assessed change {change} as {klass_name}: {says}",
+)
+class ChangeAssessed:
+    """A change of this software, its environment or a lock, with its class and the validation to be done again.
+
+    C0 text alone; C1 no effect on output, proved by the sentinel set (`proof`); C2 environment; C3 weights, processing,
+    threshold or intended use. `runs` become suspect by it, `scope` says what follows.
+    """
+
+    change: str
+    klass_name: str
+    target: str
+    says: str
+    scope: str
+    runs: tuple[str, ...]
+    proof: ObjectRef | None = None
+    lock: str | None = None
 
 
 @piece
@@ -245,13 +332,17 @@ class ValidationConcluded:
     sentence="{actor} reviewed the report of run {run} ({verdict}): {conclusion}",
 )
 class ValidationReviewed:
-    """The report signed by somebody who did not run it; `report_digest` is the one in validation.concluded."""
+    """The report signed by somebody who did not run it; `report_digest` is the one in validation.concluded.
+
+    By exception: `steps` are those shown one by one, `sampled` those among them that only the draw chose.
+    """
 
     run: str
     report_digest: str
     verdict: str
     steps: tuple[str, ...]
     conclusion: str
+    sampled: tuple[str, ...] = ()
 
 
 @event(

@@ -41,6 +41,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "signer": ("signer", "The signer as a process of its own: set up, serve, lists of signatures."),
     "seals": ("seals", "Secrets of sealed reads: state, recovery key, recovery after a loss."),
     "validate": ("validate", "Validation of this installation and of model versions."),
+    "quality": ("quality", "Corrective and preventive actions; classes of changes."),
     "report": ("report", "Issued papers: the CSR imaging appendix."),
     "ledger": ("ledger", "The record: query, verify, prove, export, rebuild."),
     "review-trail": ("reviews", "Audit-trail review: draw samples, sign what was found, list what is due."),

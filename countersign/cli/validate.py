@@ -226,12 +226,14 @@ def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
     data = [
         {"run": one.run, "verdict": one.verdict, "strata": [fields_of(part) for part in one.strata],
          "criteria": [fields_of(part) for part in one.criteria], "deviations": list(one.deviations),
-         "report": fields_of(one.report), "entry": one.seq}
+         "report": fields_of(one.report) if one.report else None, "entry": one.seq, "waits_for": list(one.waits_for)}
         for one in outcomes
     ]
     words = []
     for one in outcomes:
-        words += [f"{one.run}: {one.verdict.replace('_', ' ')} (entry {one.seq}, report {one.report.sha256[:12]}…)"]
+        words += [f"{one.run}: {one.verdict.replace('_', ' ')} (entry {one.seq}, report {one.report.sha256[:12]}…)"
+                  if one.report else f"{one.run}: no verdict yet; `countersign validate observe {one.run} STEP` for "
+                  f"{', '.join(one.waits_for)}"]
         words += [f"  {c.criterion}: {c.verdict.replace('_', ' ')}; {c.limit}; found {c.estimate or 'nothing'} "
                   f"[{c.low or '-'}, {c.high or '-'}] on {c.subjects}" for c in one.criteria]
         words += [f"  {part.stratum}, {part.measure}: {part.verdict.replace('_', ' ')}" for part in one.strata]
@@ -239,6 +241,38 @@ def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
     answer(data, as_json=as_json, words="\n".join(words))
     if any(one.verdict != "passed" for one in outcomes):
         raise typer.Exit(1)
+
+
+@app.command()
+@told
+def observe(
+    run: Annotated[str, typer.Argument(help="Id of a run with open manual steps.")],
+    step: Annotated[str, typer.Argument(help="Id of the manual step.")], person: AsOption,
+    found: Annotated[str, typer.Option(help="What you found.")],
+    verdict: Annotated[str, typer.Option(help="passed, failed or not_executed.")],
+    evidence: Annotated[str, typer.Option(help="File that shows it; needed for passed.")] = "",
+    altered: Annotated[str, typer.Option(help="What was done otherwise than signed, and why.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Sign what you found at a manual step. The verdict of the run follows its last step."""
+    import mimetypes
+    from pathlib import Path
+
+    from core.outbox import drain
+    from core.policy.state import Actor
+    from countersign.cli.signing import sign
+    from validation.observing import ObserveStep, observe_step
+    from validation.queries import run_row
+
+    opened = house(home)
+    media = mimetypes.guess_type(evidence)[0] or "application/octet-stream"
+    command = ObserveStep(run, step, found, verdict, Path(evidence).read_bytes() if evidence else None, media,
+                          altered or None)
+    sign(opened.desk, observe_step(opened.desk, Actor(person), command))
+    drain(opened.desk)
+    with opened.desk.reading() as session:
+        row = run_row(session, run)
+    typer.echo(f"{run}: {row['state']}, {(row['verdict'] or 'no verdict yet').replace('_', ' ')}")
 
 
 @app.command()
@@ -284,7 +318,9 @@ def close(
     cause: Annotated[str, typer.Option(help="Why it happened.")],
     impact: Annotated[str, typer.Option(help="What it touches.")],
     action: Annotated[str, typer.Option(help="What was done.")],
-    conclusion: Annotated[str, typer.Option(help="What follows.")], home: HomeOption = None,
+    conclusion: Annotated[str, typer.Option(help="What follows.")],
+    retest: Annotated[str, typer.Option(help="RUN/STEP that passed after the failed step, or 'none: ' and why.")] = "",
+    home: HomeOption = None,
 ) -> None:
     """Close a deviation; not by the person in whose run it arose."""
     from core.policy.state import Actor
@@ -292,7 +328,7 @@ def close(
     from validation.releases import CloseDeviation, close_deviation
 
     opened = house(home)
-    command = CloseDeviation(deviation, cause, impact, action, conclusion)
+    command = CloseDeviation(deviation, cause, impact, action, conclusion, retest or None)
     sign(opened.desk, close_deviation(opened.desk, Actor(person), command))
 
 

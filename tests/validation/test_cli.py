@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner, Result
 
 from countersign.cli.validate import app
@@ -15,7 +16,7 @@ from tests.req import req
 from validation import protocol
 
 
-def call(house: HouseUnderTest, *words: str, user: str = "", meaning: str = "") -> Result:
+def call(house: HouseUnderTest, *words: str, user: str = "", meaning: str = "", app: Typer = app) -> Result:
     answers = {"COUNTERSIGN_HOME": str(house.home)}
     if user:
         answers |= {"COUNTERSIGN_USER": user, "COUNTERSIGN_PASSWORD": PASSWORD, "COUNTERSIGN_MEANING": meaning}

@@ -190,7 +190,8 @@ def test_the_tester_does_not_close_the_own_deviation(house: HouseUnderTest) -> N
     team = Team.of(house)
     approve(house, team, installation("bad"))
     name = run(house, team, "IQ-SMALL", checks={"bad": failing()}).deviations[0]
-    closing = CloseDeviation(name, "A wrong setting", "None on subjects", "Corrected, run again", "Closed")
+    closing = CloseDeviation(
+        name, "A wrong setting", "None on subjects", "Corrected", "Closed", "none: the check itself is withdrawn")
 
     with pytest.raises(Refused) as refusal:
         close_deviation(house.desk, team.tester, closing)

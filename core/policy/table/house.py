@@ -10,6 +10,7 @@ SIGNED_BY_PEOPLE = (
     "time_point.declare cohort.select cohort.decide_eligibility gate.request gate.sign gate.withdraw gate.revoke "
     "waiver.request waiver.approve evidence.file defect.seed model.register model.lock model.retire protocol.draft "
     "protocol.review protocol.approve test_set.seal test_set.open deviation.close validation.review release.sign "
+    "step.observe capa.open capa.close change.assess "
     "reader.qualify read.assign reread.order seed.place seal.open_early seals.renew "
     "drift.baseline sentinel.declare bridging.plan bridging.sign "
     "server.enrol server.withdraw model.reproduce "

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 CS := .venv/bin/countersign
 ARGS ?=
 
-.PHONY: help setup fast test long journeys golden demo serve rebuild verify validate
+.PHONY: help setup fast test evidence long journeys golden demo serve rebuild verify validate
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,10 @@ long: ## thousands of random ledgers, hundreds of killed writers; COUNTERSIGN_SE
 	@python3 install.py --tests
 	HYPOTHESIS_PROFILE=night $(PY) -m pytest -n 2 -rP tests/audit/test_two_verifiers_agree.py \
 		tests/contracts/test_killed_writers.py $(ARGS)
+
+evidence: ## all tests, with evidence.json for `countersign validate release --tests evidence.json`
+	@python3 install.py --tests
+	$(PY) -m pytest -n 2 --evidence=evidence.json $(ARGS)
 
 journeys: ## browser, DICOM peers, whole demonstrations
 	@python3 install.py --tests

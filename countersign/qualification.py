@@ -40,13 +40,14 @@ from core.policy import table
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Facts, Stage
 from core.work import release
+from countersign import rehearsal
 from countersign.backup import make_backup, verified_size
 from countersign.house import House, open_copy
 from countersign.network_wall import StatedWall, worker_network_wall
 from validation.ports import Check, Found
+from validation.traceability import PACKAGES, code_digest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("audit", "core", "models_registry", "validation", "sops", "reports", "countersign")
 FONTS = {b"\x00\x01\x00\x00", b"OTTO", b"wOF2"}
 NEVER = ("ai.select_subject", "ai.enter_result", "ai.accept_all", "ai.break_tie", "ai.write_eligibility")
 SERVICE = Actor.of_service("validation")
@@ -58,6 +59,11 @@ def checks_of(house: House, tester: str, stated: StatedWall | None = None) -> di
     made: dict[str, Check] = {
         "versions_as_locked": versions_as_locked, "python_as_stated": python_as_stated, "code_is_ours": code_is_ours,
         "worker_network_wall": partial(worker_network_wall, tester, stated),
+    }
+    made |= {
+        "session_and_proof": rehearsal.session_and_proof, "clock_step": rehearsal.clock_step,
+        "two_writers": rehearsal.two_writers, "restore_drill": rehearsal.restore_drill,
+        "live_record_kept": partial(rehearsal.live_record_kept, house, rehearsal.standing_of(house)),
     }
     of_house: dict[str, Callable[[House], Found]] = {
         "database_settings": database_settings, "database_protected": database_protected,
@@ -80,8 +86,9 @@ def checks_of(house: House, tester: str, stated: StatedWall | None = None) -> di
 def environment(house: House) -> dict[str, str]:
     """The machine and software of a run, as its evidence."""
     return {
-        "release": release(), "python": platform.python_version(), "system": platform.platform(),
-        "machine": platform.machine(), "processors": str(os.cpu_count()), "database": house.engine.dialect.name,
+        "release": release(), "code_sha256": code_digest(), "python": platform.python_version(),
+        "system": platform.platform(), "machine": platform.machine(),
+        "processors": str(os.cpu_count()), "database": house.engine.dialect.name,
         "origin": house.origin,
         **{f"package {name}": version for name, version in sorted(_installed().items())},
     }

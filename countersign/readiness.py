@@ -55,7 +55,8 @@ def _released(session: Connection) -> Iterator[Finding]:
         f"This installation ({release()}) is released by QA." if fine
         else f"This installation ({release()}) is not released, or a run that its release rests on is suspect: no gate "
         "opens, open ones are suspended.",
-        fine=fine, remedy="Run IQ and OQ (`countersign validate installation`), then QA: countersign validate release",
+        fine=fine, remedy="Run IQ and OQ (`countersign validate installation`), then QA: countersign validate release "
+        "(--tests FILE, or --demonstration)",
     )
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from core.work import release
+from validation.traceability import code_digest
+
 FORM = "countersign-test-evidence/1"
 
 
@@ -31,7 +34,8 @@ class Evidence:
             row["outcome"] = report.outcome
 
     def pytest_sessionfinish(self) -> None:
-        document = {"form": FORM, "python": platform.python_version(), "tests": dict(sorted(self.tests.items()))}
+        document = {"form": FORM, "python": platform.python_version(), "release": release(),
+                    "code_sha256": code_digest(), "tests": dict(sorted(self.tests.items()))}
         self.path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

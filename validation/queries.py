@@ -13,6 +13,7 @@ from audit import store
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
+from core.projection import from_reference
 from core.two_persons import OneSignature, waiting
 from validation.projections import (
     capas,
@@ -285,13 +286,23 @@ def criteria_of(session: Connection, run: str) -> list[dict[str, Any]]:
     return [json.loads(text) for text in rows.scalars()]
 
 
-def counting_steps(session: Connection) -> list[tuple[str, str, list[str]]]:
-    """Every step of a run that still counts: "run/step", verdict, requirements; for the traceability matrix."""
+def counting_steps(session: Connection, *, with_evidence: bool = False) -> list[tuple[str, str, list[str]]]:
+    """Every step of a run that still counts: "run/step", verdict, requirements; for the traceability matrix.
+
+    A step that failed and passed in a later run of its protocol counts by the later one. with_evidence: the name goes
+    on with the digest of what shows it.
+    """
     rows = session.execute(
-        select(steps.c.run, steps.c.step, steps.c.verdict, steps.c.requirements)
+        select(steps.c.run, steps.c.step, steps.c.verdict, steps.c.requirements, steps.c.evidence, runs.c.protocol)
         .join(runs, runs.c.run == steps.c.run).where(runs.c.state == "concluded").order_by(steps.c.entry)
-    )
-    return [(f"{row.run}/{row.step}", row.verdict, json.loads(row.requirements)) for row in rows]
+    ).all()
+    newest = {(row.protocol, row.step): row for row in rows}
+
+    def named(row: Any) -> str:
+        shown = from_reference(row.evidence).sha256 if with_evidence and row.evidence else ""
+        return f"{row.run}/{row.step} sha256:{shown}" if shown else f"{row.run}/{row.step}"
+
+    return [(named(row), row.verdict, json.loads(row.requirements)) for row in newest.values()]
 
 
 def deviation_lines(session: Connection, *, trial: str | None = None) -> list[RowMapping]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
+from audit.vocabulary.registry import ObjectRef
 from audit.vocabulary.validation import (
     DeviationClosed,
     DeviationOpened,
@@ -15,15 +18,15 @@ from audit.vocabulary.validation import (
     ValidationReviewed,
     ValidationSuspect,
 )
-from core.errors import AlreadyDone, NotFound, UnusableInput
+from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from core.objects import JSON
 from core.policy.decide import permit
 from core.policy.state import Actor, Facts
 from core.privacy.queries import the_subject
 from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
-from validation import queries
+from validation import queries, traceability
 from validation.rules import overall, to_review
-from validation.traceability import high_risk
 from validation.usecases import TEMPLATE, resting_draft
 
 
@@ -58,7 +61,7 @@ def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occa
     decision = permit(actor, "validation.review", queries.facts(session, actor, "validation.review", *relations))
     digest = from_reference(row["report"]).sha256
     chosen = to_review(
-        [(step["step"], step["verdict"], step["observed_by"] is not None, not high_risk().isdisjoint(
+        [(step["step"], step["verdict"], step["observed_by"] is not None, not traceability.high_risk().isdisjoint(
             json.loads(step["requirements"]))) for step in done],
         digest, queries.deviating_steps(session, command.run).keys(),
     )
@@ -228,24 +231,39 @@ def suspect_by_rule(work: Work, run: str, cause: str, scope: str, *, caused_by: 
 
 @dataclass(frozen=True, slots=True)
 class SignRelease:
-    """QA's release: of this installation (lock None) or of a lock, resting on runs."""
+    """QA's release: of this installation (lock None) or of a lock, resting on runs.
+
+    tests: for an installation, what `pytest --evidence` wrote on this very software. demonstration: a release that no
+    gate of a clinical trial accepts, and that needs no matrix.
+    """
 
     runs: tuple[str, ...]
     conclusion: str
     lock: str | None = None
+    tests: bytes | None = None
+    demonstration: bool = False
 
 
 def sign_release(desk: Desk, actor: Actor, command: SignRelease) -> Proposal:
     """Release what passed IQ and OQ. A run that failed, is suspect, or has an open deviation releases nothing.
 
     A PQ decides on uses, gate by gate; IQ and OQ decide whether the thing may run at all, so these two are asked for.
+    An installation's release is refused, with their list, while a requirement of high risk is not shown (VAL-02).
+
+    Raises:
+        UnusableInput: nothing concluded, or tests of another software than this.
     """
     if not command.runs or not command.conclusion:
         raise UnusableInput("A release names the runs that it rests on, and a conclusion.")
-    return desk.prepare(actor, partial(_propose_release, actor, command), asked="release.sign")
+    tests = traceability.evidence_for_release(command.tests, release()) if command.tests else {}
+    shown = desk.objects.put(command.tests, JSON) if command.tests else None
+    return desk.prepare(actor, partial(_propose_release, desk, actor, command, tests, shown), asked="release.sign")
 
 
-def _propose_release(actor: Actor, command: SignRelease, session: Connection, _occasion: Occasion) -> Draft:
+def _propose_release(
+    desk: Desk, actor: Actor, command: SignRelease, tests: Mapping[str, Mapping[str, Any]], shown: ObjectRef | None,
+    session: Connection, _occasion: Occasion,
+) -> Draft:
     target = "model" if command.lock else "installation"
     rows = [queries.run_row(session, run) for run in command.runs]
     foreign = [row["run"] for row in rows if (row["target"], row["lock"]) != (target, command.lock)]
@@ -264,15 +282,32 @@ def _propose_release(actor: Actor, command: SignRelease, session: Connection, _o
     authors = {queries.protocol_row(session, row["protocol"], row["version"])["author"] for row in rows}
     if actor.user in authors:
         relations.add("author")
-    decision = permit(actor, "release.sign", queries.facts(session, actor, "release.sign", *relations))
     what = command.lock or release()
-    classes = {row["evidence_class"] for row in rows}
+    classes = {row["evidence_class"] for row in rows} | ({"demonstration"} if command.demonstration else set())
+    matrix, lacking = None, list[traceability.Traced]()
+    if target == "installation" and "demonstration" not in classes:
+        table = traceability.traced(tests, queries.counting_steps(session, with_evidence=True))
+        matrix, lacking = traceability.as_csv(table), traceability.not_shown(table)
+    if lacking:
+        relations.add("not_shown")
+    try:
+        decision = permit(actor, "release.sign", queries.facts(session, actor, "release.sign", *relations))
+    except Refused as refusal:
+        if refusal.rule != "F-734":
+            raise
+        named = ", ".join(f"{one.requirement.id} ({one.state})" for one in lacking)
+        raise Refused(f"{refusal.fact} Not shown: {named}.", rule=refusal.rule, next_step="Give the evidence of the "
+                      "tests (`make evidence`), and carry out OQ-OUTSIDE for what no test shows.") from refusal
     event = ReleaseSigned(
         target=target, what=what, runs=command.runs, conclusion=command.conclusion, lock=command.lock,
-        evidence_class="demonstration" if "demonstration" in classes else "standard",
+        evidence_class="demonstration" if "demonstration" in classes else "standard", tests=shown,
+        matrix=desk.objects.put(matrix.encode("utf-8"), "text/csv") if matrix else None,
     )
     lines = [("Release of", f"{target} {what}"),
              *((f"Run {row['run']}", f"{row['kind']}: {row['verdict']}") for row in rows),
-             ("Over all", overall([row["verdict"] for row in rows])), ("Conclusion", command.conclusion)]
+             ("Over all", overall([row["verdict"] for row in rows])), ("Class of evidence", event.evidence_class),
+             *((("Tests of this software", f"{len(tests)}, {shown.sha256}"),) if shown else ()),
+             *((("Matrix of requirements", event.matrix.sha256),) if event.matrix else ()),
+             ("Conclusion", command.conclusion)]
     return resting_draft(session, actor, "release.sign", event, decision, "approval",
                   View("Release", TEMPLATE, tuple(lines)))

@@ -6,8 +6,10 @@ Evidence of tests is the JSON that `pytest --evidence=FILE` writes; evidence of 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +20,21 @@ from typing import Any
 import yaml
 
 from core.errors import UnusableInput
+
+PACKAGES = ("audit", "core", "models_registry", "validation", "sops", "reports", "countersign")
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the names and contents of this software's own files: which code evidence of tests is about."""
+    root = Path(str(files("validation"))).parent
+    whole = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in (".py", ".yaml", ".html", ".css", ".js", ".md") and path.is_file():
+                name = path.relative_to(root).as_posix()
+                whole.update(f"{name}\x00{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,26 @@ def read_evidence(path: Path) -> dict[str, Mapping[str, Any]]:
     return tests
 
 
+def evidence_for_release(content: bytes, version: str) -> dict[str, Mapping[str, Any]]:
+    """The same, of tests that ran on exactly this software.
+
+    Raises:
+        UnusableInput: no such evidence, or it was made with another version or other code than runs here.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "tests.json"
+        path.write_bytes(content)
+        tests = read_evidence(path)
+    document = json.loads(content)
+    if (document.get("release"), document.get("code_sha256")) != (version, code_digest()):
+        raise UnusableInput(
+            f"These tests ran on {document.get('release', 'another version')}, code "
+            f"{str(document.get('code_sha256', 'unknown'))[:12]}…; here runs {version}, code {code_digest()[:12]}….",
+            next_step="Run the tests on the code that is installed here: `make evidence`.",
+        )
+    return tests
+
+
 def traced(
     tests: Mapping[str, Mapping[str, Any]], steps: Iterable[tuple[str, str, Iterable[str]]]
 ) -> list[Traced]:
@@ -115,6 +152,13 @@ def traced(
 def gaps(matrix: Iterable[Traced]) -> list[Traced]:
     """What blocks a release: a high-risk requirement that a test must show and none does, or any that fails."""
     return [one for one in matrix if one.state == "failing" or (one.state == "open" and one.requirement.risk == "H")]
+
+
+def not_shown(matrix: Iterable[Traced]) -> list[Traced]:
+    """What blocks the release of an installation: whatever fails, and every requirement of high risk that no passed
+    test and no passed step shows, whichever its method."""
+    return [one for one in matrix
+            if one.state == "failing" or (one.requirement.risk == "H" and one.state != "shown")]
 
 
 def as_csv(matrix: Iterable[Traced]) -> str:

@@ -366,7 +366,12 @@ class ValidationSuspect:
     sentence="{actor} released {target} {what}, resting on {runs}",
 )
 class ReleaseSigned:
-    """QA's release of this software (target installation, `what` its version) or of a model lock (target model)."""
+    """QA's release of this software (target installation, `what` its version) or of a model lock (target model).
+
+    An installation's rests on the evidence of its software's tests (`tests`) and on the matrix made of them and of the
+    recorded steps (`matrix`, CSV), in which every requirement of high risk is shown. One of class demonstration needs
+    no such matrix and opens no gate of a clinical trial.
+    """
 
     target: str
     what: str
@@ -374,3 +379,5 @@ class ReleaseSigned:
     conclusion: str
     evidence_class: str
     lock: str | None = None
+    tests: ObjectRef | None = None
+    matrix: ObjectRef | None = None

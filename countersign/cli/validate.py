@@ -353,15 +353,22 @@ def suspect(
 def release(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs that it rests on: IQ and OQ at least.")],
     person: AsOption, conclusion: Annotated[str, typer.Option(help="What is released for what.")],
-    lock: LockOption = "", home: HomeOption = None,
+    lock: LockOption = "",
+    tests: Annotated[str, typer.Option(help="File that `make evidence` wrote on this very software.")] = "",
+    demonstration: Annotated[bool, typer.Option(
+        "--demonstration", help="For demonstrations alone: no gate of a clinical trial accepts it.")] = False,
+    home: HomeOption = None,
 ) -> None:
-    """QA's release of this installation, or of a lock."""
+    """QA's release of this installation, or of a lock. Refused while a requirement of high risk is not shown."""
+    from pathlib import Path
+
     from core.policy.state import Actor
     from countersign.cli.signing import sign
     from validation.releases import SignRelease, sign_release
 
     opened = house(home)
-    command = SignRelease(tuple(runs), conclusion, lock or None)
+    command = SignRelease(tuple(runs), conclusion, lock or None, Path(tests).read_bytes() if tests else None,
+                          demonstration)
     sign(opened.desk, sign_release(opened.desk, Actor(person), command))
 
 

@@ -20,7 +20,7 @@ def test_the_shipped_model_passes_its_own_iq_and_oq(house: HouseUnderTest) -> No
     """Every check that the two protocols name, on the locked bundle; then one bit is turned in the store."""
     models.cast(house)
     model = RegistryModel(house.desk, models.locked(house))
-    named = {step.check for name in ("iq-model", "oq-model") for step in protocol.read(
+    named = {step.check or "" for name in ("iq-model", "oq-model") for step in protocol.read(
         protocol.filled(protocol.template(name), lock=model.lock, use=1)).steps}
     checks = {**checks_of(model), **model.checks()}
 

@@ -38,7 +38,7 @@ def test_this_installation_qualifies_and_is_released(house: HouseUnderTest) -> N
         runs.append(outcome.run)
 
     reviewed(house, team, *runs)
-    house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit for use.")))
+    house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit.", demonstration=True)))
 
     assert [one.fine for one in people_findings(house.house) if release() in one.what] == [True]
     house.commit(mark_suspect(house.desk, team.lead, MarkSuspect(runs[1], "A library was patched.", "OQ")))
@@ -57,7 +57,7 @@ def test_qualification_is_possible_before_the_installation_is_opened(tmp_path: P
             approve(house, team, installation("fine", kind=kind))
             runs.append(run(house, team, f"{kind}-SMALL", checks={"fine": passing()}).run)
         reviewed(house, team, *runs)
-        house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit for use.")))
+        house.commit(sign_release(house.desk, team.qa, SignRelease(tuple(runs), "Fit.", demonstration=True)))
 
         assert house.words()[-1] == "release.signed"
         assert "installation.opened" not in house.words()

@@ -233,13 +233,13 @@ def test_a_release_rests_on_passed_runs_and_is_qas_alone(house: HouseUnderTest) 
     iq, oq = (run(house, team, name, checks={"fine": passing()}).run for name in ("IQ-SMALL", "OQ-SMALL"))
 
     with pytest.raises(Refused) as unreviewed:
-        sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit for use."))
+        sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit.", demonstration=True))
     assert unreviewed.value.rule == "F-733"
     reviewed(house, team, iq, oq)
     for runs, person in (((iq,), team.qa), ((iq, oq), team.lead)):
         with pytest.raises(Refused):
-            sign_release(house.desk, person, SignRelease(runs, "Fit for use."))
-    house.commit(sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit for use.")))
+            sign_release(house.desk, person, SignRelease(runs, "Fit.", demonstration=True))
+    house.commit(sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit.", demonstration=True)))
     with house.desk.reading() as session:
         what = queries.releases_of(session, "installation")[-1]["what"]
         assert queries.installation_is_released(session, what)
@@ -248,7 +248,7 @@ def test_a_release_rests_on_passed_runs_and_is_qas_alone(house: HouseUnderTest) 
     with house.desk.reading() as session:
         assert not queries.installation_is_released(session, what)
     with pytest.raises(Refused) as refusal:
-        sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit for use."))
+        sign_release(house.desk, team.qa, SignRelease((iq, oq), "Fit.", demonstration=True))
 
     assert refusal.value.rule == "F-731"
 
@@ -264,7 +264,7 @@ def test_an_open_deviation_blocks_the_release(house: HouseUnderTest) -> None:
         "DEV-1", "minor", "validation", runs[0], "A screen was not legible.")))
 
     with pytest.raises(Refused) as refusal:
-        sign_release(house.desk, team.qa, SignRelease(runs, "Fit for use."))
+        sign_release(house.desk, team.qa, SignRelease(runs, "Fit.", demonstration=True))
 
     assert refusal.value.rule == "F-731"
 

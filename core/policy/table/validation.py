@@ -43,6 +43,8 @@ ROWS: tuple[Rule, ...] = (
            when=related("tester", "author")),
     forbid("F-733", "release.sign", "A run that this release rests on has no reviewed report.",
            when=related("unreviewed")),
+    forbid("F-734", "release.sign", "A requirement of high risk is not shown by a passed test or step.",
+           when=related("not_shown")),
     forbid("F-741", "validation.review", "You ran this protocol; another person reviews its report.",
            when=related("tester")),
     allow("P-701", "protocol.draft", AUTHORS, "You write validation protocols.", house=EITHER),

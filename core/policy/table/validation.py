@@ -70,7 +70,7 @@ ROWS: tuple[Rule, ...] = (
     allow("P-714", "capa.close", "qa_auditor validation_lead", "You judge whether an action had its effect.",
           house=EITHER),
     allow("P-715", "change.assess", "validation_lead qa_auditor system_owner model_custodian",
-          "You judge what a change touches.", house=EITHER),
+          "You judge what a change touches."),
     allow("P-710", "validation.see", AUTHORS + " inspector trial_lead model_custodian imaging_lead regulatory monitor",
           "You may see what was validated.", house=EITHER),
 )

@@ -51,7 +51,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,7 +83,7 @@ CLASSES = {"root", "log", "person", "service", "witness"}
 ML_DSA_44, ML_DSA_PUBLIC, ML_DSA_SIGNATURE = "ml-dsa-44", 1312, 2420  # FIPS 204
 SECOND_HASH = "sha3-512"
 MAX_REHASHES = 4096
-KEY_NOUNS = {"key", "policy", "vocabulary", "ledger"}
+KEY_NOUNS = ("key.", "policy.", "vocabulary.", "ledger.")
 # Before a vocabulary exists only the root key speaks, and only these words.
 FOUNDING_WORDS = {"ledger.founded", "key.enrolled", "vocabulary.adopted", "policy.adopted"}
 FIXED_MEMBERS = {"bundle.json", "entries.jsonl", "checkpoint.txt", "leaves.bin", "withheld.jsonl", "index.html",
@@ -193,7 +192,7 @@ def decode_b64(text: object, size: int | None = None) -> bytes:
     except ValueError as problem:
         raise ValueError("is not base64") from problem
     # The decoder ignores spare bits: two spellings of one signature would be two leaves.
-    if binascii.b2a_base64(raw, newline=False).decode() != text:
+    if binascii.b2a_base64(raw, newline=False) != text.encode():
         raise ValueError("is base64 with spare bits or padding that RFC 4648 does not allow")
     if size is not None and len(raw) != size:
         raise ValueError(f"has {len(raw)} bytes instead of {size}")
@@ -203,6 +202,9 @@ def decode_b64(text: object, size: int | None = None) -> bytes:
 def pae(kind: bytes, payload: bytes) -> bytes:
     """DSSEv1 pre-authentication encoding: the type is signed with the bytes."""
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+_ENTRY_PAE = b"DSSEv1 %d %b " % (len(ENTRY_TYPE), ENTRY_TYPE)
 
 
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False,
@@ -284,21 +286,23 @@ def parse_canonical(raw: bytes) -> dict[str, Any]:
 
 def micros(at: object) -> int:
     """`2026-11-24T10:00:00.000000Z` as microseconds since 1970."""
-    if not isinstance(at, str) or not _AT.match(at):
+    if not isinstance(at, str):
         raise ValueError("at is not a UTC time with six decimals and Z")
-    minute = at[:16]
-    start = _minutes.get(minute)
-    if start is None:
-        start = (datetime.fromisoformat(minute + "+00:00") - _EPOCH) // timedelta(microseconds=1)
-        if len(_minutes) >= 4096:
-            _minutes.clear()
-        _minutes[minute] = start
-    return start + int(at[17:19]) * 1_000_000 + int(at[20:26])
+    second, rest = at[:20], at[20:26]
+    start = _seconds.get(second)
+    if start is None or len(at) != 27 or at[26] != "Z" or not (rest.isdigit() and rest.isascii()):
+        if not _AT.match(at):
+            raise ValueError("at is not a UTC time with six decimals and Z")
+        start = (datetime.fromisoformat(at[:19] + "+00:00") - _EPOCH) // timedelta(microseconds=1)
+        if len(_seconds) >= 64:  # entries come in the order of time
+            _seconds.clear()
+        _seconds[second] = start
+    return start + int(rest)
 
 
 _AT = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:[0-5]\d\.\d{6}Z\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_minutes: dict[str, int] = {}
+_seconds: dict[str, int] = {}  # up to the decimal point
 
 
 # ---------------------------------------------------------------- tree (RFC 6962)
@@ -486,16 +490,18 @@ _public_keys: dict[bytes, Ed25519PublicKey] = {}
 
 
 def good_signature(public: bytes, signature: bytes, message: bytes) -> bool:
-    key = _public_keys.get(public)
     try:
-        if key is None:
-            key = Ed25519PublicKey.from_public_bytes(public)
-            if len(_public_keys) < 4096:
-                _public_keys[public] = key
-        key.verify(signature, message)
+        (_public_keys.get(public) or _public_key(public)).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    key = Ed25519PublicKey.from_public_bytes(public)
+    if len(_public_keys) < 4096:
+        _public_keys[public] = key
+    return key
 
 
 def has_ml_dsa() -> bool:
@@ -539,7 +545,16 @@ _BY_LENGTH = {ML_DSA_PUBLIC: good_ml_dsa_signature, ES256_PUBLIC: good_es256_sig
 
 def failed_claim(claims: list[Claim]) -> tuple[int, str] | None:
     """Entry and words of the first claim that is not true."""
+    known = _public_keys.get
     for seq, what, holder, public, signature, message in claims:
+        key = known(public)
+        if key is not None:  # nearly always; the other way says the same
+            try:
+                key.verify(signature, message)
+            except InvalidSignature:
+                pass
+            else:
+                continue
         good = _BY_LENGTH.get(len(public), good_signature)
         if not good(public, signature, message):
             return seq, f"the {what} of {holder} ({hashlib.sha256(public).hexdigest()[:16]}…) is not of these bytes"
@@ -562,8 +577,9 @@ class Signatures:
 
     def take(self, claim: Claim) -> None:
         self.count += 1
-        self._batch.append(claim)
-        if len(self._batch) >= 512:
+        batch = self._batch
+        batch.append(claim)
+        if len(batch) >= 512:
             self._send()
             while len(self._waiting) > self._limit:  # keeps memory flat when the cores are behind
                 self._note(self._waiting.popleft().result())
@@ -1182,7 +1198,7 @@ def read_words(fields: dict[str, Any]) -> dict[tuple[str, int], frozenset[str]]:
 
 def stream_of(body: dict[str, Any]) -> str:
     """The stream that follows from the body."""
-    if body["action"].split(".", 1)[0] in KEY_NOUNS:
+    if body["action"].startswith(KEY_NOUNS):
         return "keys"
     return f"trial/{body['trial']}" if "trial" in body else "house"
 
@@ -1377,46 +1393,68 @@ def check_members(entry: dict[str, Any]) -> None:
             raise ValueError("two proofs are by one key")
 
 
-# An entry's bytes without its texts and digits are its shape; names of members stay. Whatever has a shape that was
-# fully checked once has the same members of the same types in the same order, so it is canonical and of the profile as
-# that one was, once its texts are plain, none is empty, and its numbers are written as whole numbers are. Few shapes
-# make up a ledger; what is unusual in any way goes the long way.
-_PLACES: dict[bytes, itemgetter[Any]] = {}  # where the names stand among the pieces between quotation marks
-_SHAPES: set[tuple[bytes, Any]] = set()
-_DIGITS, _ALIKE = b"0123456789", bytes.maketrans(b"123456789", b"000000000")
-_LONG = b"0" * 16
-MOST_SHAPES, LONGEST_SHAPE = 1024, 2048
+# What an entry looks like with other texts and numbers, learnt from one that was fully checked. Whatever matches has
+# the same members of the same types in the same order, none of its texts is empty, its id and key read as those did,
+# and its numbers are written as whole numbers are; without an escape or a sign beyond ASCII its bytes are canonical
+# and of the profile as those were. Few shapes make up a ledger; what is unusual in any way goes the long way.
+_SHAPES: dict[bytes, list[re.Pattern[bytes]]] = {}  # by the bytes up to the end of the action
+_PIECE = re.compile(rb'"([^"]*)"(:?)|(-?)[0-9]+(\}\Z)?|true|false|.', re.DOTALL)
+_LIKE = tuple((known, b'"%b"' % known.pattern.removesuffix("\\Z").encode()) for known in (_UUID7, _HEX64))
+MOST_SHAPES, SHAPES_OF_ACTION, LONGEST_SHAPE = 1024, 16, 8192
+LEARN_EVERY = 16  # a shape costs as much as thirty entries the long way; one of so many that went it is learnt
+_long_ways = 0
+
+
+def _shape_of(raw: bytes) -> re.Pattern[bytes]:
+    """Of the bytes of a good entry without escapes."""
+    made = []
+    for piece in _PIECE.finditer(raw):
+        text, name, minus, last = piece.groups()
+        if text is not None and not name:
+            said = text.decode()
+            made.append(next((like for known, like in _LIKE if known.match(said)), rb'"[^"]+"'))
+        elif minus is not None:  # 2^53 has 16 digits, and so has the entry's `ts`, which stands last
+            made.append(b"-[1-9][0-9]{0,14}" if minus else b"(?:0|[1-9][0-9]{0,%d})" % (15 if last else 14))
+            made.append(last or b"")
+        else:
+            made.append(b"(?:true|false)" if piece[0] in (b"true", b"false") else re.escape(piece[0]))
+    return re.compile(b"".join(made))
 
 
 def parse_entry(raw: bytes) -> dict[str, Any]:
     """An entry whose stored bytes are the canonical ones, with exact members; ValueError says what is not."""
-    text = raw.decode("latin-1")
-    if "\\" in text or '""' in text or not (text.isascii() and text.isprintable()):
+    start = raw[:raw.find(b'"', _ACTION_AT)]
+    for shape in _SHAPES.get(start, ()):
+        if shape.fullmatch(raw):
+            break
+    else:
+        return _parse_and_learn(raw, start)
+    if b"\\" in raw or b"\x7f" in raw or not raw.isascii():
         return _parse_slowly(raw)
-    pieces = raw.split(b'"')  # no text holds one: it would be escaped
-    beside = b'"'.join(pieces[::2])
-    shape = beside.translate(None, _DIGITS)
-    places = _PLACES.get(shape)
-    if places is None or (shape, places(pieces)) not in _SHAPES or b"-0" in beside or (
-            _LONG in beside.translate(_ALIKE)[:-len(pieces[-1])]):
-        entry = _parse_slowly(raw)
-        if entry["body"].keys().isdisjoint(("proofs", "assertion")) and len(_SHAPES) < MOST_SHAPES and (
-                len(shape) <= LONGEST_SHAPE):
-            names = itemgetter(*(at for at in range(1, len(pieces), 2) if pieces[at + 1].startswith(b":")))
-            _SHAPES.add((shape, _PLACES.setdefault(shape, names)(pieces)))
-        return entry
     try:
-        entry, end = _scan(text, 0)
+        entry, _ = _scan(raw.decode("ascii"), 0)  # refuses other control characters inside a text
     except (ValueError, StopIteration):
         return _parse_slowly(raw)
-    if end != len(text):
-        return _parse_slowly(raw)
-    # Of the shape follow all names and types; what remains of check_members are the values.
+    # Of the shape follow all names and types, action, id and key; of check_members remain these.
     body = entry["body"]
-    if entry["ts"] >= 2**53 or body["type"] != 1 or body["version"] < 1 or not (
-            _ACTION.match(body["action"]) and _UUID7.match(body["id"]) and _HEX64.match(entry["kid"])):
+    if entry["ts"] >= 2**53 or body["type"] != 1 or body["version"] < 1:
         return _parse_slowly(raw)
     return entry  # type: ignore[no-any-return]
+
+
+_ACTION_AT = len(b'{"body":{"action":"')
+
+
+def _parse_and_learn(raw: bytes, start: bytes) -> dict[str, Any]:
+    global _long_ways
+    entry = _parse_slowly(raw)
+    _long_ways += 1
+    if _long_ways % LEARN_EVERY == 0 and b"\\" not in raw and b'""' not in raw and len(raw) <= LONGEST_SHAPE and (
+            entry["body"].keys().isdisjoint(("proofs", "assertion"))):
+        shapes = _SHAPES.setdefault(start, [])
+        if len(shapes) < SHAPES_OF_ACTION and sum(map(len, _SHAPES.values())) < MOST_SHAPES:
+            shapes.append(_shape_of(raw))
+    return entry
 
 
 def _parse_slowly(raw: bytes) -> dict[str, Any]:
@@ -1425,12 +1463,9 @@ def _parse_slowly(raw: bytes) -> dict[str, Any]:
     return entry
 
 
-def _body_bytes(raw: bytes, kid: str) -> bytes:
-    """The body's canonical bytes, cut out of the entry's: `body` is its first member and `kid` the next.
-
-    A quotation mark inside a text is escaped, so the last place that reads like the member `kid` is that member.
-    """
-    return raw[len(b'{"body":'):raw.rindex(b',"kid":"' + kid.encode() + b'","seq":')]
+# `body` is an entry's first member and `kid` the next. A quotation mark inside a text is escaped, so the last place
+# that reads like the member `kid` is that member: after it come only numbers and texts.
+_KID = b',"kid":"'
 
 
 class Checker:
@@ -1541,8 +1576,9 @@ class Checker:
                 raise Wrong(6, f"the key belongs to {key.holder}, but {body['actor']} is named as the actor")
 
             # 7 Signatures
+            payload = raw[len(b'{"body":'):raw.rindex(_KID)]
             self.signatures.take((seq, "signature", body["actor"], key.public, signature,
-                                  pae(ENTRY_TYPE, _body_bytes(raw, kid))))
+                                  _ENTRY_PAE + b"%d " % len(payload) + payload))
             proofs: set[str] = set()
             bare = canonical({name: value for name, value in body.items() if name not in ("proofs", "assertion")}
                              ) if "proofs" in body else b""
@@ -1559,8 +1595,9 @@ class Checker:
             if asserted is not None:
                 self.signatures.take(asserted)
                 self.assertions += 1
-            self.registry.apply(body, kid, seq, fresh, proofs)
-            self.origins.apply(seq, body, key, proofs, self)
+            if stream == "keys":
+                self.registry.apply(body, kid, seq, fresh, proofs)
+                self.origins.apply(seq, body, key, proofs, self)
         except Wrong as wrong:
             wrong.seq = seq
             raise

@@ -137,11 +137,27 @@ def test_the_short_way_to_read_an_entry_says_what_the_long_way_says(
 ) -> None:
     """A shape that was seen before spares the encoding, and no other spelling of the same entry passes by it."""
     raw = case["entry"].encode()
-    assert _said(verifier.parse_entry, raw) == _said(verifier.parse_entry, raw) == _said(_the_long_way, raw)
     place = int(at * len(raw))
     other = raw[:place] + put.encode() + raw[place + cut:]
 
-    assert _said(verifier.parse_entry, other) == _said(_the_long_way, other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verifier, "LEARN_EVERY", 1)
+        assert _said(verifier.parse_entry, raw) == _said(verifier.parse_entry, raw) == _said(_the_long_way, raw)
+        assert _said(verifier.parse_entry, other) == _said(_the_long_way, other)
+
+
+@req("REC-03")
+def test_an_entry_of_a_known_shape_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [case["entry"].encode() for case in ENTRIES if '"proofs"' not in case["entry"]]
+    monkeypatch.setattr(verifier, "_SHAPES", {})
+    monkeypatch.setattr(verifier, "LEARN_EVERY", 1)
+    first = [verifier.parse_entry(raw) for raw in plain]
+    monkeypatch.setattr(verifier, "canonical", lambda value: pytest.fail("encoded again"))
+
+    short = [raw for raw in plain if b"\\" not in raw and b'""' not in raw and raw.isascii()]
+    assert short
+    assert [verifier.parse_entry(raw) for raw in short] == [
+        one for one, raw in zip(first, plain, strict=True) if raw in short]
 
 
 @req("REC-03")

@@ -222,8 +222,8 @@ def test_after_the_lock_nothing_is_read_sent_disposed_or_computed(answers, stage
 def test_while_founding_only_founding_acts_are_possible(answers) -> None:
     """TRIAL 1: keys, accountability, documents, training, qualification, grants; no trial, no model, no AI."""
     founding = ("person.", "identity.", "key.", "recovery.", "accountability.", "role.", "password.", "sop.",
-                "training.", "installation.", "protocol.", "validation.", "deviation.", "release.", "ledger.",
-                "backup.", "clock.")
+                "training.", "installation.", "protocol.", "validation.", "step.", "deviation.", "capa.",
+                "release.", "ledger.", "backup.", "clock.")
     found = {action for (action, role), questions in answers.items() if role != "service"
              for one in questions if one.decision.allowed and one.facts.house is HouseState.FOUNDING}
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,15 @@ from core.phantoms import reference_object
 from core.phantoms.source import generator_digest
 from validation.ports import Grid, Point, Question, Reply
 from validation.protocol import ClinicalStratum, GeneratedStratum
-from validation.statistics import dice, hd95_mm
+from validation.statistics import dice, hd95_mm, log_ratio
 
 LESION = "TL01"
 CLINICAL_CELL_MM = 4.0
+# Of a lymph node by its short axis: normal, non-target, target (RECIST 1.1, 4.3.2); a lesion not found is none of them.
+SHORT_AXIS_CLASSES_MM = (10.0, 15.0)
+NOT_FOUND, CLASSES = 0, len(SHORT_AXIS_CLASSES_MM) + 2
+# Sub-groups by size: the diameter of a sphere of the true volume.
+BURDENS = ((20.0, "below 20 mm"), (40.0, "20 to 40 mm"), (float("inf"), "40 mm and more"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,8 @@ class Case:
     """A question with its truth. Lengths and volume are None where the reference cannot give them."""
 
     question: Question
-    subgroup: str
+    # Which sub-group the case belongs to, by key (scanner, anatomy, burden).
+    groups: Mapping[str, str]
     mask: NDArray[np.bool_]
     volume_mm3: float
     long_axis_mm: float | None
@@ -48,42 +55,59 @@ class CaseResult:
     """One case as measured; a metric that the reply does not allow is absent."""
 
     case: str
-    subgroup: str
+    groups: Mapping[str, str]
     status: str
     cause: str
     input_sha256: str
     output_sha256: str
     metrics: Mapping[str, float]
-    # Measured and true value, for what is judged on both; a lesion that was missed measures zero.
+    # By measure, measured and true value; a lesion that was missed measures zero.
     pairs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    # By measure, what each scan of a lesion that was scanned again measured; None where it was scanned once.
+    repeats: Mapping[str, tuple[float, ...]] | None = None
 
     def as_data(self) -> dict[str, object]:
         """For evidence: numbers as text at four decimals."""
         return {
-            "case": self.case, "subgroup": self.subgroup, "status": self.status, "cause": self.cause,
+            "case": self.case, "groups": dict(sorted(self.groups.items())), "status": self.status, "cause": self.cause,
             "input_sha256": self.input_sha256, "output_sha256": self.output_sha256,
             "metrics": {name: f"{value:.4f}" for name, value in sorted(self.metrics.items())},
             "pairs": {name: [f"{one:.4f}" for one in pair] for name, pair in sorted(self.pairs.items())},
+            "repeats": {name: [f"{one:.4f}" for one in scans] for name, scans in sorted((self.repeats or {}).items())},
         }
 
 
-def generated_case(seed: int) -> Case:
+def generated_case(seed: int, scan: int = 0) -> Case:
     """The reference object of a seed. The point that a person would place lies off the centre by up to a quarter of
-    the short axis, in a direction that follows from the seed."""
-    volume = reference_object(seed)
+    the short axis, in a direction that follows from the seed. A later `scan` has new noise, and the point anew."""
+    volume = reference_object(seed, scan)
     truth = volume.truth_of(LESION)
-    draw = np.random.default_rng((seed, 0x5EED))
+    draw = np.random.default_rng((seed, 0x5EED, scan) if scan else (seed, 0x5EED))
     away = draw.normal(size=3)
     away *= truth.short_axis_mm / 4 * draw.random() / np.linalg.norm(away)
     placed = tuple(float(centre + step) for centre, step in zip(truth.seed_mm, away, strict=True))
+    name = f"G{seed}/{scan}" if scan else f"G{seed}"
     question = Question(
-        f"G{seed}", Grid(np.rint(volume.ct_hu).astype(np.float32), volume.ct_grid.origin_mm, volume.ct_grid.spacing_mm),
+        name, Grid(np.rint(volume.ct_hu).astype(np.float32), volume.ct_grid.origin_mm, volume.ct_grid.spacing_mm),
         Grid(volume.pet_suv.astype(np.float32), volume.pet_grid.origin_mm, volume.pet_grid.spacing_mm),
         (placed[0], placed[1], placed[2]),
     )
+    groups = {"scanner": volume.scanner.key, "anatomy": truth.site, "burden": burden_of(truth.volume_mm3)}
     return Case(
-        question, volume.scanner.key, volume.masks[LESION], truth.volume_mm3, truth.long_axis_mm, truth.short_axis_mm
+        question, groups, volume.masks[LESION], truth.volume_mm3, truth.long_axis_mm, truth.short_axis_mm
     )
+
+
+def burden_of(volume_mm3: float) -> str:
+    """The sub-group of a true volume."""
+    diameter = float(np.cbrt(6 * volume_mm3 / np.pi))
+    return next(name for below, name in BURDENS if diameter < below)
+
+
+def short_axis_class(short_axis_mm: float) -> int:
+    """0 not found, then the class of RECIST 1.1 by short axis: 1 below 10 mm, 2 below 15 mm, 3 above."""
+    found = short_axis_mm > 0
+    return 1 + sum(short_axis_mm >= edge for edge in SHORT_AXIS_CLASSES_MM) if found else NOT_FOUND
 
 
 def clinical_case(folder: Path, subject: str) -> Case:
@@ -110,7 +134,8 @@ def clinical_case(folder: Path, subject: str) -> Case:
         subject, Grid(ct.astype(np.float32), (0.0, 0.0, 0.0), spacing),
         Grid(pet.astype(np.float32) / np.float32(1000), (0.0, 0.0, 0.0), spacing), seed,
     )
-    return Case(question, "clinical", contour, float(contour.sum()) * CLINICAL_CELL_MM**3, None, None, reader)
+    volume = float(contour.sum()) * CLINICAL_CELL_MM**3
+    return Case(question, {"burden": burden_of(volume)}, contour, volume, None, None, reader)
 
 
 def clinical_file(folder: Path, subject: str) -> Path:
@@ -135,28 +160,60 @@ def measured(case: Case, reply: Reply) -> CaseResult:
         volume = volume_mm3(mask, spacing) if mask.any() else None
         if volume is None:
             metrics["volume_error"] = -100.0
-            pairs["volume_concordance"] = (0.0, case.volume_mm3)
+            pairs["volume"] = (0.0, case.volume_mm3)
         elif isinstance(volume, Measured):
-            pairs["volume_concordance"] = (float(volume.value), case.volume_mm3)
+            pairs["volume"] = (float(volume.value), case.volume_mm3)
             metrics["volume_error"] = 100 * (float(volume.value) - case.volume_mm3) / case.volume_mm3
         else:
             # A mask without a value (it reaches the edge of the image) leaves the value to a human as well.
             metrics["undecided"] = 1.0
-        axes = (("long_axis_error", long_axis_mm, case.long_axis_mm),
-                ("short_axis_error", short_axis_mm, case.short_axis_mm))
+        if "volume" in pairs:
+            metrics["volume_log_ratio"] = log_ratio(*pairs["volume"], float(np.prod(spacing)))
+        axes = (("long_axis", long_axis_mm, case.long_axis_mm), ("short_axis", short_axis_mm, case.short_axis_mm))
         for name, operator, truth in axes:
             if truth is not None:
                 axis = operator(mask, spacing) if mask.any() else None
                 if axis is None:
-                    metrics[name] = -truth
+                    pairs[name] = (0.0, truth)
                 elif isinstance(axis, Measured):
-                    metrics[name] = float(axis.value) - truth
-        if case.long_axis_mm is not None and "long_axis_error" in metrics:
-            pairs["long_axis_concordance"] = (metrics["long_axis_error"] + case.long_axis_mm, case.long_axis_mm)
+                    pairs[name] = (float(axis.value), truth)
+                if name in pairs:
+                    metrics[f"{name}_error"] = pairs[name][0] - truth
     return CaseResult(
-        case.question.case, case.subgroup, reply.status, reply.cause, reply.input_sha256, reply.output_sha256, metrics,
+        case.question.case, case.groups, reply.status, reply.cause, reply.input_sha256, reply.output_sha256, metrics,
         pairs,
     )
+
+
+def with_repeats(first: CaseResult, again: Sequence[CaseResult]) -> CaseResult:
+    """A case with what further scans of the same lesion measured.
+
+    A measure that one scan left undecided has no repeats. A lesion missed in one scan counts zero there; missed in all,
+    it counts its true size once, so that missing it every time is not repeatability.
+    """
+    repeats = {}
+    for name, (_, true) in first.pairs.items():
+        if all(name in one.pairs for one in again):
+            scans = [one.pairs[name][0] for one in (first, *again)]
+            repeats[name] = tuple(scans) if any(scans) else (*scans[:-1], true)
+    return replace(first, repeats=repeats)
+
+
+def with_shift(now: CaseResult, before: Mapping[str, Any]) -> CaseResult:
+    """A case with its difference to the same case in the evidence of an earlier run: volumes in % of the true one,
+    axes in mm. Where one of the two gave no value it counts zero; where neither did there is no difference.
+
+    Raises:
+        UnusableInput: the earlier run was given other images under this name.
+    """
+    if before["input_sha256"] != now.input_sha256:
+        raise UnusableInput(f"{now.case} was other images in the earlier run; nothing is compared.")
+    shifts = {}
+    for name in sorted(now.pairs.keys() | before["pairs"].keys()):
+        earlier, true = (float(one) for one in before["pairs"].get(name, ("0", "0")))
+        new, true = now.pairs.get(name, (0.0, true))
+        shifts[f"{name}_shift"] = 100 * (new - earlier) / true if name == "volume" else new - earlier
+    return replace(now, metrics={**now.metrics, **shifts})
 
 
 # -- Sealing -------------------------------------------------------------------------------------------------------
@@ -166,8 +223,8 @@ def contents(stratum: GeneratedStratum | ClinicalStratum, data: Path | None) -> 
     """Name and content digest of every case; a clinical file that is not on this machine has the digest `absent`."""
     if isinstance(stratum, GeneratedStratum):
         generator = generator_digest()
-        return [{"case": seed, "sha256": hashlib.sha256(f"{generator}/{seed}".encode()).hexdigest()}
-                for seed in stratum.cases()]
+        scans = [*stratum.cases(), *(f"{seed}/{scan}" for seed, scan in stratum.scanned_again())]
+        return [{"case": one, "sha256": hashlib.sha256(f"{generator}/{one}".encode()).hexdigest()} for one in scans]
     listed = []
     for subject in stratum.subjects:
         path = clinical_file(data, subject) if data is not None else None

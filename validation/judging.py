@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
 from audit.vocabulary.validation import CriterionVerdict, StratumVerdict
-from validation import statistics
-from validation.cases import CaseResult
-from validation.protocol import PROPORTIONS, Criterion, Protocol
+from validation import agreement, proportions, statistics
+from validation.cases import CLASSES, CaseResult, short_axis_class
+from validation.protocol import PROPORTIONS, REPEATS, Criterion, GeneratedStratum, Protocol
 from validation.rules import as_text, judge, overall, resolves, smallest_change_mm
 from validation.statistics import Estimate, Floats, NotEstimable
 
@@ -25,15 +25,21 @@ def judged(protocol: Protocol, results: Mapping[str, Sequence[CaseResult] | None
     """
     assert protocol.test_set is not None
     planned = {part.stratum: part.planned for part in protocol.test_set.strata}
+    again: dict[str, int] = {
+        part.stratum: part.repeated for part in protocol.test_set.strata if isinstance(part, GeneratedStratum)}
     rows: list[CriterionVerdict] = []
     for criterion in protocol.criteria:
         found = results[criterion.stratum]
         if found is None:
             rows.append(_row(criterion, criterion.id, 0, "not_executed", why_not[criterion.stratum], "none"))
             continue
-        rows.append(_judge(protocol, criterion, criterion.id, found, planned[criterion.stratum]))
-        if criterion.subgroups_by is not None:
-            rows += [_subgroup(protocol, criterion, name, found) for name in sorted({one.subgroup for one in found})]
+        number = again[criterion.stratum] if criterion.metric in REPEATS else planned[criterion.stratum]
+        rows.append(_judge(protocol, criterion, criterion.id, found, number))
+        for key in criterion.group_keys:
+            groups: dict[str, list[CaseResult]] = {}
+            for one in found:
+                groups.setdefault(one.groups.get(key, "not stated"), []).append(one)
+            rows += [_subgroup(protocol, criterion, key, name, groups[name]) for name in sorted(groups)]
     return tuple(rows)
 
 
@@ -53,21 +59,54 @@ def _estimate(protocol: Protocol, criterion: Criterion, cases: Sequence[CaseResu
     Raises:
         NotEstimable: too few cases carry the metric.
     """
+    kind = criterion.statistic
+    if criterion.metric in REPEATS:
+        return _of_repeats(criterion, cases)
+    if kind in BESIDE_TRUTH:
+        pairs = [one.pairs[criterion.measure] for one in cases if criterion.measure in one.pairs]
+        return BESIDE_TRUTH[kind](pairs)
     values = [one.metrics[criterion.metric] for one in cases if criterion.metric in one.metrics]
     if criterion.metric in PROPORTIONS:
-        return statistics.clopper_pearson(int(sum(values)), len(values))
-    if criterion.statistic == "concordance":
-        pairs = [one.pairs[criterion.metric] for one in cases if criterion.metric in one.pairs]
-        return statistics.lin_ccc([measured for measured, _ in pairs], [true for _, true in pairs])
-    if criterion.statistic == "limits":
-        found = statistics.bland_altman(values)
+        return proportions.clopper_pearson(int(sum(values)), len(values))
+    if kind == "limits":
+        found = agreement.bland_altman(values)
         return replace(found.bias, low=found.lower.low, high=found.upper.high, method="Bland-Altman limits, t")
+    if kind == "equivalence":
+        return statistics.equivalence(values)
     assert protocol.seed is not None
     assert protocol.resamples is not None
     return statistics.bootstrap_by_subject(
-        [[value] for value in values], _p90 if criterion.statistic == "p90" else _mean,
+        [[value] for value in values], _p90 if kind == "p90" else _mean,
         seed=protocol.seed, resamples=protocol.resamples,
     )
+
+
+def _of_repeats(criterion: Criterion, cases: Sequence[CaseResult]) -> Estimate:
+    """Of every case that was scanned again and has a value in each scan."""
+    rows = [one.repeats[criterion.measure] for one in cases if one.repeats and criterion.measure in one.repeats]
+    if criterion.statistic == "fleiss_kappa":
+        return agreement.fleiss_kappa([[short_axis_class(scan) for scan in row] for row in rows], CLASSES)
+    if criterion.statistic == "repeatability":
+        return (agreement.repeatability_percent if criterion.unit == "%" else agreement.repeatability)(rows)
+    return (agreement.icc_agreement if criterion.statistic == "icc_agreement" else agreement.icc_consistency)(rows)
+
+
+Pairs = Sequence[tuple[float, float]]
+
+
+def _concordance(pairs: Pairs) -> Estimate:
+    return agreement.lin_ccc([measured for measured, _ in pairs], [true for _, true in pairs])
+
+
+def _classes(pairs: Pairs) -> Estimate:
+    measured, true = ([short_axis_class(pair[side]) for pair in pairs] for side in (0, 1))
+    return agreement.weighted_kappa(measured, true, CLASSES)
+
+
+BESIDE_TRUTH: Mapping[str, Callable[[Pairs], Estimate]] = {
+    "concordance": _concordance, "icc_agreement": agreement.icc_agreement,
+    "icc_consistency": agreement.icc_consistency, "weighted_kappa": _classes,
+}
 
 
 def _mean(pooled: Floats) -> float:
@@ -81,29 +120,43 @@ def _p90(pooled: Floats) -> float:
 def _judge(
     protocol: Protocol, criterion: Criterion, name: str, cases: Sequence[CaseResult], planned: int
 ) -> CriterionVerdict:
+    if criterion.metric in REPEATS:
+        cases = [one for one in cases if one.repeats is not None]
     try:
         found = _estimate(protocol, criterion, cases)
     except NotEstimable as error:
         return _row(criterion, name, len(cases), "insufficient_evidence", str(error), "none")
     unit = criterion.unit
     low, high = as_text(found.low, unit, towards="low"), as_text(found.high, unit, towards="high")
-    # Planned are cases run; those that the model left undecided are judged by the criterion on their rate.
-    verdict = judge(low, high, criterion.numbers(), criterion.judge, subjects=len(cases), planned=planned)
+    # Planned are cases run; those that the model left undecided are judged by the criterion on their rate. Of repeats
+    # only those with a value in every scan say anything.
+    subjects = found.n if criterion.metric in REPEATS else len(cases)
+    verdict = judge(low, high, criterion.numbers(), criterion.judge, subjects=subjects, planned=planned)
     without = len(cases) - found.n
     says = verdict.says if not without else f"{verdict.says} {without} of them gave no value for this metric."
+    if criterion.metric in PROPORTIONS:
+        score = proportions.wilson(round(found.value * found.n), found.n)
+        says += (f" Wilson's interval: [{as_text(score.low, unit, towards='low')}, "
+                 f"{as_text(score.high, unit, towards='high')}].")
     return _row(
         criterion, name, found.n, verdict.verdict, says, found.method,
         estimate=as_text(found.value, unit), low=low, high=high,
     )
 
 
-def _subgroup(protocol: Protocol, criterion: Criterion, subgroup: str, cases: Sequence[CaseResult]) -> CriterionVerdict:
+def _subgroup(
+    protocol: Protocol, criterion: Criterion, key: str, name: str, cases: Sequence[CaseResult]
+) -> CriterionVerdict:
     """Sub-groups are planned for no bound of their own: a group fails only where its whole interval is outside."""
-    mine = [one for one in cases if one.subgroup == subgroup]
-    row = _judge(protocol, criterion, f"{criterion.id}/{subgroup}", mine, planned=len(mine))
-    row = replace(row, limit=f"sub-group {subgroup}: not wholly outside [{row.limit}]")
+    # Rows of the key that stood alone before there were several keep their names.
+    label = name if key == "scanner" else f"{key} {name}"
+    row = _judge(protocol, criterion, f"{criterion.id}/{label}", cases, planned=len(cases))
+    row = replace(row, limit=f"sub-group {label}: not wholly outside [{row.limit}]")
     if _lost(criterion, row):
         return row
+    if row.subjects < criterion.subgroup_least:
+        few = f"{row.subjects} of the {criterion.subgroup_least} cases that a sub-group needs: too few to say."
+        row = replace(row, says=f"{few} {row.says}")
     return replace(row, verdict="for_information")
 
 

@@ -24,6 +24,8 @@ HOSTILE: dict[str, tuple[str, Callable[[Question], Question], str]] = {
     "no_seed_is_undecided": ("no seed point", lambda q: replace(q, seed_mm=None), "undecided"),
     "seed_outside_is_undecided": (
         "a seed point outside the images", lambda q: replace(q, seed_mm=(9000.0, 0.0, 0.0)), "undecided"),
+    "other_anatomy_is_undecided": (
+        "images of nothing it was trained on", lambda q: _other_anatomy(q), "undecided"),
     "not_a_number_fails": ("one CT value that is not a number", lambda q: _with_nan(q), "failed"),
     "constant_image_fails": ("a CT of one value", lambda q: _constant(q), "failed"),
     "coarse_slices_fail": ("CT slices 40 mm apart", lambda q: _coarse(q), "failed"),
@@ -144,6 +146,13 @@ def _coarse(question: Question) -> Question:
     height = 40.0 * (question.ct.values.shape[0] - 1)
     origin = (question.ct.origin_mm[0], question.ct.origin_mm[1], -height / 2)
     return _changed(question, ct=replace(question.ct, spacing_mm=spacing, origin_mm=origin))
+
+
+def _other_anatomy(question: Question) -> Question:
+    """Within every range of the contract, like no body part: tissue as dense as cortical bone, uptake everywhere."""
+    ct, pet = question.ct.values, question.pet.values
+    return _changed(question, ct=replace(question.ct, values=np.where(ct > -500, ct / 4 + 900, ct).astype(np.float32)),
+                    pet=replace(question.pet, values=(pet / 2 + 25).astype(np.float32)))
 
 
 def _bright(question: Question) -> Question:

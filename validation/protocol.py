@@ -20,23 +20,47 @@ Kind = Literal["IQ", "OQ", "PQ"]
 Klass = Literal["critical", "major", "minor"]
 UNNAMED = "NAMED-WHEN-DRAFTED"
 USES = {1: "qc", 2: "cohort", 3: "secondary", 4: "primary"}
-# What each metric of a case measures, in which unit, and how its cases without an answer count (validation/cases.py).
-METRICS: dict[str, tuple[str, str]] = {
-    "volume_error": ("volume", "%"),
-    "long_axis_error": ("long_axis", "mm"),
-    "short_axis_error": ("short_axis", "mm"),
-    "dice": ("overlap", "1"),
-    "hd95": ("overlap", "mm"),
+# What each metric of a case measures, in which unit, and the statistics that mean something of it. How cases without an
+# answer count is told in validation/cases.py.
+AVERAGES = ("mean", "p90")
+CORRELATIONS = ("concordance", "icc_agreement", "icc_consistency")
+INTRACLASS = CORRELATIONS[1:]
+METRICS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "volume_error": ("volume", "%", (*AVERAGES, "limits")),
+    "long_axis_error": ("long_axis", "mm", (*AVERAGES, "limits")),
+    "short_axis_error": ("short_axis", "mm", (*AVERAGES, "limits")),
+    "volume_log_ratio": ("volume", "1", (*AVERAGES, "limits")),
+    "dice": ("overlap", "1", AVERAGES),
+    "hd95": ("overlap", "mm", AVERAGES),
     # Overlap with the reference less that of a second human contour: what a reader does, from case to case.
-    "dice_minus_reader": ("overlap", "1"),
-    "volume_concordance": ("volume", "1"),
-    "long_axis_concordance": ("long_axis", "1"),
-    "undecided": ("operation", "1"),
-    "missed": ("operation", "1"),
+    "dice_minus_reader": ("overlap", "1", ("noninferiority",)),
+    # Measured beside true values.
+    "volume_concordance": ("volume", "1", CORRELATIONS),
+    "long_axis_concordance": ("long_axis", "1", CORRELATIONS),
+    "short_axis_concordance": ("short_axis", "1", CORRELATIONS),
+    "short_axis_class": ("short_axis", "1", ("weighted_kappa",)),
+    # Scans of one lesion beside each other.
+    "volume_repeat": ("volume", "%", ("repeatability",)),
+    "long_axis_repeat": ("long_axis", "mm", ("repeatability",)),
+    "short_axis_repeat": ("short_axis", "mm", ("repeatability",)),
+    "volume_repeat_agreement": ("volume", "1", INTRACLASS),
+    "long_axis_repeat_agreement": ("long_axis", "1", INTRACLASS),
+    "short_axis_class_repeat": ("short_axis", "1", ("fleiss_kappa",)),
+    # Differences to the same cases in an earlier run.
+    "volume_shift": ("volume", "%", ("equivalence",)),
+    "long_axis_shift": ("long_axis", "mm", ("equivalence",)),
+    "short_axis_shift": ("short_axis", "mm", ("equivalence",)),
+    "undecided": ("operation", "1", ("proportion",)),
+    "missed": ("operation", "1", ("proportion",)),
 }
-CONCORDANCES = frozenset({"volume_concordance", "long_axis_concordance"})
-ERRORS = frozenset({"volume_error", "long_axis_error", "short_axis_error"})
-PROPORTIONS = frozenset({"undecided", "missed"})
+PROPORTIONS = frozenset(name for name, (_, _, statistics) in METRICS.items() if "proportion" in statistics)
+REPEATS = frozenset(name for name in METRICS if "_repeat" in name)
+SHIFTS = frozenset(name for name in METRICS if name.endswith("_shift"))
+# Judged from both sides, or from the one that speaks against the model.
+WITHIN = frozenset({"limits", "equivalence"})
+ONE_SIDED = {"noninferiority": "lower", "repeatability": "upper", "weighted_kappa": "lower", "fleiss_kappa": "lower",
+             "concordance": "lower", "icc_agreement": "lower", "icc_consistency": "lower"}
+FEWEST_RESAMPLES = 5000
 
 
 def _measured(text: str) -> str:
@@ -50,6 +74,12 @@ def _identifier(text: str) -> str:
     return text
 
 
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"no metric {name}; there are {', '.join(METRICS)}")
+    return name
+
+
 Measured = Annotated[str, AfterValidator(_measured)]
 Id = Annotated[str, AfterValidator(_identifier)]
 Text = Annotated[str, Field(min_length=1)]
@@ -57,6 +87,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+GroupKey = Literal["scanner", "anatomy", "burden"]
 
 
 class Head(_Part):
@@ -111,9 +144,23 @@ class GeneratedStratum(_Part):
     first_seed: int = Field(ge=0)
     last_seed: int
     planned: int = Field(ge=2)
+    # The first so many are scanned this many times: what repeatability is judged on.
+    repeated: int = Field(default=0, ge=0)
+    scans: int = Field(default=2, ge=2, le=10)
+
+    @model_validator(mode="after")
+    def _whole(self) -> GeneratedStratum:
+        if self.repeated > len(self.cases()):
+            raise ValueError(f"repeated: {self.repeated} of {len(self.cases())} cases cannot be scanned again")
+        return self
 
     def cases(self) -> list[str]:
         return [str(seed) for seed in range(self.first_seed, self.last_seed + 1)]
+
+    def scanned_again(self) -> list[tuple[int, int]]:
+        """Seed and number of every further scan."""
+        seeds = range(self.first_seed, self.first_seed + self.repeated)
+        return [(seed, scan) for seed in seeds for scan in range(1, self.scans)]
 
 
 class ClinicalStratum(_Part):
@@ -147,18 +194,22 @@ class Criterion(_Part):
     id: Id
     requirement: Text
     stratum: Literal["generated", "clinical"]
-    metric: Literal[
-        "volume_error", "long_axis_error", "short_axis_error", "dice", "hd95", "dice_minus_reader",
-        "volume_concordance", "long_axis_concordance", "undecided", "missed"
-    ]
+    metric: Annotated[str, AfterValidator(_metric)]
     # `limits`: the 95 % limits of agreement of Bland and Altman, each at the far end of its own interval.
     # `noninferiority`: the lower bound of a mean difference lies above minus the margin, which is the limit.
-    statistic: Literal["mean", "p90", "limits", "concordance", "noninferiority", "proportion"]
+    # `equivalence`: two one-sided tests; the 90 % interval of a mean difference lies within the margins.
+    # `repeatability`: 2.77 wSD of repeated scans, in % of the mean for volumes.
+    statistic: Literal[
+        "mean", "p90", "limits", "concordance", "noninferiority", "proportion", "icc_agreement", "icc_consistency",
+        "weighted_kappa", "fleiss_kappa", "repeatability", "equivalence"
+    ]
     judge: Literal["lower", "upper", "within"]
     limit: Measured | None = None
     low: Measured | None = None
     high: Measured | None = None
-    subgroups_by: Literal["scanner"] | None = None
+    # Keys of sub-groups, declared before anything ran, and how many cases a sub-group needs for a verdict of its own.
+    subgroups_by: GroupKey | list[GroupKey] | None = None
+    subgroup_least: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _whole(self) -> Criterion:
@@ -166,16 +217,19 @@ class Criterion(_Part):
         given = {name for name in ("limit", "low", "high") if getattr(self, name) is not None}
         if given != wanted:
             raise ValueError(f"judge {self.judge} needs exactly {' and '.join(sorted(wanted))}")
-        if (self.statistic == "proportion") != (self.metric in PROPORTIONS):
-            raise ValueError(f"{self.metric} goes with {'proportion' if self.metric in PROPORTIONS else 'mean or p90'}")
-        if (self.statistic == "concordance") != (self.metric in CONCORDANCES):
-            raise ValueError(f"{self.metric} {'needs' if self.metric in CONCORDANCES else 'has no'} concordance")
-        if self.statistic == "limits" and (self.metric not in ERRORS or self.judge != "within"):
+        if self.statistic == "limits" and ("limits" not in METRICS[self.metric][2] or self.judge != "within"):
             raise ValueError("limits of agreement are those of an error, judged within low and high")
         if (self.statistic == "noninferiority") != (self.metric == "dice_minus_reader"):
             raise ValueError("dice_minus_reader goes with noninferiority, and nothing else does")
         if self.statistic == "noninferiority" and (self.judge != "lower" or self.numbers()[0] >= 0):
             raise ValueError("noninferiority is judged lower, against minus the margin (a limit below zero)")
+        if self.statistic not in METRICS[self.metric][2]:
+            raise ValueError(f"{self.metric} goes with {' or '.join(METRICS[self.metric][2])}, not {self.statistic}")
+        side = "within" if self.statistic in WITHIN else ONE_SIDED.get(self.statistic, self.judge)
+        if self.judge != side:
+            raise ValueError(f"{self.statistic} is judged {side}")
+        if self.statistic == "equivalence" and not self.numbers()[0] < 0 < self.numbers()[1]:
+            raise ValueError("margins of equivalence lie on both sides of zero")
         unit = METRICS[self.metric][1]
         for name in sorted(given):
             if Quantity.read(getattr(self, name)).unit != unit:
@@ -183,6 +237,11 @@ class Criterion(_Part):
         if self.judge == "within" and self.numbers()[0] >= self.numbers()[1]:
             raise ValueError("low lies below high")
         return self
+
+    @property
+    def group_keys(self) -> tuple[str, ...]:
+        asked = self.subgroups_by
+        return () if asked is None else (asked,) if isinstance(asked, str) else tuple(asked)
 
     @property
     def measure(self) -> str:
@@ -206,7 +265,8 @@ class Criterion(_Part):
     @property
     def limit_in_words(self) -> str:
         if self.judge == "within":
-            return f"95 % interval within {self.low} and {self.high}"
+            level = "90" if self.statistic == "equivalence" else "95"
+            return f"{level} % interval within {self.low} and {self.high}"
         side = "lower" if self.judge == "lower" else "upper"
         return f"{side} 95 % bound {'at least' if self.judge == 'lower' else 'at most'} {self.limit}"
 
@@ -248,7 +308,9 @@ class Protocol(_Part):
     steps: list[Step] = []
     test_set: TestSet | None = None
     seed: int | None = None
-    resamples: int | None = Field(default=None, ge=500)
+    resamples: int | None = Field(default=None, ge=FEWEST_RESAMPLES)
+    # A concluded run on the same test set that differences (`_shift`) are taken to: change class C2.
+    compared_with: Id | None = None
     absolute_limits: list[AbsoluteLimit] = []
     criteria: list[Criterion] = []
     signatures: list[Signer] = Field(min_length=2)
@@ -264,6 +326,12 @@ class Protocol(_Part):
                          if c.stratum not in strata]
             problems += [f"stratum {s}: no criterion judges it" for s in sorted(strata)
                          if not any(c.stratum == s for c in self.criteria)]
+            again = {part.stratum for part in self.test_set.strata if isinstance(part, GeneratedStratum)
+                     and part.repeated}
+            problems += [f"criterion {c.id}: no case of the stratum {c.stratum} is scanned again (repeated)"
+                         for c in self.criteria if c.metric in REPEATS and c.stratum not in again]
+        if (self.compared_with is not None) != any(c.metric in SHIFTS for c in self.criteria):
+            problems.append("compared_with: needed for a criterion on a shift, and only there")
         if problems:
             raise ValueError("; ".join(problems))
         return self

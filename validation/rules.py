@@ -33,6 +33,8 @@ CAPA: Mapping[tuple[str | None, str], str] = {
     ("open", "capa.closed"): "closed",
 }
 _PLACES = Decimal("0.0001")
+# 1.96 sqrt(2): standard deviations of one measurement that two of them differ by in 95 of 100 (QIBA).
+REPEATABILITY = Decimal("2.77")
 
 
 def next_signature(asked: Sequence[str], given: Sequence[str]) -> str | None:
@@ -157,10 +159,10 @@ def smallest_change_mm(resolution_mm: Decimal) -> Decimal:
     """The smallest change of a diameter that cells of this size can tell from none, in millimetres.
 
     Each end of a diameter lies anywhere within a cell (uniform, variance cell^2 / 12); a change is the difference of
-    two diameters, and 1.96 sqrt(2) standard deviations are its 95 % repeatability (QIBA).
+    two diameters, and REPEATABILITY standard deviations are its 95 % limit.
     """
     end_to_end = resolution_mm * Decimal(repr(sqrt(2 / 12)))
-    return (end_to_end * Decimal("2.77")).quantize(Decimal("0.01"), rounding=ROUND_CEILING)
+    return (end_to_end * REPEATABILITY).quantize(Decimal("0.01"), rounding=ROUND_CEILING)
 
 
 def resolves(resolution_mm: Decimal, limit: str) -> bool:

@@ -6,6 +6,7 @@ Every step is its own transaction, so that an interrupted run shows how far it c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -35,12 +36,14 @@ from validation import cases, judging, protocol, queries
 from validation.cases import CaseResult
 from validation.model_checks import checks_of
 from validation.ports import Check, Found, LockedModel
-from validation.protocol import ClinicalStratum, GeneratedStratum, Protocol
+from validation.protocol import SHIFTS, ClinicalStratum, GeneratedStratum, Protocol
 from validation.rules import overall
 
 SERVICE = Actor.of_service("validation")
 # Cases asked at once: bounds memory and the model's start-up alike.
 AT_ONCE = 20
+# Steps that hold the cases of a stratum: CASES-generated, CASES-clinical.
+CASES = "CASES-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Going:
     plan: Protocol
     bench: Bench
     manifest: bytes | None
+    # Cases by stratum and name in the evidence of the run that the protocol compares with.
+    earlier: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: list[tuple[str, str, str]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     deviations: list[str] = field(default_factory=list)
@@ -136,13 +141,15 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
     Raises:
         Refused: not approved, superseded, test set sealed, model trained on the test set, another lock, IQ or OQ
             missing, or the person may not run protocols; the attempt is on record.
-        UnusableInput: the protocol names a check that this bench does not have, or the test set changed.
+        UnusableInput: the protocol names a check that this bench does not have, or a run to compare with that kept no
+            values of this test set.
     """
     environment = desk.objects.put(as_bytes(dict(bench.environment)), JSON)
     with desk.reading() as session:
         row = queries.protocol_row(session, command.protocol, command.version)
     plan = protocol.read(desk.objects.get(from_reference(row["document"])).decode("utf-8"))
     checks = _checks(plan, bench)
+    earlier = _earlier(desk, plan)
     trained_on = bench.model.trained_on if bench.model is not None else frozenset()
     with desk.open(SERVICE, on_behalf_of=tester.user, asked="validation.run") as work:
         row = queries.protocol_row(work.session, row["protocol"], row["version"])
@@ -162,7 +169,7 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
         if plan.test_set is not None:
             sealed = queries.test_set_row(work.session, plan.test_set.id)
             manifest = desk.objects.get(from_reference(sealed["manifest"]))
-    going = Going(desk, tester.user, name, row, plan, bench, manifest)
+    going = Going(desk, tester.user, name, row, plan, bench, manifest, earlier)
     bench.say(f"{name}: {plan.protocol.title}")
     for step in plan.steps:
         if step.check is None:
@@ -217,6 +224,29 @@ def _relations(
     return found
 
 
+def _earlier(desk: Desk, plan: Protocol) -> dict[str, dict[str, Any]]:
+    """What the run that the protocol compares with measured, by stratum and case; empty where it names none."""
+    if plan.compared_with is None:
+        return {}
+    assert plan.test_set is not None
+    with desk.reading() as session:
+        run = queries.run_row(session, plan.compared_with)
+        steps = queries.steps_of(session, plan.compared_with)
+    if run["state"] != "concluded" or run["test_set"] != plan.test_set.id:
+        raise UnusableInput(f"{plan.compared_with} is no concluded run, in good standing, on {plan.test_set.id}.")
+    passed = {step["step"]: from_reference(step["evidence"]) for step in steps if step["verdict"] == "passed"}
+    found: dict[str, dict[str, Any]] = {}
+    for stratum in sorted({c.stratum for c in plan.criteria if c.metric in SHIFTS}):
+        asked = sum(len(part.cases()) for part in plan.test_set.strata if part.stratum == stratum)
+        evidence = passed.get(f"{CASES}{stratum}")
+        kept = json.loads(desk.objects.get(evidence))["cases"] if evidence is not None else []
+        found[stratum] = {one["case"]: one for one in kept if "pairs" in one}
+        if len(found[stratum]) != asked:
+            raise UnusableInput(f"{plan.compared_with} kept values of {len(found[stratum])} cases of the stratum "
+                                f"{stratum}; this protocol has {asked}.")
+    return found
+
+
 def _made(check: Check) -> Found:
     """A check that breaks has failed: an error is a finding, never a pass and never the end of the run."""
     try:
@@ -238,7 +268,7 @@ def _cases(going: Going) -> tuple[CriterionVerdict, ...]:
         found, results[part.stratum] = _stratum(going, part)
         why_not[part.stratum] = found.says
         going.step(
-            f"CASES-{part.stratum}", ["VAL-08", "VAL-04"], f"Cases of the stratum {part.stratum}",
+            f"{CASES}{part.stratum}", ["VAL-08", "VAL-04"], f"Cases of the stratum {part.stratum}",
             f"{len(part.cases())} sealed cases are asked", found, on_fail="major",
         )
     return judging.judged(going.plan, results, why_not)
@@ -267,9 +297,28 @@ def _stratum(going: Going, part: GeneratedStratum | ClinicalStratum) -> tuple[Fo
             return Found(False, f"the model gave {len(replies)} replies to {len(made)} questions"), None
         results += [cases.measured(case, reply) for case, reply in zip(made, replies, strict=True)]
         going.bench.say(f"  {part.stratum}: {len(results)} of {len(named)} cases")
+    if isinstance(part, GeneratedStratum) and part.repeated:
+        results = _scanned_again(model, part, results)
+        going.bench.say(f"  {part.stratum}: {part.repeated} cases scanned {part.scans} times")
+    if part.stratum in going.earlier:
+        before = going.earlier[part.stratum]
+        results = [cases.with_shift(one, before[one.case]) for one in results]
     count = {status: sum(one.status == status for one in results) for status in ("finished", "undecided", "failed")}
     says = f"{len(results)} cases: " + ", ".join(f"{number} {status}" for status, number in count.items())
     return Found(True, says, {"cases": [one.as_data() for one in results]}), results
+
+
+def _scanned_again(model: LockedModel, part: GeneratedStratum, results: list[CaseResult]) -> list[CaseResult]:
+    """The first cases of the stratum with what further scans of them measured."""
+    made = [(seed, cases.generated_case(seed, scan)) for seed, scan in part.scanned_again()]
+    again: dict[int, list[CaseResult]] = {}
+    for first in range(0, len(made), AT_ONCE):
+        batch = made[first : first + AT_ONCE]
+        replies = model.ask([case.question for _, case in batch])
+        for (seed, case), reply in zip(batch, replies, strict=True):
+            again.setdefault(seed, []).append(cases.measured(case, reply))
+    return [cases.with_repeats(one, again[seed]) if seed in again else one
+            for seed, one in enumerate(results, part.first_seed)]
 
 
 def _read(
@@ -348,7 +397,8 @@ def _report(
         "title": row["title"], "digest": row["digest"], "kind": row["kind"], "target": row["target"],
         "lock": row["lock"] or "", "evidence_class": row["evidence_class"], "approved_at": row["approved_at"],
         "approved_seq": row["approved_seq"], "tester": going.tester, "environment": dict(going.bench.environment),
-        "context_of_use": going.plan.context_of_use, "steps": going.evidence,
+        "context_of_use": going.plan.context_of_use, "compared_with": going.plan.compared_with or "",
+        "steps": going.evidence,
         "criteria": [fields_of(one) for one in judged], "strata": [fields_of(one) for one in strata],
         "deviations": list(going.deviations), "verdict": verdict,
     }

@@ -2,13 +2,13 @@
 
 Library defaults hide failures (a missed lesion disappears from a mean, an interval leaves [0, 1]); each function here
 says what it does with the case that would be hidden. The cluster is the subject: values of one subject are not
-independent. Checked against other libraries and published examples in tests/unit/validation/test_statistics.py.
-Sources by measure: research notes named in validation/design; formulae named at each function.
+independent. Agreement, repeatability and categories are in validation/agreement.py, proportions in
+validation/proportions.py. Each is checked against other libraries or published examples in tests/unit/validation.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import atanh, sqrt, tanh
+from math import log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -34,11 +34,13 @@ class Estimate:
     method: str
 
 
-def _z(level: float) -> float:
+def quantile_of(level: float) -> float:
+    """Standard normal quantile of a two-sided level: 1.96 for 0.95."""
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
-def _finite(values: Sequence[float] | Floats, at_least: int) -> Floats:
+def finite(values: Sequence[float] | Floats, at_least: int) -> Floats:
+    """The values as an array. Raises NotEstimable for fewer than `at_least`, or one that is not finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.shape[0] < at_least:
         raise NotEstimable(f"{array.shape[0]} values; at least {at_least} are needed.")
@@ -97,80 +99,31 @@ def hd95_mm(mask: Mask, reference: Mask, spacing_mm: Sequence[float]) -> tuple[f
     return float(max(directed)), False
 
 
-# -- Agreement of measurements -------------------------------------------------------------------------------------
+# -- Size ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class BlandAltman:
-    """Mean difference and the two 95 % limits of agreement, each with its interval."""
+def log_ratio(measured_mm3: float, reference_mm3: float, least_mm3: float) -> float:
+    """ln(measured / reference): symmetric where a percentage is skewed (half and double are as far from equal).
 
-    bias: Estimate
-    lower: Estimate
-    upper: Estimate
+    Args:
+        least_mm3: what a missed lesion counts as, one voxel; a ratio of zero has no logarithm and would be left out.
+    """
+    if not reference_mm3 > 0 or not least_mm3 > 0 or not measured_mm3 >= 0:
+        raise NotEstimable(f"Volumes {measured_mm3}, {reference_mm3}, {least_mm3} mm3 have no ratio.")
+    return log(max(measured_mm3, least_mm3) / reference_mm3)
 
 
-def bland_altman(differences: Sequence[float] | Floats) -> BlandAltman:
-    """Of one difference a subject; SE of a limit s sqrt(1/n + 1.96^2 / (2 (n - 1))) (Bland, Altman 1999)."""
+def equivalence(differences: Sequence[float] | Floats) -> Estimate:
+    """Mean of one difference a subject, with the interval of two one-sided t tests at 5 % each (TOST).
+
+    Both tests reject if and only if this 90 % interval lies within the margins (Schuirmann 1987). Differences that are
+    all one number are a mean without an error: unchanged bits give zero, and equivalence.
+    """
     from scipy.special import stdtrit
 
-    d = _finite(differences, 3)
-    n, z = len(d), _z(LEVEL)
-    mean, s = float(d.mean()), float(d.std(ddof=1))
-    t = float(stdtrit(n - 1, 0.975))
-
-    def around(value: float, se: float) -> Estimate:
-        return Estimate(value, value - t * se, value + t * se, n, "Bland-Altman, t")
-
-    se = s * sqrt(1 / n + z**2 / (2 * (n - 1)))
-    return BlandAltman(around(mean, s / sqrt(n)), around(mean - z * s, se), around(mean + z * s, se))
-
-
-def lin_ccc(a: Sequence[float] | Floats, b: Sequence[float] | Floats, level: float = LEVEL) -> Estimate:
-    """Lin's concordance: 2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2), interval by Fisher's z (Lin 1989, 2000)."""
-    x, y = _finite(a, 4), _finite(b, 4)
-    n = len(x)
-    sx, sy, sxy = float(x.var()), float(y.var()), float(((x - x.mean()) * (y - y.mean())).mean())
-    if sx == 0 or sy == 0:
-        raise NotEstimable("One of the series does not vary: concordance has no meaning.")
-    shift = float(x.mean() - y.mean()) ** 2
-    ccc = 2 * sxy / (sx + sy + shift)
-    r2 = sxy**2 / (sx * sy)
-    if abs(ccc) >= 1 - 1e-12 or r2 < 1e-12:
-        return Estimate(ccc, ccc if abs(ccc) > 0.5 else -1.0, ccc if abs(ccc) > 0.5 else 1.0, n, "Lin, degenerate")
-    u2, r, c2 = shift / sqrt(sx * sy), sqrt(r2), ccc**2
-    variance = (
-        (1 - r2) * c2 / ((1 - c2) * r2) + 2 * ccc**3 * (1 - ccc) * u2 / (r * (1 - c2) ** 2)
-        - ccc**4 * u2**2 / (2 * r2 * (1 - c2) ** 2)
-    ) / (n - 2)  # fmt: skip
-    half = _z(level) * sqrt(max(variance, 0.0))
-    return Estimate(ccc, tanh(atanh(ccc) - half), tanh(atanh(ccc) + half), n, "Lin, Fisher z")
-
-
-# -- Proportions ---------------------------------------------------------------------------------------------------
-
-
-def _counts(k: int, n: int) -> None:
-    if n <= 0 or not 0 <= k <= n:
-        raise NotEstimable(f"{k} of {n} is no proportion.")
-
-
-def clopper_pearson(k: int, n: int, level: float = LEVEL) -> Estimate:
-    """k of n with the exact interval: the one that is judged."""
-    from scipy.special import betaincinv
-
-    _counts(k, n)
-    tail = (1 - level) / 2
-    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
-    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
-    return Estimate(k / n, low, high, n, "Clopper-Pearson")
-
-
-def power_of_lower_bound(n: int, true: float, limit: float, level: float = LEVEL) -> float:
-    """Chance that the exact lower bound of n cases reaches `limit` when the true proportion is `true`."""
-    from scipy.special import bdtrc
-
-    passing = next((k for k in range(n + 1) if clopper_pearson(k, n, level).low >= limit), None)
-    return 0.0 if passing is None else 1.0 if passing == 0 else float(bdtrc(passing - 1, n, true))
+    d = finite(differences, 3)
+    mean, half = float(d.mean()), float(stdtrit(len(d) - 1, 0.95)) * float(d.std(ddof=1)) / sqrt(len(d))
+    return Estimate(mean, mean - half, mean + half, len(d), "TOST, t, each side 95 %")
 
 
 # -- Intervals by resampling subjects ------------------------------------------------------------------------------
@@ -191,7 +144,7 @@ def bootstrap_by_subject(
         statistic: of the pooled values, e.g. `numpy.mean`.
         seed: stands in the signed protocol; same seed, same bounds.
     """
-    groups = [_finite(values, 1) for values in subjects]
+    groups = [finite(values, 1) for values in subjects]
     n = len(groups)
     if n < 3:
         raise NotEstimable(f"{n} subjects; a bootstrap needs at least 3.")

@@ -82,23 +82,37 @@ def load_volume(datasets: Sequence[FileDataset], limits: Tolerances = DEFAULT_TO
     return Volume(values, geometry, unit, modality, str(datasets[0].SeriesInstanceUID), ordered, rule)
 
 
+def _states_rescale(dataset: Dataset) -> bool:
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    return all(any("RescaleSlope" in group for group in _scales(dataset, frame))
+               for frame in range(max(len(frames), 1)))
+
+
 def rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
     """Rescale Slope and Intercept of a frame; 1 and 0 where the object states none (PS3.3 C.11.1)."""
+    for group in _scales(dataset, frame):
+        if group.get("RescaleSlope") is not None:
+            return float(group.RescaleSlope), float(group.get("RescaleIntercept") or 0)
+    return 1.0, 0.0
+
+
+def _scales(dataset: Dataset, frame: int) -> list[Dataset]:
+    """Where a frame's rescale may stand, the nearest first."""
     groups: list[Dataset] = []
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if frame < len(per_frame):
         groups.extend(per_frame[frame].get("PixelValueTransformationSequence") or [])
     for shared in dataset.get("SharedFunctionalGroupsSequence") or []:
         groups.extend(shared.get("PixelValueTransformationSequence") or [])
-    groups.append(dataset)
-    for group in groups:
-        if group.get("RescaleSlope") is not None:
-            return float(group.RescaleSlope), float(group.get("RescaleIntercept") or 0)
-    return 1.0, 0.0
+    return [*groups, dataset]
 
 
 def _scale(datasets: Sequence[Dataset], modality: str) -> tuple[float, str, str]:
     if modality == "CT":
+        # Type 1 in a CT image (PS3.3 C.8.2.1): without them stored values are no HU, however much they look like it.
+        kinds = {str(dataset.get("RescaleType") or "HU") for dataset in datasets}
+        if not all(_states_rescale(dataset) for dataset in datasets) or kinds != {"HU"}:
+            raise ScaleUnknown("The CT states no Rescale Slope and Intercept to HU: its values have no unit.")
         return 1.0, "HU", "Rescale Slope and Intercept"
     if modality != "PT":
         return 1.0, "1", "Rescale Slope and Intercept; arbitrary units"

@@ -14,6 +14,8 @@ from core.phantoms.lesions import Floats, Lesion
 from core.phantoms.scanners import SCANNERS, Scanner
 
 FIELD_Z_MM = 240.0
+# Seeds of objects and of their second lesions lie below.
+_SCANS_APART = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,10 @@ def _blurred(volume: Floats, spacing_mm: tuple[float, float, float], sigma_mm: f
     return out
 
 
-def reference_object(seed: int) -> PhantomVolume:
+def reference_object(seed: int, scan: int = 0) -> PhantomVolume:
     """One generated object whose scanner, body, lesion TL01 and, in half of them, a second lesion follow from its seed.
+
+    `scan` above 0 is the same object on the same scanner once more: body and lesions equal, noise new.
 
     The unit of the generated strata: training, tuning and qualification sets are disjoint ranges of these seeds.
     """
@@ -199,4 +203,4 @@ def reference_object(seed: int) -> PhantomVolume:
         other = random_lesion(seed + (1 << 32), "TL02")
         if other.site != lesions[0].site:
             lesions.append(other)
-    return make_volume(scanner, lesions, seed)
+    return make_volume(scanner, lesions, seed + scan * _SCANS_APART, body_seed=seed)

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
-from core.errors import UnusableInput
+from core.errors import CountersignError, UnusableInput
 from core.work import Desk
+from countersign.adapters import hostile_dicom
 from models_registry import jobs, loading, queries
 from models_registry.answer import Answer
 from models_registry.bundle import Bundle, unpacked
@@ -89,7 +90,16 @@ class RegistryModel:
         return [_reply(study, answer) for study, (answer, _) in zip(studies, session.answers, strict=True)]
 
     def checks(self) -> dict[str, Check]:
+        @cache
+        def dicom() -> tuple[dict[str, Study | CountersignError], dict[str, Answer]]:
+            """What each hostile series became when it was read, and the answers to those that reached the model."""
+            read = hostile_dicom.studies()
+            asked = {name: one for name, one in read.items() if isinstance(one, Study)}
+            session, _ = loading.answers(self._desk, self._lock, self._version, list(asked.values()))
+            return read, dict(zip(asked, (answer for answer, _ in session.answers), strict=True))
+
         return {
+            **{name: partial(_without_a_value, dicom, name) for name in hostile_dicom.HOSTILE},
             "time_limit_ends_it": partial(self._ends_at, Limits(wall_s=1), "time-limit"),
             "memory_limit_ends_it": partial(self._ends_at, Limits(memory_mib=120), "memory-limit"),
             "processor_limit_ends_it": partial(self._ends_at, Limits(cpu_s=1), "cpu-limit"),
@@ -145,6 +155,21 @@ class RegistryModel:
         except (ModelDiffers, ModelFileUnusable) as refusal:
             return Found(True, f"Refused, with {what}: {refusal.fact}")
         return Found(False, f"It was accepted, with {what}.")
+
+
+def _without_a_value(
+    dicom: Callable[[], tuple[dict[str, Study | CountersignError], dict[str, Answer]]], name: str
+) -> Found:
+    """Stopped for the right cause: while it was read, or by the model, which then gives no mask and no value."""
+    row, (read, answers) = hostile_dicom.HOSTILE[name], dicom()
+    refused = read[name]
+    if isinstance(refused, CountersignError):
+        cause, says, value = hostile_dicom.stopped_by(refused), f"it was refused when read: {refused.fact}", False
+    else:
+        answer = answers[name]
+        cause, says = answer.cause, f"the model answered {answer.status} ({answer.cause}: {answer.found})."
+        value = answer.mask is not None or answer.status == "finished" or any(one.value for one in answer.values)
+    return Found(cause in row.stopped_by and not value, f"Given {row.what}, {says}", {"cause": cause})
 
 
 def _study(question: Question) -> Study:

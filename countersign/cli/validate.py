@@ -78,7 +78,7 @@ def power(
     limit: Annotated[float, typer.Option(min=0, max=1, help="Limit that the lower 95 % bound must reach.")],
 ) -> None:
     """Chance that a PQ of this size reaches its limit on the exact bound; to plan a test set before it is sealed."""
-    from validation.statistics import power_of_lower_bound
+    from validation.proportions import power_of_lower_bound
 
     typer.echo(f"{100 * power_of_lower_bound(cases, true, limit):.1f} % that the exact lower 95 % bound of {cases} "
                f"cases is at least {limit:g}, if the true proportion is {true:g}.")

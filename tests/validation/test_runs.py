@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import AlreadyDone, Refused, Stale, UnusableInput
+from core.errors import AlreadyDone, NotFound, Refused, Stale, UnusableInput
 from core.projection import from_reference
 from tests.builders.validation import (
     LOCK,
@@ -413,6 +413,56 @@ def test_cases_that_changed_after_sealing_are_not_used(
 
     assert outcome.verdict == "failed"
     assert "differ from what was sealed" in outcome.steps[0][2]
+
+
+EQUIVALENT = """\
+  - {id: R1, requirement: VAL-10, stratum: generated, metric: volume_repeat, statistic: repeatability, judge: upper,
+     limit: "30 %"}
+  - {id: E1, requirement: VAL-10, stratum: generated, metric: volume_shift, statistic: equivalence, judge: within,
+     low: "-5 %", high: "5 %"}
+  - {id: C1,"""
+SCANNED_TWICE = {"last_seed: 60005, planned: 6": "last_seed: 60002, planned: 3, repeated: 3"}
+
+
+@req("VAL-10", "VAL-08")
+def test_a_changed_environment_is_judged_against_the_run_before_it(
+    house: HouseUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Change class C2, on the kept values of the run named in the signed protocol: the same bits are equivalent and no
+    shift of 10 % is; the second scans of lesions are sealed with the set and asked as well."""
+    monkeypatch.setattr(cases, "generated_case", functools.cache(cases.generated_case))
+    team = Team.of(house)
+    locked(house)
+    ready_pq(house, team, small_pq(**SCANNED_TWICE))
+    model = FakeModel()
+    first = run(house, team, "PQ-SMALL", model=model)
+    with house.desk.reading() as session:
+        digest = queries.test_set_row(session, "TS-SMALL")["digest"]
+
+    def against(name: str, spoil: Any) -> dict[str, Any]:
+        named = {"  - {id: C1,": EQUIVALENT, "seed: 7\n": f"seed: 7\ncompared_with: {name}\n"}
+        text = small_pq(**SCANNED_TWICE, **named)
+        version = approve(house, team, protocol.filled(text, lock=LOCK, test_set_digest=digest))
+        for person in (team.lead, team.qa):
+            house.commit(open_test_set(house.desk, person, OpenTestSet("TS-SMALL", "PQ-SMALL", version)))
+        return {one.criterion: one for one in run(house, team, "PQ-SMALL", model=FakeModel(spoil=spoil)).criteria}
+
+    def larger(case: str, mask: Any) -> tuple[str, Any]:
+        return "finished", mask | np.roll(mask, 1, axis=0)
+
+    same, other = against(first.run, lambda case, mask: ("finished", mask)), against(first.run, larger)
+
+    assert model.asked == 6
+    assert (same["E1"].verdict, same["E1"].estimate) == ("met", "0.0000 %")
+    assert same["E1"].method == "TOST, t, each side 95 %"
+    assert other["E1"].verdict == "not_met"
+    # The same mask on every scan: nothing was repeated that could tell.
+    assert same["R1"].verdict == "insufficient_evidence"
+    with pytest.raises(NotFound):
+        against("PQ-SMALL-v9-R9", larger)
+    with pytest.raises(UnusableInput, match="no concluded run"):
+        house.commit(mark_suspect(house.desk, team.qa, MarkSuspect(first.run, "A doubt.", "PQ")))
+        against(first.run, larger)
 
 
 @req("MLK-02", "VAL-11")

@@ -166,3 +166,17 @@ def test_suv_follows_dose_weight_and_decay():
 def test_suv_is_refused_where_the_header_does_not_carry_it(change):
     with pytest.raises(ScaleUnknown):
         load_volume(pet_series(**change))
+
+
+@req("MLK-03", "RDG-11")
+@pytest.mark.parametrize("change", ["no slope", "another type"])
+def test_a_ct_that_states_no_scale_to_hounsfield_units_is_no_volume(change):
+    """Type 1 in a CT image (PS3.3 C.8.2.1); stored values that look like HU are none."""
+    series = ct_series(4)
+    if change == "no slope":
+        del series[2].RescaleSlope
+    else:
+        series[2].RescaleType = "US"
+
+    with pytest.raises(ScaleUnknown, match="no Rescale Slope and Intercept to HU"):
+        load_volume(series)

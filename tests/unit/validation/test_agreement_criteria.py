@@ -39,7 +39,8 @@ def cube(side: int, shift: int = 0) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def result(number: int, answer: np.ndarray[Any, Any] | None, reader: np.ndarray[Any, Any] | None) -> CaseResult:
     """One case whose truth is a cube of 10 mm and more."""
     truth, grid = cube(10 + number), Grid(np.zeros((40, 40, 40), np.float32), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    case = Case(Question(f"G{number}", grid, grid, (0.0, 0.0, 0.0)), "A", truth, float(truth.sum()), None, None, reader)
+    question = Question(f"G{number}", grid, grid, (0.0, 0.0, 0.0))
+    case = Case(question, {"scanner": "A"}, truth, float(truth.sum()), None, None, reader)
     status = "finished" if answer is not None else "failed"
     return measured(case, Reply(status, "", "", "", answer))
 
@@ -80,7 +81,7 @@ def test_without_a_second_reader_non_inferiority_is_not_shown() -> None:
     [
         ({'limit: "-0.05 1"': 'limit: "0.05 1"'}, "minus the margin"),
         ({"metric: volume_concordance, statistic: concordance": "metric: volume_concordance, statistic: mean"},
-         "volume_concordance needs concordance"),
+         "volume_concordance goes with concordance"),
         ({"metric: volume_error, statistic: limits": "metric: dice, statistic: limits"}, "limits of agreement"),
         ({"metric: dice_minus_reader, statistic: noninferiority": "metric: dice, statistic: noninferiority"},
          "nothing else does"),

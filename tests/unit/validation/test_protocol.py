@@ -49,7 +49,7 @@ def test_shipped_protocols_name_requirements_that_exist() -> None:
         ("statistician, meaning: review", "statistician, meaning: approval", "a review is needed"),
         ("  - {role: qa_auditor, meaning: approval}\n", "", "QA approves last"),
         ("metric: undecided, statistic: proportion", "metric: undecided, statistic: mean", "goes with proportion"),
-        ("resamples: 500", "resamples: 100", "resamples"),
+        ("resamples: 5000", "resamples: 1000", "resamples"),
         ("supports: {lock: LCK-TEST, use: 3, endpoint: E2}\n", "", "supports"),
         ("use: 3", "use: 5", "supports.use"),
     ],

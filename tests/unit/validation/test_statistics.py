@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.req import req
+from validation import agreement, proportions
 from validation import statistics as s
 
 # Bland and Altman, Lancet 1986: peak flow of 17 people, first readings of a large and a mini meter (l/min).
@@ -74,7 +75,7 @@ def test_a_missed_lesion_counts_with_the_diagonal_and_never_vanishes() -> None:
 @req("VAL-10")
 def test_limits_of_agreement_are_those_of_the_lancet_paper() -> None:
     """Bias -2.1 l/min, limits -79.7 and 75.5 (with 1.96 for their 2), interval of the bias -22.0 to 17.8."""
-    found = s.bland_altman([float(x - y) for x, y in zip(LARGE, MINI, strict=True)])
+    found = agreement.bland_altman([float(x - y) for x, y in zip(LARGE, MINI, strict=True)])
 
     assert found.bias.value == pytest.approx(-2.1, abs=0.05)
     assert (found.bias.low, found.bias.high) == pytest.approx((-22.0, 17.8), abs=0.2)
@@ -92,18 +93,18 @@ def test_lin_is_its_definition_and_punishes_a_shift() -> None:
     cov = np.cov(x, y, bias=True)
     expected = 2 * cov[0, 1] / (cov[0, 0] + cov[1, 1] + (x.mean() - y.mean()) ** 2)
 
-    found, shifted = s.lin_ccc(x, y), s.lin_ccc(x, y + 60)
+    found, shifted = agreement.lin_ccc(x, y), agreement.lin_ccc(x, y + 60)
 
     assert found.value == pytest.approx(expected)
     assert found.low < found.value < found.high < 1
     assert shifted.value < found.value
-    assert s.lin_ccc(x, x).value == pytest.approx(1.0)
+    assert agreement.lin_ccc(x, x).value == pytest.approx(1.0)
 
 
 @req("VAL-10")
 @pytest.mark.parametrize(("k", "n"), [(58, 60), (0, 12), (12, 12), (1, 7), (181, 240)])
 def test_exact_bounds_of_a_proportion_agree_with_scipy(k: int, n: int) -> None:
-    ours, theirs = s.clopper_pearson(k, n), scipy.stats.binomtest(k, n).proportion_ci(0.95, "exact")
+    ours, theirs = proportions.clopper_pearson(k, n), scipy.stats.binomtest(k, n).proportion_ci(0.95, "exact")
 
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 
@@ -111,12 +112,12 @@ def test_exact_bounds_of_a_proportion_agree_with_scipy(k: int, n: int) -> None:
 @req("VAL-08")
 def test_exact_bounds_and_sample_sizes_are_those_planned_with() -> None:
     """58 of 60 is [.885, .996]; a lower bound of .90 at a true .96 is reached by 89 % (n 200) and 94 % (n 240)."""
-    found = s.clopper_pearson(58, 60)
+    found = proportions.clopper_pearson(58, 60)
 
     assert (round(found.low, 3), round(found.high, 3)) == (0.885, 0.996)
-    assert round(s.power_of_lower_bound(200, 0.96, 0.90), 2) == 0.89
-    assert round(s.power_of_lower_bound(240, 0.96, 0.90), 2) == 0.94
-    assert s.power_of_lower_bound(20, 0.96, 0.90) == 0.0
+    assert round(proportions.power_of_lower_bound(200, 0.96, 0.90), 2) == 0.89
+    assert round(proportions.power_of_lower_bound(240, 0.96, 0.90), 2) == 0.94
+    assert proportions.power_of_lower_bound(20, 0.96, 0.90) == 0.0
 
 
 @req("VAL-10")
@@ -130,6 +131,44 @@ def test_the_bootstrap_is_bca_as_scipy_makes_it() -> None:
     assert ours.low == pytest.approx(theirs.confidence_interval.low, rel=0.02)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, rel=0.02)
     assert ours == s.bootstrap_by_subject([[v] for v in values], lambda x: float(x.mean()), seed=11, resamples=9999)
+
+
+@req("VAL-10")
+def test_the_bootstrap_is_bca_as_efron_publishes_it() -> None:
+    """Efron and Tibshirani 1993, table 14.1 and 14.2: variance of 26 spatial test scores, 171.5, 90 % BCa interval
+    (115.8, 259.6) with B = 2000; ours within the noise of their resampling."""
+    scores = [48, 36, 20, 29, 42, 42, 20, 42, 22, 41, 45, 14, 6, 0, 33, 28, 34, 4, 32, 24, 47, 41, 24, 26, 30, 41]
+
+    found = s.bootstrap_by_subject([[float(v)] for v in scores], lambda x: float(x.var()), seed=1, level=0.90)
+
+    assert found.value == pytest.approx(171.5, abs=0.05)
+    assert (found.low, found.high) == pytest.approx((115.8, 259.6), rel=0.03)
+
+
+@req("VAL-10")
+@given(st.lists(st.floats(-20, 20), min_size=3, max_size=30), st.floats(0.1, 15))
+def test_equivalence_is_two_one_sided_t_tests(values: list[float], margin: float) -> None:
+    """Within the margins exactly where scipy's two tests both reject at 5 % (Schuirmann 1987)."""
+    if np.std(values) < 1e-6:
+        return
+    above = scipy.stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = scipy.stats.ttest_1samp(values, margin, alternative="less").pvalue
+    worst = max(float(above), float(below))
+    if abs(worst - 0.05) < 1e-9:
+        return
+
+    found = s.equivalence(values)
+
+    assert (-margin < found.low and found.high < margin) == (worst < 0.05)
+
+
+@req("VAL-10")
+@given(st.floats(1, 1e6), st.floats(1, 1e6))
+def test_a_log_ratio_is_symmetric_and_a_missed_lesion_is_far_from_equal(measured: float, true: float) -> None:
+    assert s.log_ratio(measured, true, 1) == pytest.approx(-s.log_ratio(true, measured, 1), abs=1e-12)
+    assert s.log_ratio(0, true, 1) <= s.log_ratio(measured, true, 1)
+    with pytest.raises(s.NotEstimable, match="ratio"):
+        s.log_ratio(measured, 0.0, 1)
 
 
 @req("VAL-10")
@@ -151,17 +190,17 @@ def test_nothing_missing_is_dropped_silently() -> None:
     """NaN raises in every estimate; so does what the data cannot determine."""
     nan = float("nan")
     with pytest.raises(s.NotEstimable, match="missing"):
-        s.bland_altman([1.0, 2.0, nan])
+        agreement.bland_altman([1.0, 2.0, nan])
     with pytest.raises(s.NotEstimable, match="missing"):
         s.bootstrap_by_subject([[1.0], [nan], [2.0]], lambda x: float(x.mean()), seed=1)
     with pytest.raises(s.NotEstimable, match="subjects"):
         s.bootstrap_by_subject([[1.0], [2.0]], lambda x: float(x.mean()), seed=1)
     with pytest.raises(s.NotEstimable, match="proportion"):
-        s.clopper_pearson(3, 2)
+        proportions.clopper_pearson(3, 2)
 
 
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_an_exact_interval_holds_the_estimate_and_stays_in_zero_to_one(kn: tuple[int, int]) -> None:
-    found = s.clopper_pearson(*kn)
+    found = proportions.clopper_pearson(*kn)
 
     assert 0.0 <= found.low <= found.value <= found.high <= 1.0

@@ -312,6 +312,7 @@ class TimePointUnscheduled:
     subject: str
     time_point: str
     acquired_on: str
+    charter_version: str | None = None
 
 
 @event(
@@ -319,12 +320,16 @@ class TimePointUnscheduled:
     sentence="{time_point} of {subject} is {became}",
 )
 class TimePointMoved:
-    """received, in_qc, ready, in_read, read, adjudicated or frozen: what another entry (caused_by) made of it."""
+    """received, in_qc, ready, in_read, read, adjudicated or frozen: what another entry (caused_by) made of it.
+
+    `charter_version`: the one in effect at its site on the day of acquisition, where images were received.
+    """
 
     subject: str
     time_point: str
     became: str
     acquired_on: str | None = None
+    charter_version: str | None = None
 
 
 @event(

@@ -18,7 +18,7 @@ from core.errors import UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
 from core.trials.acting import move_time_point
-from core.trials.queries import signed_charter
+from core.trials.queries import charter_at
 from core.work import Desk, Draft, Occasion, Proposal, View, Work
 
 
@@ -80,9 +80,9 @@ def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
 def _after_disposition(work: Work, trial: str, case_id: str) -> None:
     """The time point is ready for reading when every expected modality has an accepted series, and else not."""
     case = queries.case_of(work.session, trial, case_id)
-    charter = signed_charter(work.session, trial)
-    scheduled = charter.charter.time_point(case.time_point) if charter else None
     rows = queries.series_of(work.session, trial, case.subject, case.time_point)
+    charter = charter_at(work.session, trial, rows[0].site, rows[0].acquired_on) if rows else None
+    scheduled = charter.charter.time_point(case.time_point) if charter else None
     expected = scheduled.modalities if scheduled else tuple(Counter(row.modality for row in rows))
     ready = bool(rows) and not queries.lacking_modalities(rows, expected, accepted=True)
     facts = queries.quality_facts(work.session, work.actor, "time_point.move", trial)

@@ -23,7 +23,7 @@ from core.objects import DICOM, owner
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.trials.acting import move_time_point
-from core.trials.queries import SignedCharter, signed_charter, time_point_of
+from core.trials.queries import SignedCharter, charter_at, time_point_of
 from core.work import Desk, Work
 
 INTAKE = Actor.of_service("intake")
@@ -84,7 +84,7 @@ def record_series(
     with opened(run) as work:
         under = receiving(run, work.session)
         row = queries.series_known(work.session, run.trial, prepared.series)
-        in_force = signed_charter(work.session, run.trial)
+        in_force = charter_at(work.session, run.trial, match.subject.site, match.acquired.isoformat())
         if (row.manifest_sha256 if row else None) != (prepared.row.manifest_sha256 if prepared.row else None) or (
             row and prepared.row and row.disposition != prepared.row.disposition
         ) or in_force is None or in_force.digest != charter.digest:
@@ -142,11 +142,13 @@ def _record_added(
         work.record(words.SeriesHeld(**same), under=under, trial=trial, reason=match.hold, caused_by=cause)
     if match.point is None and time_point_of(work.session, trial, subject, match.time_point) is None:
         event = trial_words.TimePointUnscheduled(
-            subject=subject, time_point=match.time_point, acquired_on=match.acquired.isoformat()
+            subject=subject, time_point=match.time_point, acquired_on=match.acquired.isoformat(),
+            charter_version=charter.version,
         )
         work.record(event, under=under, trial=trial, caused_by=cause)
     point = (work, trial, subject, match.time_point)
-    move_time_point(*point, "time_point.received", under=under, caused_by=cause, acquired_on=match.acquired)
+    move_time_point(*point, "time_point.received", under=under, caused_by=cause, acquired_on=match.acquired,
+                    charter_version=charter.version)
     case = (prepared.row.case_id if prepared.row else None) or (
         f"{subject}-{match.time_point}-{match.modality}-{prepared.manifest.content_sha256[:6]}"
     )

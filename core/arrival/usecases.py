@@ -30,7 +30,7 @@ from core.errors import NotFound, OutsideUnavailable, Refused, Stale
 from core.ids import uuid7
 from core.policy.decide import permit
 from core.policy.state import Actor
-from core.trials.queries import SignedCharter, signed_charter
+from core.trials.queries import SignedCharter, charter_at, signed_charter
 from core.work import Desk
 
 __all__ = ["DisposeCase", "FileOutcome", "IntakeAccount", "IntakeFolder", "ReleaseSeries", "dispose_case",
@@ -150,6 +150,12 @@ def _take_series(run: Run, uid: str) -> tuple[list[FileOutcome], str | None]:
                 raise NotFound(f"Trial {run.trial} has no approved charter.")
             delivered = frozenset(one.uid for many in run.delivery.series.values() for one in many)
             match = match_series(session, run.trial, charter.charter, group, run.assigned, run.key, delivered)
+            if not isinstance(match, Mismatch):
+                there = charter_at(session, run.trial, match.subject.site, match.acquired.isoformat())
+                if there is not None and there.entry_id != charter.entry_id:
+                    # The site worked under another version on that day: its rules are the ones to be met.
+                    charter = there
+                    match = match_series(session, run.trial, charter.charter, group, run.assigned, run.key, delivered)
         if isinstance(match, Mismatch):
             return refuse_series(run, group, match), None
         try:

@@ -119,6 +119,17 @@ def _charter_names_ai(facts: GateFacts) -> Finding:
     return Finding(True, f"charter {facts.charter.version} names {use.model}", limit, (facts.charter_entry,))
 
 
+def _impact_signed(facts: GateFacts) -> Finding:
+    limit = "the imaging impact of an amended charter is signed"
+    if not facts.amended or facts.charter is None:
+        return Finding(True, "the charter in force changed nothing that concerns imaging", limit)
+    changed = f"charter {facts.charter.version} changes {', '.join(facts.amended)}"
+    if facts.impact_entry is None:
+        entries = () if facts.charter_entry is None else (facts.charter_entry,)
+        return Finding(False, f"{changed}; no impact is signed", limit, entries)
+    return Finding(True, f"{changed}; impact signed", limit, (facts.impact_entry,))
+
+
 def _blinding(facts: GateFacts) -> Finding:
     limit = "the scope tells no arm; no unblinding is open"
     if facts.charter is None:
@@ -413,6 +424,8 @@ def _bridged(facts: GateFacts) -> Finding:
 
 CRITERIA: tuple[Criterion, ...] = (
     Criterion("charter_names_ai", _ALL, "Signed charter names this use of AI", "trial_lead", False, _charter_names_ai),
+    Criterion("amendment", _ALL, "Amendment has its imaging impact signed", "imaging_lead", True, _impact_signed,
+              "amendment_without_impact"),
     Criterion("order", _ALL, "Earlier gates are open or not used", "trial_lead", False, _order),
     Criterion("trial_live", _ALL, "Trial is live", "trial_lead", False, _live),
     Criterion("release", _ALL, "Installation is released", "validation_lead", False, _released, "unreleased_software"),
@@ -464,16 +477,3 @@ CRITERIA: tuple[Criterion, ...] = (
               _able("adjudicator", "adjudicators")),
 )
 BY_ID = {row.id: row for row in CRITERIA}
-
-# Who may file which document from outside the system.
-EVIDENCE_KINDS: Mapping[str, frozenset[str]] = {
-    "privacy_assessment": frozenset({"privacy_officer", "qa_auditor"}),
-    "reader_study": frozenset({"statistician", "imaging_lead"}),
-    "device_determination": frozenset({"regulatory"}),
-    "consent_covers_ai": frozenset({"regulatory", "trial_lead"}),
-    "noninferiority_assessment": frozenset({"statistician"}),
-    "protocol_names_ai": frozenset({"regulatory", "trial_lead"}),
-    "sap_names_ai": frozenset({"statistician"}),
-    "regulator_advice": frozenset({"regulatory"}),
-    "arm_scope_reason": frozenset({"statistician", "qa_auditor"}),
-}

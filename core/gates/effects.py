@@ -5,6 +5,7 @@ from __future__ import annotations
 from audit.vocabulary.ledger import KeyRevoked
 from audit.vocabulary.models import ModelRefused, ModelRetired
 from audit.vocabulary.reads import ReadCompared
+from audit.vocabulary.trials import CharterApproved
 from audit.vocabulary.validation import DeviationOpened, ValidationSuspect
 from core.gates.looks import evaluate_looks
 from core.gates.usecases import enforce, suspend_for
@@ -49,6 +50,12 @@ def suspend_after_suspicion_of_a_key(desk: Desk, entry: Recorded, event: KeyRevo
     """Signatures are suspect: gates that rest on them, or on evidence so signed, close until people look."""
     if event.suspect_from is not None:
         enforce(desk)
+
+
+@follows(CharterApproved, "suspend-gates")
+def suspend_after_amendment(desk: Desk, entry: Recorded, event: CharterApproved) -> None:
+    """An amendment is in force: gates whose imaging it changes close until somebody signed what that means."""
+    enforce(desk)
 
 
 @follows(ReadCompared, "evaluate-halt-rules")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -11,13 +12,26 @@ from audit.vocabulary.registry import ObjectRef
 from core.access.queries import basis
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.gates import queries, views
-from core.gates.criteria import BY_ID, EVIDENCE_KINDS
+from core.gates.criteria import BY_ID
 from core.gates.rules import LAST
 from core.policy.decide import permit
 from core.policy.state import Actor
 from core.trials.acting import allowed, draft, iso_day
 from core.trials.queries import facts_for, the_trial
 from core.work import Desk, Draft, Occasion, Proposal
+
+# Who may file which document from outside the system.
+EVIDENCE_KINDS: Mapping[str, frozenset[str]] = {
+    "privacy_assessment": frozenset({"privacy_officer", "qa_auditor"}),
+    "reader_study": frozenset({"statistician", "imaging_lead"}),
+    "device_determination": frozenset({"regulatory"}),
+    "consent_covers_ai": frozenset({"regulatory", "trial_lead"}),
+    "noninferiority_assessment": frozenset({"statistician"}),
+    "protocol_names_ai": frozenset({"regulatory", "trial_lead"}),
+    "sap_names_ai": frozenset({"statistician"}),
+    "regulator_advice": frozenset({"regulatory"}),
+    "arm_scope_reason": frozenset({"statistician", "qa_auditor"}),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,9 @@ class GateFacts:
     demonstration: bool
     charter: Charter | None = None
     charter_entry: int | None = None
+    # An amendment in force: the sections concerning imaging in which it differs, and the entry of its signed impact.
+    amended: tuple[str, ...] = ()
+    impact_entry: int | None = None
     lock: LockFact | None = None
     validations: tuple[ValidationFact, ...] = ()
     releases: tuple[ReleaseFact, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from sqlalchemy import Connection, select
 
@@ -36,7 +37,8 @@ from core.reads.queries import awaiting_adjudication
 from core.reviews.queries import due_of
 from core.trials.charter import Charter
 from core.trials.defaults import SHIPPED_BY_NAME
-from core.trials.queries import signed_charter, the_trial
+from core.trials.queries import SignedCharter, amendments_of, signed_charter, the_trial
+from core.trials.rules import imaging_sections
 from core.work import release
 
 # Acts of each use that an effective procedure must govern.
@@ -104,13 +106,26 @@ def facts_of(
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
         unblindings=_unblindings(session, trial), review=due_of(session, trial),
         sentinel=watch_of(session, lock), sentinel_limits=_sentinel_limits(charter),
-        waivers=_waivers(session, trial, use),
+        waivers=_waivers(session, trial, use), **_amended(session, trial, signed),
     )
     before = predecessor(session, trial, use, endpoint, lock) if endpoint is not None else None
     bridged = [one for one in plans_of(session, trial)
                if (BRIDGED[one.use], one.endpoint, one.from_lock, one.to_lock) == (use, endpoint, before, lock)]
     facts = replace(facts, predecessor=before, bridging=bridged[-1] if bridged else None)
     return replace(facts, suspect=_suspect(session, facts))
+
+
+class _Amended(TypedDict, total=False):
+    amended: tuple[str, ...]
+    impact_entry: int | None
+
+
+def _amended(session: Connection, trial: str, signed: SignedCharter | None) -> _Amended:
+    """What an amended charter in force changes in imaging, and whether somebody signed what that means."""
+    for one in amendments_of(session, trial):
+        if signed is not None and one.signed.entry_id == signed.entry_id:
+            return {"amended": imaging_sections(one.before.charter, signed.charter), "impact_entry": one.assessed_entry}
+    return {}
 
 
 def _suspect(session: Connection, facts: GateFacts) -> frozenset[int]:

@@ -46,7 +46,7 @@ def iso_day(text: str, what: str) -> date:
 
 def move_time_point(
     work: Work, trial: str, subject: str, time_point: str, word: str, *, under: Decision, caused_by: str,
-    acquired_on: date | None = None,
+    acquired_on: date | None = None, charter_version: str | None = None,
 ) -> None:
     """Carry a time point on where the word changes its state; a re-read of a read time point moves nothing."""
     point = time_point_of(work.session, trial, subject, time_point)
@@ -55,5 +55,5 @@ def move_time_point(
         return
     event = TimePointMoved(
         subject=subject, time_point=time_point, became=became,
-        acquired_on=acquired_on.isoformat() if acquired_on else None)
+        acquired_on=acquired_on.isoformat() if acquired_on else None, charter_version=charter_version)
     work.record(event, under=under, trial=trial, caused_by=caused_by)

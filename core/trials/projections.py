@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
+from audit.vocabulary import amendments as amendment_words
 from audit.vocabulary import data_lock as lock_words
 from audit.vocabulary import gates as gate_words
 from audit.vocabulary import models as model_words
@@ -62,6 +63,21 @@ scanners = Table(
     Column("valid_until", String(10), nullable=False),
     Column("entry", Integer, nullable=False),
 )
+site_versions = Table(
+    "trial_site_version", metadata,
+    Column("trial", String(16), nullable=False, index=True),
+    Column("site", String(32), nullable=False),
+    Column("version", String(8), nullable=False),
+    Column("effective_on", String(10), nullable=False),
+    Column("entry", Integer, primary_key=True, autoincrement=False),
+)
+assessments = Table(
+    "trial_amendment_assessment", metadata,
+    Column("trial", String(16), nullable=False, index=True),
+    Column("signed", String(36), nullable=False, index=True),
+    Column("impact", String(8), nullable=False),
+    Column("entry", Integer, primary_key=True, autoincrement=False),
+)
 subjects = Table(
     "trial_subject", metadata,
     Column("trial", String(16), primary_key=True),
@@ -94,6 +110,7 @@ time_points = Table(
     Column("earliest_on", String(10)),
     Column("latest_on", String(10)),
     Column("acquired_on", String(10)),
+    Column("charter_version", String(8)),
     Column("state", String(16), nullable=False),
     Column("reason", String(64)),
     Column("entry", Integer, nullable=False),
@@ -228,6 +245,26 @@ def remember_scanner(session: Connection, entry: Recorded, event: words.ScannerQ
 def activate_site(session: Connection, entry: Recorded, event: words.SiteActivated) -> None:
     _site_is(session, entry, event.site, "activated", charter_version=event.charter_version,
              effective_on=event.effective_on)
+    _in_effect(session, entry, event.site, event.charter_version, event.effective_on)
+
+
+def _in_effect(session: Connection, entry: Recorded, site: str, version: str, effective_on: str) -> None:
+    keep(
+        session, site_versions, trial=entry.trial, site=site, version=version, effective_on=effective_on,
+        entry=entry.seq,
+    )
+
+
+@projects(amendment_words.AmendmentApproved)
+def amend_site(session: Connection, entry: Recorded, event: amendment_words.AmendmentApproved) -> None:
+    """The site stays active since the day of its activation; only the version changes."""
+    _site_is(session, entry, event.site, "activated", charter_version=event.charter_version)
+    _in_effect(session, entry, event.site, event.charter_version, event.effective_on)
+
+
+@projects(amendment_words.AmendmentAssessed)
+def remember_assessment(session: Connection, entry: Recorded, event: amendment_words.AmendmentAssessed) -> None:
+    keep(session, assessments, trial=entry.trial, signed=event.signed, impact=event.impact, entry=entry.seq)
 
 
 @projects(words.SiteClosed)
@@ -287,7 +324,7 @@ def expect_time_point(session: Connection, entry: Recorded, event: words.TimePoi
     keep(
         session, time_points, trial=entry.trial, subject=event.subject, time_point=event.time_point,
         label=event.label, occasion=event.occasion, target_on=event.target_on, earliest_on=event.earliest_on,
-        latest_on=event.latest_on, state="expected", entry=entry.seq,
+        latest_on=event.latest_on, charter_version=event.charter_version, state="expected", entry=entry.seq,
     )
 
 
@@ -295,8 +332,8 @@ def expect_time_point(session: Connection, entry: Recorded, event: words.TimePoi
 def remember_unscheduled(session: Connection, entry: Recorded, event: words.TimePointUnscheduled) -> None:
     keep(
         session, time_points, trial=entry.trial, subject=event.subject, time_point=event.time_point,
-        label="Unscheduled", occasion="unscheduled", acquired_on=event.acquired_on, state="received",
-        entry=entry.seq,
+        label="Unscheduled", occasion="unscheduled", acquired_on=event.acquired_on,
+        charter_version=event.charter_version, state="received", entry=entry.seq,
     )
 
 
@@ -312,6 +349,7 @@ def _time_point_is(session: Connection, entry: Recorded, subject: str, time_poin
 @projects(words.TimePointMoved)
 def move_time_point(session: Connection, entry: Recorded, event: words.TimePointMoved) -> None:
     more = {"acquired_on": event.acquired_on} if event.acquired_on else {}
+    more |= {"charter_version": event.charter_version} if event.charter_version else {}
     _time_point_is(session, entry, event.subject, event.time_point, state=event.became, **more)
 
 

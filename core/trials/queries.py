@@ -15,7 +15,7 @@ from core.privacy.queries import relations_of
 from core.trials import projections as tables
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
-from core.trials.rules import consent_gap, expectation_on
+from core.trials.rules import consent_gap, expectation_on, version_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ class TimePointRow:
     earliest_on: str | None
     latest_on: str | None
     acquired_on: str | None
+    charter_version: str | None
     state: str
     reason: str | None
     entry: int
@@ -235,6 +236,47 @@ def signed_charter(session: Connection, trial: str) -> SignedCharter | None:
     """The charter in force: the last approved one, or None."""
     approved = [one for one in charters_of(session, trial) if one.approved_entry is not None]
     return approved[-1] if approved else None
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """A charter text signed after another was in force; `impact` is None until the imaging lead has signed it."""
+
+    before: SignedCharter
+    signed: SignedCharter
+    impact: str | None
+    assessed_entry: int | None
+
+
+def amendments_of(session: Connection, trial: str) -> tuple[Amendment, ...]:
+    """The amendments of a trial that went live, oldest first; each against the last one approved before it."""
+    live = trial_row(session, trial)
+    table, found = tables.assessments, list[Amendment]()
+    impacts = {row.signed: row for row in session.execute(select(table).where(table.c.trial == trial))}
+    before: SignedCharter | None = None
+    for one in charters_of(session, trial):
+        if before is not None and live is not None and live.live_entry is not None and one.entry > live.live_entry:
+            impact = impacts.get(one.entry_id)
+            found.append(Amendment(
+                before, one, impact.impact if impact else None, impact.entry if impact else None))
+        before = one if one.approved_entry is not None else before
+    return tuple(found)
+
+
+def versions_at(session: Connection, trial: str, site: str) -> tuple[tuple[str, str], ...]:
+    """(effective on, charter version) of a site, in the order of signing."""
+    table = tables.site_versions
+    rows = session.execute(
+        select(table).where(table.c.trial == trial, table.c.site == site).order_by(table.c.entry))
+    return tuple((row.effective_on, row.version) for row in rows)
+
+
+def charter_at(session: Connection, trial: str, site: str, day: str) -> SignedCharter | None:
+    """The charter in effect at a site on a day (ISO): before its activation its first, without one the trial's last."""
+    approved = [one for one in charters_of(session, trial) if one.approved_entry is not None]
+    versions = versions_at(session, trial, site)
+    version = version_on(versions, day) or (versions[0][1] if versions else None)
+    return next((one for one in reversed(approved) if one.version == version), approved[-1] if approved else None)
 
 
 def charter_of(session: Connection, trial: str) -> Charter:

@@ -192,6 +192,29 @@ def consent_gap(
     return None if scope in scopes else f"Consent version {version} does not cover {scope.replace('_', ' ')}."
 
 
+IMPACTS = ("none", "minor", "major")
+#: Sections of a charter that say how images are made, read, judged, and what AI does with them.
+IMAGING_SECTIONS = (
+    "schedule", "endpoints", "acquisition", "reading", "adjudication", "blinding", "arms", "ai", "halt_rules", "limits",
+)
+
+
+def imaging_sections(before: Charter, after: Charter) -> tuple[str, ...]:
+    """The sections concerning imaging in which an amended charter differs from the one in force before it."""
+    return tuple(name for name in IMAGING_SECTIONS if getattr(before, name) != getattr(after, name))
+
+
+def version_number(version: str) -> tuple[int, ...]:
+    """A charter version as numbers, so that 1.10 follows 1.9."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def version_on(versions: Sequence[tuple[str, str]], day: str) -> str | None:
+    """Of (effective on, version) of a site, in the order of signing, the version in effect on a day; None before."""
+    begun = [version for effective_on, version in versions if effective_on <= day]
+    return begun[-1] if begun else None
+
+
 def missing_for_go_live(charter: Charter | None, tested_by: Sequence[str], active_sites: Sequence[str]) -> list[str]:
     """What still lacks before a trial may be live; empty when nothing does (TRIAL 3, trial go-live)."""
     gaps = []

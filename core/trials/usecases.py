@@ -14,7 +14,7 @@ from core.trials.acting import allowed, draft
 from core.trials.charter import Charter, PlannedUse, UnusedUse
 from core.trials.charter_check import charter_digest, read_charter
 from core.trials.defaults import SHIPPED_BY_NAME
-from core.trials.rules import missing_for_go_live
+from core.trials.rules import missing_for_go_live, version_number
 from core.work import Desk, Draft, Occasion, Proposal
 
 # The whole text stands in the entry (at most 65,535 bytes), so that a bundle shows it to whoever has only the bundle.
@@ -64,8 +64,11 @@ def sign_charter(desk: Desk, actor: Actor, text: str) -> Proposal:
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         trial = queries.the_trial(session, charter.trial)
-        named = () if charter.people.trial_lead == actor.user else ("not_named",)
-        under = allowed(session, actor, "charter.sign", charter.trial, *named)
+        relations = set() if charter.people.trial_lead == actor.user else {"not_named"}
+        before = queries.signed_charter(session, charter.trial)
+        if before is not None and version_number(charter.version) <= version_number(before.version):
+            relations.add("version_behind")
+        under = allowed(session, actor, "charter.sign", charter.trial, *relations)
         if trial.demonstration != charter.demonstration:
             raise UnusableInput(
                 f"Trial {trial.trial} is of class {trial.evidence_class}; this charter of {charter.evidence_class}.")

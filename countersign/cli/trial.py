@@ -167,6 +167,35 @@ def approve(trial: str, acting: AsOption, home: HomeOption = None) -> None:
     sign(opened.desk, approve_charter(opened.desk, Actor(acting), trial))
 
 
+@charter_app.command("impact")
+@told
+def impact(
+    trial: str, grade: Annotated[str, typer.Argument(help="none, minor or major.")], acting: AsOption,
+    because: Annotated[str, typer.Option("--because", help="Why; part of the record.")], home: HomeOption = None,
+) -> None:
+    """The imaging lead signs what an amendment means for imaging."""
+    from core.policy.state import Actor
+    from core.trials.amendments import assess_amendment
+
+    opened = house(home)
+    sign(opened.desk, assess_amendment(opened.desk, Actor(acting), trial, grade, because))
+
+
+@site_app.command("amend")
+@told
+def amend(
+    trial: str, site: str, version: str, acting: AsOption,
+    effective_on: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="Day of the site's approval.")],
+    home: HomeOption = None,
+) -> None:
+    """An approved amendment is in effect at a site from its approval there."""
+    from core.policy.state import Actor
+    from core.trials.amendments import approve_at_site
+
+    opened = house(home)
+    sign(opened.desk, approve_at_site(opened.desk, Actor(acting), trial, site, version, effective_on))
+
+
 @site_app.command("train")
 @told
 def train(trial: str, site: str, acting: AsOption, home: HomeOption = None) -> None:

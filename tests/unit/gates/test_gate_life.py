@@ -86,7 +86,7 @@ def test_a_cohort_gate_with_one_study_too_few_is_refused_and_says_which_criterio
         usecases.request_gate(house.desk, LEAD, usecases.RequestGate(TRIAL, "cohort", build.LOCK))
     said = refused(house, "F-602", refusal)
     assert "run_in_studies: 3 studies, wanted ≥ 4 studies (ships ≥ 50)" in said
-    assert "1 of 14 criteria are open" in said
+    assert "1 of 15 criteria are open" in said
     assert house.entries()[-1].body["fields"]["because"] == said
 
     build.run_in_study(house, 4, site="101", defective=False, flagged=False)

@@ -113,6 +113,7 @@ SPOILED = {
     "adjudications": {"open_adjudications": 1}, "protocol_names_ai": {"filed": ()}, "sap_names_ai": {"filed": ()},
     "regulator_advice": {"filed": ()}, "adjudicators": {"able": {}},
     "bridging": {"predecessor": "LCK-0"},
+    "amendment": {"amended": ("acquisition",), "impact_entry": None},
     "sentinel": {"sentinel": Watch("LCK-1", date(2026, 1, 1), "declared", 20, date(2026, 1, 1), True, 16)},
     "trail_reviewed": {"review": Due("DEMO-301", date(2026, 2, 19), 90, 10, 15)},
 }

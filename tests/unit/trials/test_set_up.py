@@ -76,12 +76,14 @@ def test_a_signed_charter_keeps_its_whole_text_and_every_lax_number_with_its_rea
 
 
 @req("GAT-03", "VAL-14")
-def test_an_amendment_of_a_running_trial_is_refused_in_words(house: HouseUnderTest) -> None:
+def test_the_charter_of_locked_data_is_amended_no_more(house: HouseUnderTest) -> None:
     build.live(house)
+    build.people(house, "statistician")
+    build.soft_locked(house)
 
     with pytest.raises(Refused) as refusal:
         usecases.sign_charter(house.desk, build.LEAD, charter_text().replace('version: "1.0"', 'version: "2.0"'))
-    assert "amendment" in refused(house, "F-203", refusal)
+    assert "amended no more" in refused(house, "F-203", refusal)
 
 
 @req("ACC-02")

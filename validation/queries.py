@@ -172,6 +172,11 @@ def deviating_steps(session: Connection, run: str) -> dict[str, str]:
     return {row.about.removeprefix(f"{run}/"): row.deviation for row in rows}
 
 
+def deviations_of(session: Connection, run: str) -> list[RowMapping]:
+    """Deviations about a run, its steps and its criteria, open and closed."""
+    return [row for row in deviation_lines(session) if row["about"] == run or row["about"].startswith(f"{run}/")]
+
+
 def step_at(session: Connection, about: str) -> RowMapping | None:
     """The recorded step that "RUN/STEP" names."""
     run, _, step = about.partition("/")

@@ -374,8 +374,13 @@ def release(
 
 @app.command()
 @told
-def report(run: Annotated[str, typer.Argument(help="Id of a concluded run.")], home: HomeOption = None) -> None:
-    """The report of a run as the runner wrote it, JSON, digest checked."""
+def report(
+    run: Annotated[str, typer.Argument(help="Id of a concluded run.")],
+    pdf: Annotated[str, typer.Option(help="Write it here as a PDF, with the matrices.")] = "",
+    tests: Annotated[str, typer.Option(help="With --pdf: evidence of this software's tests, counted there.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """The report of a run as the runner wrote it, JSON, digest checked; or told as a PDF."""
     from core.errors import NotFound
     from core.projection import from_reference
     from validation.queries import run_row
@@ -385,7 +390,30 @@ def report(run: Annotated[str, typer.Argument(help="Id of a concluded run.")], h
         row = run_row(session, run)
     if row["report"] is None:
         raise NotFound(f"{run} was not concluded; it has no report.", next_step="Run the protocol again.")
-    typer.echo(opened.desk.objects.get(from_reference(row["report"])).decode("utf-8"))
+    content = opened.desk.objects.get(from_reference(row["report"]))
+    if pdf:
+        _print(opened, row, content, pdf, tests)
+    else:
+        typer.echo(content.decode("utf-8"))
+
+
+def _print(opened: Any, row: Any, content: bytes, pdf: str, tests: str) -> None:
+    from pathlib import Path
+
+    from core.policy.matrix import printed_matrix
+    from core.work import release
+    from reports.validation_paper import ValidationReport, write_validation
+    from validation import traceability
+    from validation.queries import counting_steps, deviations_of
+
+    shown = traceability.evidence_for_release(Path(tests).read_bytes(), release()) if tests else {}
+    with opened.desk.reading() as session:
+        matrix = traceability.traced(shown, counting_steps(session, with_evidence=True))
+        found = deviations_of(session, row["run"])
+    write_validation(ValidationReport(
+        content, dict(row), [dict(one) for one in found], matrix, traceability.as_csv(matrix), printed_matrix(),
+        bool(tests)), Path(pdf))
+    typer.echo(f"{row['run']} is told in {pdf}.")
 
 
 @app.command()

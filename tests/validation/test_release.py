@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import pikepdf
 import pytest
 
 from core.errors import Refused, UnusableInput
 from core.work import release
 from countersign import rehearsal
-from tests.builders.validation import Team, approve, installation, passing, reviewed, run
+from tests.builders.validation import Team, approve, failing, installation, passing, reviewed, run
 from tests.house import HouseUnderTest
 from tests.req import req
+from tests.validation.test_cli import call
 from validation import protocol, queries
 from validation.observing import ObserveStep, observe_step
 from validation.releases import SignRelease, sign_release
@@ -107,6 +112,30 @@ def test_a_release_without_the_matrix_is_one_of_class_demonstration(house: House
     event = house.entries()[-1].body["fields"]
     assert event["evidence_class"] == "demonstration"
     assert "matrix" not in event
+
+
+@req("VAL-01", "VAL-04")
+def test_the_report_of_a_run_is_told_as_a_paper(house: HouseUnderTest, tmp_path: Path) -> None:
+    """Verdict, steps, deviation and the digests stand there; what was reviewed is attached byte for byte."""
+    team = Team.of(house)
+    approve(house, team, installation("fine", "bad"))
+    outcome = run(house, team, "IQ-SMALL", checks={"fine": passing(), "bad": failing("Two files differ.")})
+    reviewed(house, team, outcome.run)
+    out = tmp_path / "iq.pdf"
+
+    done = call(house, "report", outcome.run, "--pdf", str(out))
+
+    assert done.exit_code == 0, done.output
+    assert outcome.report is not None
+    with pikepdf.open(out) as pdf:
+        attached = pdf.attachments["validation-report.json"].get_file().read_bytes()
+        policy = pdf.attachments["policy-matrix.csv"].get_file().read_bytes()
+    text = " ".join(subprocess.run(["pdftotext", "-layout", str(out), "-"], capture_output=True, text=True, check=True)
+                    .stdout.split())
+    assert hashlib.sha256(attached).hexdigest() == outcome.report.sha256
+    for said in (outcome.run, "failed", "Two files differ.", outcome.deviations[0], team.lead.user,
+                 outcome.report.sha256, hashlib.sha256(policy).hexdigest()):
+        assert said in text or said[:24] in text, said
 
 
 # -- The checks behind OQ: each protection taken away once ---------------------------------------------------------

@@ -26,7 +26,8 @@ def judged(protocol: Protocol, results: Mapping[str, Sequence[CaseResult] | None
     assert protocol.test_set is not None
     planned = {part.stratum: part.planned for part in protocol.test_set.strata}
     again: dict[str, int] = {
-        part.stratum: part.repeated for part in protocol.test_set.strata if isinstance(part, GeneratedStratum)}
+        part.stratum: part.repeated_planned or part.repeated
+        for part in protocol.test_set.strata if isinstance(part, GeneratedStratum)}
     rows: list[CriterionVerdict] = []
     for criterion in protocol.criteria:
         found = results[criterion.stratum]

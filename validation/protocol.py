@@ -144,14 +144,18 @@ class GeneratedStratum(_Part):
     first_seed: int = Field(ge=0)
     last_seed: int
     planned: int = Field(ge=2)
-    # The first so many are scanned this many times: what repeatability is judged on.
+    # The first so many are scanned this many times; repeatability is judged where so many of them have a value in each
+    # scan (all, where no number is planned).
     repeated: int = Field(default=0, ge=0)
+    repeated_planned: int | None = Field(default=None, ge=3)
     scans: int = Field(default=2, ge=2, le=10)
 
     @model_validator(mode="after")
     def _whole(self) -> GeneratedStratum:
         if self.repeated > len(self.cases()):
             raise ValueError(f"repeated: {self.repeated} of {len(self.cases())} cases cannot be scanned again")
+        if self.repeated_planned is not None and self.repeated_planned > self.repeated:
+            raise ValueError(f"repeated_planned: {self.repeated_planned} of {self.repeated} cannot have values")
         return self
 
     def cases(self) -> list[str]:

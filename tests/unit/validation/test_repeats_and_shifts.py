@@ -125,6 +125,9 @@ def test_a_scan_left_undecided_is_missing_from_the_number_planned() -> None:
 
     assert (row.verdict, row.subjects) == ("insufficient_evidence", 19)
     assert "1 of them gave no value" in row.says
+    # Unless the statistician planned for it.
+    planned = protocol(**{"repeated: 20": "repeated: 20, repeated_planned: 19"})
+    assert verdicts(found, planned)["R1"].verdict == "met"
 
 
 @req("VAL-10")
@@ -183,6 +186,7 @@ def test_a_proportion_is_judged_on_the_exact_bound_and_reported_with_wilsons() -
     [
         ("planned: 20, repeated: 20", "planned: 20", "R1: no case of the stratum generated is scanned again"),
         ("repeated: 20", "repeated: 21", "cannot be scanned again"),
+        ("repeated: 20", "repeated: 20, repeated_planned: 21", "21 of 20 cannot have values"),
         ("compared_with: PQ-SMALL-v1-R1\n", "", "compared_with: needed"),
         ('judge: upper,\n     limit: "30 %"', 'judge: lower,\n     limit: "30 %"', "repeatability is judged upper"),
         ('low: "-5 %", high: "5 %"', 'low: "1 %", high: "5 %"', "both sides of zero"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -160,10 +162,29 @@ def _postgres_protection() -> list[str]:
     return out + [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for name, table in made]
 
 
+_LOCK = "SELECT pg_advisory_xact_lock(7246573)"
+
+
 def lock(session: Connection) -> None:
     """Take the sequencer's lock; on SQLite the transaction itself began IMMEDIATE."""
     if session.dialect.name == "postgresql":
-        session.exec_driver_sql("SELECT pg_advisory_xact_lock(7246573)")
+        session.exec_driver_sql(_LOCK)
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction to write in whose first statement took the sequencer's lock (RECORD 2).
+
+    On PostgreSQL its begin and the lock are one message: the driver is told to begin nothing by itself, and ends by
+    COMMIT or ROLLBACK whatever was begun.
+    """
+    options: dict[str, Any] = {"countersign_write": True}
+    if engine.dialect.name == "postgresql":
+        options["isolation_level"] = "AUTOCOMMIT"
+    with engine.connect().execution_options(**options) as session, session.begin():
+        if engine.dialect.name == "postgresql":
+            session.exec_driver_sql(f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK}")
+        yield session
 
 
 class Fixed:

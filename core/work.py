@@ -195,8 +195,7 @@ class Desk:
     def working_tables(self) -> Iterator[Connection]:
         """The same lock for working tables (jobs, sessions, drafts) and read-models: no part of the record, so they go
         on while appending is stopped."""
-        with self.engine.connect().execution_options(countersign_write=True) as session, session.begin():
-            store.lock(session)
+        with store.locked(self.engine) as session:
             yield session
 
     @contextmanager

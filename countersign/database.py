@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, insert, inspect, select
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from audit import store
 from core import outbox, projection
 from core.errors import CountersignError, OutsideUnavailable
 from countersign import disk
 from countersign.schema import grant_roles
+
+IDLE_S = 1.0
 
 
 def connect(url: str) -> Engine:
@@ -26,7 +32,8 @@ def connect(url: str) -> Engine:
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="READ COMMITTED")
+    _ask_the_idle(engine)
     event.listen(engine, "handle_error", _tell_of_disk)
     event.listen(engine, "do_executemany", store.copy_many)
     return engine
@@ -52,10 +59,30 @@ def connect_to_read(url: str) -> Engine:
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(
-        url, isolation_level="READ COMMITTED", pool_pre_ping=True,
-        connect_args={"options": "-c default_transaction_read_only=on"},
+    engine = create_engine(
+        url, isolation_level="READ COMMITTED", connect_args={"options": "-c default_transaction_read_only=on"}
     )
+    _ask_the_idle(engine)
+    return engine
+
+
+def _ask_the_idle(engine: Engine) -> None:
+    """Ask a connection whether it still stands before it is used again, if it lay for a second: to ask each time is an
+    exchange with the server for each commit. One that broke within the second is met by whoever uses it."""
+
+    def left(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["left"] = time.monotonic()
+
+    def taken(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("left", math.inf) < IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as gone:
+            raise InvalidatePoolError from gone
+
+    event.listen(engine, "checkin", left)
+    event.listen(engine, "checkout", taken)
 
 
 def _prepare_reader(connection: Any, _record: Any) -> None:

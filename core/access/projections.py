@@ -32,6 +32,7 @@ from audit.vocabulary.sops import (
     SopSuperseded,
     TrainingCompleted,
 )
+from audit.vocabulary.trials import CharterApproved, CharterSigned
 from core.access.rules import ACCOUNTS, Account
 from core.projection import Recorded, keep, metadata, projects
 
@@ -72,6 +73,16 @@ delegations = Table(
     Column("signed_by", String(120), nullable=False),
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
+)
+# Deputies of a charter; `approved` is the approval of the one in force, None for those of any other.
+deputies = Table(
+    "charter_deputy", metadata,
+    Column("trial", String(120), primary_key=True),
+    Column("signed", String(36), primary_key=True),
+    Column("user", String(120), primary_key=True),
+    Column("role", String(60), primary_key=True),
+    Column("approved", String(36)),
+    Column("entry", Integer, nullable=False),
 )
 installations = Table(
     "installation", metadata,
@@ -199,6 +210,22 @@ def remember_delegation(session: Connection, entry: Recorded, event: DelegationS
     )
 
 
+@projects(CharterSigned)
+def remember_named(session: Connection, entry: Recorded, event: CharterSigned) -> None:
+    for one in dict.fromkeys(event.people):
+        if one.role not in ("trial_lead", "investigator"):
+            keep(session, deputies, trial=entry.trial, signed=entry.id, user=one.person, role=one.role, entry=entry.seq)
+
+
+@projects(CharterApproved)
+def delegate_to_deputies(session: Connection, entry: Recorded, event: CharterApproved) -> None:
+    """The charter in force delegates to the deputies it names; those that it names no more are delegated no more."""
+    session.execute(deputies.update().where(deputies.c.trial == entry.trial).values(approved=None))
+    session.execute(
+        deputies.update().where(deputies.c.trial == entry.trial, deputies.c.signed == event.signed)
+        .values(approved=entry.id))
+
+
 @projects(DelegationEnded)
 def forget_delegation(session: Connection, entry: Recorded, event: DelegationEnded) -> None:
     session.execute(
@@ -206,6 +233,11 @@ def forget_delegation(session: Connection, entry: Recorded, event: DelegationEnd
             delegations.c.user == event.user, delegations.c.role == event.role, delegations.c.trial == entry.trial,
             delegations.c.site.is_not_distinct_from(event.site),
         )
+    )
+    session.execute(
+        deputies.update().where(
+            deputies.c.user == event.user, deputies.c.role == event.role, deputies.c.trial == entry.trial,
+        ).values(approved=None)
     )
     session.execute(
         grants.update().where(

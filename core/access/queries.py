@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, or_, select
 
 from audit import store
-from core.access.projections import delegations, documents, grants, installations, people, rotation_orders, trainings
+from core.access.projections import (
+    delegations,
+    deputies,
+    documents,
+    grants,
+    installations,
+    people,
+    rotation_orders,
+    trainings,
+)
 from core.access.roles import Grant, is_untrained, needs_delegation
 from core.access.rules import Account, Founder, Gap, Installation, opening_gaps, password_is_old
 from core.access.training import NEVER_GOVERNED, Binding, governs, missing_training
@@ -180,7 +189,16 @@ def delegation_of(session: Connection, user: str, role: str, trial: str, on: str
                 grants.c.user == user, grants.c.role == role, grants.c.trial == trial, grants.c.delegates,
             ).order_by(grants.c.entry.desc())
         ).first()
-    return str(found.entry_id) if found is not None else None
+    if found is not None:
+        return str(found.entry_id)
+    # The signed charter names deputies; it delegates to them as it does to its lead and investigators (TRIAL 1, 2).
+    named: str | None = session.execute(
+        select(deputies.c.approved).where(
+            deputies.c.user == user, deputies.c.role == role, deputies.c.trial == trial,
+            deputies.c.approved.is_not(None),
+        )
+    ).scalar()
+    return named
 
 
 def delegation_gap(session: Connection, user: str, role: str, trial: str | None, on: str) -> Gap | None:

@@ -6,6 +6,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
+from core.errors import CountersignError
+from core.gates.usecases import suspend_for
 from core.ledger_check import check_store
 from core.ledger_queries import SessionReader
 from core.work import Desk
@@ -43,8 +45,18 @@ class Watch:
             self.last = Finding(at_us, 0, f"It could not be checked: {type(problem).__name__}.")
             return self.last
         first = check.first
+        if first is not None:
+            self._suspend()
         self.last = Finding(at_us, check.entries, first.in_words() if first else None, first.seq if first else None)
         return self.last
+
+    def _suspend(self) -> None:
+        """The ledger does not verify: AI stops in every trial (TRIAL 2), and human work goes on."""
+        try:
+            suspend_for(self._desk, "ledger_failure")
+        except CountersignError:
+            # A record that is stopped altogether takes no entry; nothing of AI is recorded then either.
+            logging.getLogger(__name__).exception("gates could not be suspended")
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from core.ledger_changes import said_changes
@@ -31,16 +31,16 @@ def row_of(
     }
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]], file: TextIO) -> int:
-    """Comma-separated, one entry a line (RFC 4180); returns how many.
+def write_csv(rows: Iterable[Mapping[str, Any]], file: TextIO, columns: Sequence[str] = COLUMNS) -> int:
+    """Comma-separated, one row a line (RFC 4180), of entries unless `columns` says otherwise; returns how many.
 
     A cell that a spreadsheet would take for a formula is written as text, with an apostrophe before it.
     """
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\r\n")
     writer.writeheader()
     count = 0
     for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in COLUMNS})
+        writer.writerow({name: _cell(row[name]) for name in columns})
         count += 1
     return count
 

@@ -17,6 +17,7 @@ from core.drift.queries import alarms
 from core.errors import ClockUntrusted
 from core.gates.sentinels import watches
 from core.policy.table import TABLE
+from core.reviews.periodic_projections import periodic_due
 from core.reviews.queries import all_due
 from core.work import release
 from countersign.doctor import Finding
@@ -130,6 +131,11 @@ def _reviews(session: Connection, day: str) -> Iterator[Finding]:
         yield Finding(
             one.in_words(today), fine=not one.overdue_days(today),
             remedy=f"QA of the trial: countersign review-trail open --trial {one.trial} --as USER, then sign it.")
+    for other in periodic_due(session):
+        # Procedures are told with their version, where they are told with documents.
+        if other.kind != "document":
+            yield Finding(other.in_words(today), fine=not other.overdue_days(today) and not other.suspends(today),
+                          remedy=other.remedy)
 
 
 def _drift(session: Connection) -> Iterator[Finding]:

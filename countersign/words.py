@@ -17,6 +17,7 @@ import core.reads.effects
 import core.reads.projections
 import core.reads.seal_effects
 import core.reads.seal_projections
+import core.reviews.periodic_projections
 import core.reviews.projections
 import core.trials.projections
 import countersign.adapters.model_server

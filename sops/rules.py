@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from core.errors import UnusableInput
+from core.reviews.periodic import months_after
 
 MAX_REVIEW_MONTHS = 24
 MAX_WINDOW_DAYS = 180
@@ -75,10 +76,7 @@ def review_due(effective_on: date, review_months: int) -> date:
     """The day the periodic review is due; a month without that day ends on its last day."""
     if not 1 <= review_months <= MAX_REVIEW_MONTHS:
         raise UnusableInput(f"A review period of {review_months} months is outside 1 to {MAX_REVIEW_MONTHS} months.")
-    months = effective_on.year * 12 + effective_on.month - 1 + review_months
-    year, month = divmod(months, 12)
-    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
-    return min(date(year, month + 1, 1) + timedelta(days=effective_on.day - 1), following - timedelta(days=1))
+    return months_after(effective_on, review_months)
 
 
 # -- training ----------------------------------------------------------------------------------------------------

@@ -164,12 +164,13 @@ class ReviewedGrant:
     sentence="{actor} reviewed {count} grants of {scope}: {conclusion}",
 )
 class AccessReviewed:
-    """A periodic review of who may do what."""
+    """A periodic review of who may do what; the next one is due on `next_by`."""
 
     scope: str
     count: int
     grants: tuple[ReviewedGrant, ...]
     conclusion: str
+    next_by: str | None = None
 
 
 @event(

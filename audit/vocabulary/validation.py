@@ -381,3 +381,33 @@ class ReleaseSigned:
     lock: str | None = None
     tests: ObjectRef | None = None
     matrix: ObjectRef | None = None
+
+
+@piece
+class CountedWord:
+    """How often a word stands in the range of a review."""
+
+    word: str
+    count: int
+
+
+@event(
+    "validation.periodically_reviewed", signed_by="person", clause="EU Annex 11:2011, 11; draft Annex 11 2025, 14",
+    sentence="{actor} reviewed the validated state of {target} {what}: {conclusion}; the next is due by {next_by}",
+)
+class ValidationPeriodicallyReviewed:
+    """Whether what was released is still fit, on what entries `first` to `last` hold.
+
+    `conclusion`: fit, fit_with_actions or not_fit, which suspends uses 3 and 4. `what`: the software's version or the
+    lock.
+    """
+
+    target: str
+    what: str
+    first: int
+    last: int
+    counts: tuple[CountedWord, ...]
+    conclusion: str
+    statement: str
+    next_by: str
+    lock: str | None = None

@@ -200,6 +200,13 @@ def forget_grant(session: Connection, entry: Recorded, event: RoleRevoked) -> No
             grants.c.trial.is_not_distinct_from(entry.trial), grants.c.site.is_not_distinct_from(event.site),
         )
     )
+    # The tasks go with the role: whoever is granted it anew is delegated anew.
+    session.execute(
+        delegations.delete().where(
+            delegations.c.user == event.user, delegations.c.role == event.role, delegations.c.trial == entry.trial,
+            delegations.c.site.is_not_distinct_from(event.site),
+        )
+    )
 
 
 @projects(DelegationSigned)

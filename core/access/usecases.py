@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,7 @@ from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.persons import KeyRow, active_kids, key_named, key_row, person_named
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Decision
+from core.reviews.periodic import next_day
 from core.work import Desk, Draft, Occasion, Proposal
 
 # -- granting -------------------------------------------------------------------------------------------------------
@@ -165,8 +167,13 @@ def _delegating(session: Connection, actor: Actor, user: str, grant: Grant, acti
 # -- reviewing and closing ------------------------------------------------------------------------------------------
 
 
-def review_access(desk: Desk, actor: Actor, conclusion: str, *, to_end: frozenset[tuple[str, Grant]]) -> Proposal:
-    """Sign the periodic review of everybody's grants; what is `to_end` is then revoked by its own acts."""
+def review_access(
+    desk: Desk, actor: Actor, conclusion: str, *, to_end: frozenset[tuple[str, Grant]], next_by: str | None = None
+) -> Proposal:
+    """Sign the periodic review of everybody's grants; what is `to_end` is then revoked by its own acts.
+
+    The next one is due on `next_by` (YYYY-MM-DD), after the longest interval where not given.
+    """
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         decision = permit(actor, "access.review", queries.standing(session, actor, None, "access.review"))
@@ -174,6 +181,7 @@ def review_access(desk: Desk, actor: Actor, conclusion: str, *, to_end: frozense
             (one.user, grant)
             for one in queries.everybody(session) for grant in queries.grants_of(session, one.user)
         ]
+        day = next_day("access", date.fromisoformat(occasion.at[:10]), next_by).isoformat()
         if unknown := to_end - set(held):
             raise NotFound(f"{min(user for user, _ in unknown)} holds no such grant.")
         lines = [
@@ -182,14 +190,14 @@ def review_access(desk: Desk, actor: Actor, conclusion: str, *, to_end: frozense
             for user, grant in held
         ]
         event = AccessReviewed(
-            scope="installation", count=len(held), conclusion=conclusion,
+            scope="installation", count=len(held), conclusion=conclusion, next_by=day,
             grants=tuple(
                 ReviewedGrant(user=user, role=grant.role, stays=(user, grant) not in to_end,
                               trial_name=grant.trial or None)
                 for user, grant in held
             ),
         )
-        view = views.review("the whole installation", lines, conclusion)
+        view = views.review("the whole installation", lines, conclusion, day)
         return draft(session, actor, event, decision, "review", view, "access.review")
 
     return desk.prepare(actor, propose, asked="access.review")

@@ -94,8 +94,10 @@ def ending(title: str, template: str, subject: str, printed_name: str, what: str
     ))
 
 
-def review(scope: str, lines: list[tuple[str, str]], conclusion: str) -> View:
-    return View("Review of access", "access-reviewed", (("Scope", scope), *lines, ("Conclusion", conclusion)))
+def review(scope: str, lines: list[tuple[str, str]], conclusion: str, next_by: str) -> View:
+    return View("Review of access", "access-reviewed", (
+        ("Scope", scope), *lines, ("Conclusion", conclusion), ("Next review by", next_by),
+    ))
 
 
 def founding(owner: str, qa: str, origin: str) -> View:

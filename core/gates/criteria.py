@@ -14,6 +14,7 @@ from decimal import Decimal
 from core.gates.facts import GateFacts
 from core.gates.rules import USES, not_used_of, order_gap, scope_refusal
 from core.gates.statistics import concordance_lower, exact_lower_bound, largest_difference_percent, upper_tail_at_most
+from core.reviews.periodic import reviews_in_time
 from core.trials.defaults import SHIPPED_BY_NAME
 
 
@@ -386,11 +387,7 @@ _ALL, _FROM_2 = frozenset({1, 2, 3, 4}), frozenset({2, 3, 4})
 _1, _2, _3, _4, _34 = frozenset({1}), frozenset({2}), frozenset({3}), frozenset({4}), frozenset({3, 4})
 
 def _trail_reviewed(facts: GateFacts) -> Finding:
-    if facts.review is None:
-        return Finding(True, "the trial is not live yet, or closed", "regular audit-trail review while it is live")
-    late = facts.review.overdue_days(date.fromisoformat(facts.today))
-    return Finding(not facts.review.suspends(date.fromisoformat(facts.today)), f"{late} days overdue",
-                   f"at most {facts.review.limit_days} days, due by {facts.review.on}", (facts.review.entry,))
+    return Finding(*reviews_in_time(date.fromisoformat(facts.today), facts.review, facts.periodic))
 
 
 
@@ -468,7 +465,7 @@ CRITERIA: tuple[Criterion, ...] = (
               _filed("sap_names_ai", "statistical analysis plan that names the AI")),
     Criterion("regulator_advice", _4, "Regulator's advice on file", "regulatory", True,
               _filed("regulator_advice", "advice of the regulator")),
-    Criterion("trail_reviewed", _34, "Audit trail is reviewed in time", "qa_auditor", True, _trail_reviewed,
+    Criterion("trail_reviewed", _34, "Reviews are held in time", "qa_auditor", True, _trail_reviewed,
               "review_overdue"),
     Criterion("bridging", _34, "A changed lock agrees with the one before", "statistician", False, _bridged),
     Criterion("sentinel", _ALL, "Sentinel set is answered every day", "validation_lead", True, _sentinel_answers,

@@ -9,6 +9,7 @@ from core.gates.bridging import Plan
 from core.gates.rules import GateState
 from core.gates.sentinels import Watch
 from core.gates.statistics import Pair
+from core.reviews.periodic import PeriodicDue
 from core.reviews.rules import Due
 from core.trials.charter import Charter
 
@@ -132,6 +133,7 @@ class GateFacts:
     open_adjudications: int = 0
     unblindings: tuple[int, ...] = ()
     review: Due | None = None
+    periodic: tuple[PeriodicDue, ...] = ()
     sentinel: Watch | None = None
     # The lock that served this endpoint before, and the plan that bridges from it.
     predecessor: str | None = None

@@ -34,6 +34,7 @@ from core.persons import suspect_keys
 from core.policy.state import Actor
 from core.reads.agreement import ai_pairs
 from core.reads.queries import awaiting_adjudication
+from core.reviews.periodic_projections import periodic_due
 from core.reviews.queries import due_of
 from core.trials.charter import Charter
 from core.trials.defaults import SHIPPED_BY_NAME
@@ -105,6 +106,7 @@ def facts_of(
         sops_lacking=sops_lacking, sop_entries=sop_entries, open_deviations=_critical(session, trial, lock),
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
         unblindings=_unblindings(session, trial), review=due_of(session, trial),
+        periodic=periodic_due(session),
         sentinel=watch_of(session, lock), sentinel_limits=_sentinel_limits(charter),
         waivers=_waivers(session, trial, use), **_amended(session, trial, signed),
     )

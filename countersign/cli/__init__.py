@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "report": ("report", "Issued papers: the CSR imaging appendix."),
     "ledger": ("ledger", "The record: query, verify, prove, export, rebuild."),
     "review-trail": ("reviews", "Audit-trail review: draw samples, sign what was found, list what is due."),
+    "review": ("reviews", "Periodic reviews: what is due and overdue; the review of the validated state."),
     "verify": ("report", "Re-check a bundle or report offline; needs no home."),
 }
 

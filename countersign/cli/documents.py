@@ -179,3 +179,35 @@ def log(
         rows = training_of(session, user=user, sop=sop)
     lines = [f"{row.at}  {row.user:<20} {row.sop} version {row.version}, entry {row.entry}" for row in rows]
     answer([asdict(row) for row in rows], as_json=as_json, words="\n".join(lines) or "No training is in the record.")
+
+
+@sop_app.command("matrix")
+@told
+def training_matrix(
+    user: Annotated[str | None, typer.Option(help="One person.")] = None,
+    lacking: Annotated[bool, typer.Option("--lacking", help="Only what is due, lapsed or missing.")] = False,
+    home: HomeOption = None, as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, a person and a version a line.")] = False,
+) -> None:
+    """The training matrix: every person, every approved or effective version, and the acts that a lapse stops."""
+    import sys
+
+    from core.ledger_rows import write_csv
+    from sops.matrix import COLUMNS, matrix
+
+    with house(home).desk.reading() as session:
+        cells = matrix(session, None if user is None else frozenset({user}))
+    rows = [one.row() for one in cells if one.lifted_by or not lacking]
+    if as_csv:
+        write_csv(rows, sys.stdout, COLUMNS)
+        return
+    lines = [
+        f"{row['user']:<20} {row['sop']} version {row['version']}: {str(row['status']).replace('_', ' ')}"
+        + (f", entry {row['entry']}, {row['signed_at']}" if row["entry"] is not None else "")
+        + (f" by {row['due_by']}" if row["due_by"] else "")
+        + (f" since version {row['earlier']}" if row["status"] == "lapsed" else "")
+        + (f"; refused: {row['stopped_acts']}" if row["stopped_acts"] else "")
+        + (f"; {row['lifted_by']}" if row["lifted_by"] else "")
+        for row in rows
+    ]
+    answer(rows, as_json=as_json, words="\n".join(lines) or "Nothing is lacking." if lacking else "\n".join(lines))

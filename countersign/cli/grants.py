@@ -10,7 +10,7 @@ import typer
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.signing import AsOption, BecauseOption, new_password, proof_of, show_token, sign
 
-role_app = typer.Typer(no_args_is_help=True, help="Roles: grant, revoke, delegate, review, list.")
+role_app = typer.Typer(no_args_is_help=True, help="Roles: grant, revoke, delegate, delegation log, review, list.")
 key_app = typer.Typer(no_args_is_help=True, help="Personal and house keys: list, renew a password, rotate, revoke.")
 
 TrialOption = Annotated[str | None, typer.Option("--trial", help="The trial; left out for the whole installation.")]
@@ -92,11 +92,47 @@ def undelegate(
     sign(opened.desk, end_delegation(opened.desk, Actor(acting), GrantRole(user, role, because, trial, site)))
 
 
+@role_app.command("delegations")
+@told
+def delegations(
+    trial: Annotated[str, typer.Option("--trial", help="The trial whose log it is.")],
+    home: HomeOption = None, as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, one line of the log a line.")] = False,
+) -> None:
+    """The delegation log of a trial: who delegated what to whom, from when, until when, in which entry."""
+    import sys
+
+    from core.access.delegation_log import COLUMNS, delegation_log
+    from core.clock import in_words
+    from core.ledger_rows import write_csv
+
+    opened = house(home)
+    today = in_words(opened.desk.clock.now())[:10]
+    with opened.desk.reading() as session:
+        lines = delegation_log(session, trial)
+    if as_csv:
+        write_csv((asdict(one) for one in lines), sys.stdout, COLUMNS)
+        return
+    words = [
+        f"{one.user:<20} {one.role}" + (f", site {one.site}" if one.site else "")
+        + f": from {one.from_on} until {one.until_on or 'it is ended'}; signed by {one.signed_by} ({one.signed_as}), "
+        f"entry {one.entry}" + (", with the grant" if one.how == "grant" else "")
+        + (f"; ended {one.ended_at} by {one.ended_by}, entry {one.ended_entry}: {one.because}"
+           if one.ended_entry is not None else "; in force" if one.in_force(today) else "; not in force today")
+        for one in lines
+    ]
+    answer([asdict(one) | {"in_force": one.in_force(today)} for one in lines], as_json=as_json,
+           words="\n".join(words) or f"Nobody delegated anything in {trial}. The signed charter delegates its trial "
+           "lead and investigators.")
+
+
 @role_app.command("review")
 @told
 def review(
     acting: AsOption, conclusion: Annotated[str, typer.Option(help="What the review found.")],
     end: Annotated[list[str] | None, typer.Option(help="USER:ROLE[:TRIAL[:SITE]] to be ended; repeat it.")] = None,
+    next_by: Annotated[str | None, typer.Option(
+        "--next-by", metavar=DAY, help="Day the next review is due; six months from today if left out.")] = None,
     home: HomeOption = None,
 ) -> None:
     """Sign the periodic review of every grant; then revoke what is to end."""
@@ -112,7 +148,8 @@ def review(
             raise UnusableInput(f"`{text}` is not USER:ROLE[:TRIAL[:SITE]].")
         ending.add((parts[0], Grant(*parts[1:])))
     opened = house(home)
-    sign(opened.desk, review_access(opened.desk, Actor(acting), conclusion, to_end=frozenset(ending)))
+    sign(opened.desk, review_access(
+        opened.desk, Actor(acting), conclusion, to_end=frozenset(ending), next_by=next_by))
 
 
 @role_app.command("list")

@@ -1,4 +1,4 @@
-"""`countersign review-trail`: draw samples of the record, look at them, sign what was found."""
+"""`countersign review-trail`: draw samples of the record, look at them, sign what was found; `review`: what is due."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from countersign.house import House
 
 app = typer.Typer(no_args_is_help=True, help="Audit-trail review: draw samples, show, sign, list, draw again.")
-APPS = {"review-trail": app}
+periodic_app = typer.Typer(
+    no_args_is_help=True, help="Periodic reviews: what is due; the review of the validated state.")
+APPS = {"review-trail": app, "review": periodic_app}
 
 
 @app.command("open")
@@ -149,3 +151,53 @@ def redraw(review: str, home: HomeOption = None, as_json: JsonOption = False) ->
            words=words)
     if not same:
         raise typer.Exit(2)
+
+
+@periodic_app.command("due")
+@told
+def due_reviews(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Every periodic review and its day: trails, access, validated state, procedures. Ends with 2 if one is late."""
+    from datetime import date
+
+    from core.clock import in_words
+    from core.reviews.periodic_projections import periodic_due
+    from core.reviews.queries import all_due
+
+    opened = house(home)
+    today = date.fromisoformat(in_words(opened.desk.clock.now())[:10])
+    with opened.desk.reading() as session:
+        trails, others = all_due(session), periodic_due(session)
+    rows = [
+        *({"kind": "audit_trail", "subject": one.trial, "due_on": one.on.isoformat(), "entry": one.entry,
+           "overdue_days": one.overdue_days(today), "suspends": one.suspends(today), "says": one.in_words(today),
+           "remedy": f"QA of the trial: countersign review-trail open --trial {one.trial} --as USER"}
+          for one in trails),
+        *({"kind": one.kind, "subject": one.subject, "due_on": one.on.isoformat(), "entry": one.entry,
+           "overdue_days": one.overdue_days(today), "suspends": one.suspends(today), "says": one.in_words(today),
+           "remedy": one.remedy} for one in others),
+    ]
+    late = [row for row in rows if row["overdue_days"] or row["suspends"]]
+    lines = [f"{row['says']} Entry {row['entry']}." + (f" {row['remedy']}" if row in late else "") for row in rows]
+    answer(rows, as_json=as_json, words="\n".join(lines) or "Nothing is reviewed periodically before the opening.")
+    if late:
+        raise typer.Exit(2)
+
+
+@periodic_app.command("validation")
+@told
+def review_validated_state(
+    acting: AsOption,
+    conclusion: Annotated[str, typer.Option(help="fit, fit_with_actions or not_fit.")],
+    statement: Annotated[str, typer.Option(help="What the review found and which actions follow, in words.")],
+    lock: Annotated[str | None, typer.Option(help="A released lock; left out: this installation.")] = None,
+    next_by: Annotated[str | None, typer.Option(
+        "--next-by", metavar="YYYY-MM-DD", help="Day the next review is due; a year from today if left out.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Sign whether what was released is still fit, on what the record holds since the last review."""
+    from core.policy.state import Actor
+    from validation.periodic import ReviewValidation, review_validation
+
+    opened = house(home)
+    command = ReviewValidation(conclusion, statement, lock, next_by)
+    sign(opened.desk, review_validation(opened.desk, Actor(acting), command))

@@ -94,14 +94,14 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, drift, exports, keys, models, pages, past, reviews, signing
+    from countersign.web import api, drift, exports, keys, models, pages, past, reviews, signing, training
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for page in (drift, exports, past, models, reviews, signing, keys, pages):
+    for page in (drift, exports, past, models, reviews, signing, training, keys, pages):
         app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)

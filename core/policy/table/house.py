@@ -11,10 +11,11 @@ SIGNED_BY_PEOPLE = (
     "waiver.request waiver.approve evidence.file defect.seed model.register model.lock model.retire protocol.draft "
     "protocol.review protocol.approve test_set.seal test_set.open deviation.close validation.review release.sign "
     "step.observe capa.open capa.close change.assess "
+    "validation.review_periodically "
     "reader.qualify read.assign reread.order seed.place seal.open_early seals.renew "
     "drift.baseline sentinel.declare bridging.plan bridging.sign "
     "server.enrol server.withdraw model.reproduce "
-    "read.begin read.seal series.release person.close key.enrol key.revoke access.review password.renew"
+    "read.begin read.seal series.release person.close key.enrol key.revoke access.review"
 )
 
 ROWS: tuple[Rule, ...] = (

@@ -71,6 +71,8 @@ ROWS: tuple[Rule, ...] = (
           house=EITHER),
     allow("P-715", "change.assess", "validation_lead qa_auditor system_owner model_custodian",
           "You judge what a change touches."),
+    allow("P-716", "validation.review_periodically", "validation_lead qa_auditor",
+          "You review whether what was released is still fit."),
     allow("P-710", "validation.see", AUTHORS + " inspector trial_lead model_custodian imaging_lead regulatory monitor",
           "You may see what was validated.", house=EITHER),
 )

@@ -30,10 +30,7 @@ PAGES = {
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts that a procedure governs already and that a later issue builds; each leaves this list when it exists.
 AWAITED_ACTS = {"training.plan"}
-AWAITED_WORDS = {
-    "study.reassigned", "cut.frozen",
-    "allocation.imported", "unblinding.done",
-}
+AWAITED_WORDS = {"study.reassigned"}
 
 
 def commands_of(sop: str) -> list[list[str]]:

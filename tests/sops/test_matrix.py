@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from core.access import queries as access
 from core.access.roles import ROLES, is_untrained
-from core.access.training import Binding, applies, governs
+from core.access.training import NEVER_GOVERNED, Binding, applies, governs
 from core.errors import Refused
 from core.policy.decide import decide
 from core.policy.state import Actor, Facts, HouseState
@@ -116,7 +115,7 @@ def test_the_acts_that_the_matrix_calls_stopped_are_those_that_the_policy_refuse
         trained, lapsed = (decide(Actor("ann"), action, facts[name]) for name in ("trained", "lapsed"))
         if action in stopped:
             assert not lapsed.allowed
-        elif action not in access.NEVER_GOVERNED:
+        elif action not in NEVER_GOVERNED:
             assert lapsed.allowed == trained.allowed
 
 

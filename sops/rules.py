@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum
 
+from core.access.review_days import months_after
 from core.errors import UnusableInput
-from core.reviews.periodic import months_after
 
 MAX_REVIEW_MONTHS = 24
 MAX_WINDOW_DAYS = 180

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, func, select
 
 from audit import store
 from audit.vocabulary.validation import CountedWord, ValidationPeriodicallyReviewed
+from core.access.review_days import next_day
 from core.errors import NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
-from core.reviews.periodic import CONCLUSIONS, INSTALLATION, NOT_FIT, next_day
+from core.reviews.periodic import CONCLUSIONS, INSTALLATION, NOT_FIT
 from core.reviews.periodic_projections import periodic_due
 from core.work import Desk, Draft, Occasion, Proposal, View, release
 from validation import queries

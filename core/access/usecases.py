@@ -20,13 +20,13 @@ from audit.vocabulary.access import (
 from audit.vocabulary.ledger import KeyRevoked
 from core.access import queries, views
 from core.access.drafts import check_step, draft, self_relation
+from core.access.review_days import next_day
 from core.access.roles import ROLES, Grant, exclusion, grant_refusals, may_delegate, may_grant, meet, scope_refusal
 from core.access.rules import Account
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
 from core.persons import KeyRow, active_kids, key_named, key_row, person_named
 from core.policy.decide import decide, permit
 from core.policy.state import Actor, Decision
-from core.reviews.periodic import next_day
 from core.work import Desk, Draft, Occasion, Proposal
 
 # -- granting -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from audit.vocabulary.access import AccessReviewed, InstallationOpened
 from audit.vocabulary.models import ModelRetired
 from audit.vocabulary.sops import SopEffective, SopRetired
 from audit.vocabulary.validation import ReleaseSigned, ValidationPeriodicallyReviewed
+from core.access.review_days import MOST_MONTHS, months_after
 from core.projection import Recorded, keep, metadata, projects
-from core.reviews.periodic import INSTALLATION, MOST_MONTHS, PeriodicDue, months_after
+from core.reviews.periodic import INSTALLATION, PeriodicDue
 
 periodic = Table(
     "periodic_review", metadata,

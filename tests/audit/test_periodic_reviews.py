@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from audit.vocabulary.sops import TrainingCompleted
 from core.access import usecases as access
+from core.access.review_days import MOST_MONTHS, months_after, next_day
 from core.clock import in_words
 from core.errors import NotFound, Refused, UnusableInput
 from core.gates import gathering
 from core.gates import usecases as gates
 from core.policy.state import Actor
-from core.reviews.periodic import LIMIT_DAYS, MOST_MONTHS, PeriodicDue, months_after, next_day, reviews_in_time
+from core.reviews.periodic import LIMIT_DAYS, PeriodicDue, reviews_in_time
 from core.reviews.periodic_projections import periodic_due
 from core.reviews.rules import Due
 from countersign.cli import app

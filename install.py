@@ -34,10 +34,12 @@ LOCKED_FOR = (3, 11)
 
 
 def there(proof: str) -> bool:
-    """Whether `program:x`, `library:x` or `module:x` is on this machine."""
+    """Whether `program:x`, `library:x`, `module:x` or `file:x` is on this machine."""
     kind, _, name = proof.partition(":")
     if kind == "program":
         return shutil.which(name) is not None
+    if kind == "file":
+        return Path(name).exists()
     if kind == "module":
         return importlib.util.find_spec(name) is not None
     if kind == "library":
@@ -46,7 +48,7 @@ def there(proof: str) -> bool:
         except OSError:
             return False
         return True
-    raise SystemExit(f"packages/*.txt: {proof!r} is no proof; write program:, library: or module:.")
+    raise SystemExit(f"packages/*.txt: {proof!r} is no proof; write program:, library:, module: or file:.")
 
 
 def missing_packages(lists: list[str]) -> list[str]:

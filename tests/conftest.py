@@ -86,6 +86,7 @@ REQUIRABLE: dict[str, Callable[[], bool]] = {
     "poppler": lambda: shutil.which("pdftotext") is not None,
     "qpdf": lambda: shutil.which("qpdf") is not None,
     "openssl": lambda: shutil.which("openssl") is not None,
+    "go": lambda: shutil.which("go") is not None and Path("/usr/share/gocode/src/golang.org/x/mod").is_dir(),
     "outside": lambda: (beside("outside") / "mlserver").is_file(),
     "thirdparty": lambda: (beside("thirdparty") / "nnUNetv2_predict").is_file(),
     "models": lambda: models_folder() is not None,

@@ -39,6 +39,7 @@ def build(book: Book, trial: str, release: str) -> Paper:
         images.acquisition(book, quote, trial), images.turned_away(book, quote, trial),
         models.models(book, quote, trial), models.runs(book, quote, trial),
         changes.model_changes(book, quote, trial), changes.locks_by_subject(book, quote, trial),
+        changes.sensitivity(book, quote, trial),
         models.validation(book, quote, trial),
         governance.gates(book, quote, trial), governance.criteria(book, quote, trial),
         governance.evidence(book, quote, trial), governance.waivers(book, quote, trial),

@@ -9,6 +9,7 @@ from core.quantities import rounded
 from core.reads.state import AI_SLOTS
 from reports import recompute
 from reports.book import Book
+from reports.change_rules import best_changes
 from reports.model import Basis, Cell, Column, Figure, Point, Row, Table
 from reports.quoting import BLANK, Quote, plain
 from reports.read_rules import agreement_of, cited_pairs, pairs_of, slot_name
@@ -130,17 +131,11 @@ def waterfall(book: Book, trial: str) -> list[Figure]:
     primary = next((e for e in charter.endpoints if e.kind == "primary"), None) if charter else None
     if charter is None or primary is None:
         return []
-    taken = {told.begun.seq for _, told in accepted_reads(book, trial).values() if told is not None}
-    best: dict[str, Point] = {}
-    for course in courses_of(book, trial):
-        for step in course.steps if course.endpoint.id == primary.id else ():
-            if step.told.begun.seq not in taken or step.change is None:
-                continue
-            earlier = best.get(course.subject)
-            if earlier is None or step.change < Decimal(earlier.y):
-                letters = str(course.best.best.value) if course.best else step.response
-                best[course.subject] = Point(course.subject, "", f"{step.change:f}", letters,
-                                             (step.told.lines()[0].seq,))
+    best = {
+        subject: Point(subject, "", f"{change:f}", str(course.best.best.value) if course.best else step.response,
+                       (step.told.lines()[0].seq,))
+        for subject, (course, step, change) in best_changes(book, trial, primary.id).items()
+    }
     if not best:
         return []
     facts = [("y_title", f"Best change of {primary.measure} from baseline, %")]

@@ -1,9 +1,11 @@
-"""A4c Model changes, A4d Locks by subject: how one lock followed another, and whose values come from which."""
+"""A4c Model changes, A4d Locks by subject, A4e Sensitivity: how one lock followed another, and what that changes."""
 
 from __future__ import annotations
 
+from reports import recompute
 from reports.book import Book
-from reports.model import Column, Row, Table
+from reports.change_rules import served_by
+from reports.model import Basis, Cell, Column, Row, Table
 from reports.quoting import BLANK, Quote, plain
 from reports.tables.governance import of_trial
 
@@ -40,8 +42,7 @@ def model_changes(book: Book, quote: Quote, trial: str) -> Table:
 
 
 def locks_by_subject(book: Book, quote: Quote, trial: str) -> Table:
-    """A4d: for endpoints that more than one lock measured, the lock of each subject's gated runs: the sensitivity of a
-    result to the change can be computed from it, one lock at a time."""
+    """A4d: for endpoints that more than one lock measured, the lock of each subject's gated runs."""
     asked = [line for line in of_trial(book, trial, "run.requested")
              if line.get("standing") == "gated" and line.get("endpoint")]
     locks: dict[str, set[str]] = {}
@@ -66,3 +67,29 @@ def locks_by_subject(book: Book, quote: Quote, trial: str) -> Table:
         tuple(rows), clause="16.1.9", empty="Every endpoint was measured by one lock.",
         note="A subject has one lock in one series, or every time point of both where the plan recomputes.",
     )
+
+
+def sensitivity(book: Book, quote: Quote, trial: str) -> Table:
+    """A4e: for endpoints that more than one lock measured, the accepted result with all subjects that AI served, and
+    with those of each lock alone (TRIAL 2, model change mid-trial)."""
+    rows = []
+    for endpoint, locks in sorted(served_by(book, trial).items()):
+        for lock in (None, *sorted(locks)) if len(locks) > 1 else ():
+            rows.append(Row(f"{endpoint}, {lock or 'all'}", (
+                plain(endpoint), plain("all locks") if lock is None else plain(recompute.written(lock, "short")),
+                *(_sensitivity(book, trial, endpoint, lock, what) for what in ("subjects", "n", "mean", "sd")))))
+    return Table(
+        "A4e", "Sensitivity to the model change", (
+            Column("endpoint", "Endpoint"), Column("lock", "Subjects of", "code"),
+            Column("subjects", "Subjects", "number"), Column("n", "With accepted change", "number"),
+            Column("mean", "Mean best change, %", "number"), Column("sd", "SD", "number")),
+        tuple(rows), clause="16.1.9", empty="Every endpoint was measured by one lock.",
+        note="Best change from baseline in the accepted reads, which people signed. A subject that both locks measured "
+             "stands under both.",
+    )
+
+
+def _sensitivity(book: Book, trial: str, endpoint: str, lock: str | None, what: str) -> Cell:
+    args = {"trial": trial, "endpoint": endpoint, "what": what} | ({"lock": lock} if lock is not None else {})
+    basis = Basis("change.sensitivity", (), tuple(sorted(args.items())))
+    return Cell(recompute.compute(book, basis), basis)

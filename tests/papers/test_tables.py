@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.vocabulary.models import RunRequested
 from audit.vocabulary.registry import ObjectRef
 from audit.vocabulary.validation import (
     CriterionVerdict,
@@ -183,3 +184,36 @@ def test_every_series_that_was_not_taken_as_it_came_is_listed(house: HouseUnderT
     assert sorted(sum(int(row[n]) for row in counts.values()) for n in (0, 2, 4)) == [1, 1, 2]
     (row,) = table(house, "A3b").rows
     assert [cell.text for cell in row.cells][3:5] == ["rejected", "protocol deviation"]
+
+
+@req("RPT-05", "MLK-01")
+def test_a_model_change_is_listed_with_the_result_of_each_lock_alone(tmp_path: Path) -> None:
+    """TRIAL 2: both locks listed, with a sensitivity analysis; every number is made again from the entries."""
+    other = "b" * 64
+
+    def asked(run: str, subject: str, lock: str, time_point: str = "BL") -> RunRequested:
+        return RunRequested(
+            run=run, lock=lock, model="lesion-unet", subject=subject, time_point=time_point, study="1.2", lesion="T1",
+            tracking_uid="2.25.1", seed="0 0 0", seed_by="imaging-lead", inputs=(), use="secondary", standing="gated",
+            sealed=False, input_sha256=DIGEST, endpoint="volume", gate="G-3")
+
+    with a_house(tmp_path) as house:
+        a_told_trial(house)
+        notes(house, asked("R1", "101-001", LOCK), asked("R2", "101-002", LOCK))
+        assert not table(house, "A4e").rows
+        notes(house, asked("R3", "101-002", other), on_behalf_of="imaging-lead")
+        by_subject, found = table(house, "A4d"), table(house, "A4e")
+        drawn = next(one for one in csr_appendix.build(book_of(house), TRIAL, "0.1.0").figures
+                     if one.id == "fig-waterfall")
+
+    assert [row.key for row in by_subject.rows] == [
+        f"volume, 101-001, {LOCK}", f"volume, 101-002, {LOCK}", f"volume, 101-002, {other}"]
+    rows = texts(found)
+    assert [row[2] for row in rows.values()] == ["2", "2", "1"]
+    assert list(rows) == ["volume, all", f"volume, {LOCK}", f"volume, {other}"]
+    # One subject was followed up; the other lock's subject has a baseline alone, which is no change.
+    assert rows["volume, all"][3:] == rows[f"volume, {LOCK}"][3:]
+    assert rows[f"volume, {other}"][3:] == ["0", "", ""]
+    assert rows["volume, all"][3] == "1"
+    assert Decimal(rows["volume, all"][4].replace("\u2212", "-")) < 0
+    assert [point.label for point in drawn.points] == ["101-001"]

@@ -71,9 +71,12 @@ def _tensor(numbers: Any, what: str) -> Floats:
         wide = np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError):
         raise NotThisDialect(f"`{what}` is no tensor of numbers.") from None
-    if wide.ndim == 0 or not bool(np.isfinite(wide).all()) or bool((np.abs(wide) > np.finfo(np.float32).max).any()):
+    # Shortest text of a float32 can lie a little above it as a float64; only what the cast makes infinite is too large.
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    if wide.ndim == 0 or not bool(np.isfinite(narrow).all()):
         raise NotThisDialect(f"`{what}` holds values that are not finite.")
-    return wide.astype(np.float32)
+    return narrow
 
 
 def _v2_tensor(body: bytes, member: str, name: str) -> Floats:

@@ -315,7 +315,7 @@ def test_only_the_words_of_founding_are_permitted_in_founding() -> None:
     """Every permit row in force in founding is for an act of founding, the record's upkeep, or validation."""
     nouns = {"person", "identity", "key", "password", "recovery", "accountability", "role", "sop", "training",
              "installation", "ledger", "clock", "backup"}
-    validation = {"protocol", "run", "step", "deviation", "evidence", "release", "requirements", "validation",
+    validation = {"protocol", "run", "step", "deviation", "capa", "evidence", "release", "requirements", "validation",
                   "qualification"}
     for rule in TABLE:
         if rule.effect == "permit" and HouseState.FOUNDING in rule.house and rule.id != "P-03":

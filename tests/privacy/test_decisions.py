@@ -109,16 +109,21 @@ def test_withdrawal_of_consent_erases_nothing(clinic, tmp_path):
                                     "cohort.decide_eligibility", "object.export"])
 @req("PRV-03", "ACC-02")
 def test_every_door_of_new_use_is_closed_by_its_own_row(clinic, action):
-    """For people and for services, whatever else permits; open again when it is lifted."""
+    """For people and for services, whatever else permits; open again when it is lifted. What only people do is closed to
+    services by F-08 before and after."""
+    by_people = action in ("read.begin", "seed.place", "cohort.select", "cohort.decide_eligibility")
+
     def answer(actor):
         with clinic.desk.reading() as session:
             return ask(actor, action, facts_for(session, actor, action, TRIAL, about=SUBJECT))
 
     build.decide(clinic, "restrict")
-    assert {answer(Actor("imaging-lead")).rule, answer(Actor.of_service("inference")).rule} == {"F-901"}
+    assert answer(Actor("imaging-lead")).rule == "F-901"
+    assert answer(Actor.of_service("inference")).rule == ("F-08" if by_people else "F-901")
 
     clinic.commit(lift_restriction(clinic.desk, build.OFFICER, TRIAL, SUBJECT, "objection_settled"))
     assert "F-901" not in {answer(Actor("imaging-lead")).rule, answer(Actor.of_service("inference")).rule}
+    assert answer(Actor.of_service("inference")).allowed is not by_people
     with pytest.raises(Refused, match="not restricted"):
         lift_restriction(clinic.desk, build.OFFICER, TRIAL, SUBJECT, "objection_settled")
 

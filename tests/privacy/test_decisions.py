@@ -109,8 +109,8 @@ def test_withdrawal_of_consent_erases_nothing(clinic, tmp_path):
                                     "cohort.decide_eligibility", "object.export"])
 @req("PRV-03", "ACC-02")
 def test_every_door_of_new_use_is_closed_by_its_own_row(clinic, action):
-    """For people and for services, whatever else permits; open again when it is lifted. What only people do is closed to
-    services by F-08 before and after."""
+    """For people and for services, whatever else permits; open again when it is lifted. Services have no part in what
+    people do (F-08), before and after."""
     by_people = action in ("read.begin", "seed.place", "cohort.select", "cohort.decide_eligibility")
 
     def answer(actor):

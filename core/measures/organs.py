@@ -122,4 +122,4 @@ def _nearest_gap(
         if squares[place] < best:
             best = float(squares[place])
             steps = (int(between[place][0]), int(between[place][1]), int(between[place][2]))
-    return sum((step * each) ** 2 for step, each in zip(steps, spacing, strict=True)).sqrt()  # type: ignore[union-attr]
+    return sum(((step * each) ** 2 for step, each in zip(steps, spacing, strict=True)), Decimal(0)).sqrt()

@@ -242,8 +242,8 @@ def remember_failure(session: Connection, entry: Recorded, event: RunFailed) -> 
 
 @projects(ValidationStarted)
 def remember_qualification(session: Connection, entry: Recorded, event: ValidationStarted) -> None:
-    """A run of the installation's IQ began."""
-    if (event.kind, event.target) == ("IQ", "installation"):
+    """A run of the installation's IQ began; an exploratory one never counts."""
+    if (event.kind, event.target) == ("IQ", "installation") and event.evidence_class != "exploratory":
         keep(session, qualifications, run=event.run, suspect=False, entry=entry.seq)
 
 

@@ -21,6 +21,7 @@ from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View
 from validation import protocol, queries
 from validation.protocol import Protocol, Step
+from validation.rules import GOING_ON, NEVER_COUNTS
 from validation.runner import SERVICE, Bench, Going, conclude
 from validation.usecases import TEMPLATE, resting_draft
 
@@ -68,7 +69,7 @@ def _propose(
 ) -> Draft:
     row = queries.run_row(session, command.run)
     step = _manual(_plan(desk, session, row), command)
-    relations = ("run_over",) if row["state"] != "running" else ()
+    relations = ("run_over",) if row["state"] not in GOING_ON else ()
     decision = permit(actor, "step.observe", queries.facts(session, actor, "step.observe", *relations))
     if queries.step_at(session, f"{command.run}/{command.step}") is not None:
         raise AlreadyDone(f"Step {command.step} of {command.run} was observed; run the protocol again to repeat it.")
@@ -119,7 +120,8 @@ def settle(desk: Desk, run: str, step: str) -> None:
         seen = queries.step_at(work.session, about)
         assert seen is not None  # what follows an observation follows its projection
         name = f"DEV-{run}-{step}"
-        if (seen["verdict"] == "failed" or seen["altered"]) and not queries.is_deviation(work.session, name):
+        deviates = row["state"] not in NEVER_COUNTS and (seen["verdict"] == "failed" or seen["altered"])
+        if deviates and not queries.is_deviation(work.session, name):
             klass = _manual(plan, ObserveStep(run, step, seen["found"], seen["verdict"])).on_fail
             failed = seen["verdict"] == "failed"
             how = "" if failed else f"carried out otherwise than signed: {seen['altered']} "
@@ -128,7 +130,7 @@ def settle(desk: Desk, run: str, step: str) -> None:
                           f"{seen['title']}: {how}{seen['found']}", about, _entry_id(work.session, seen["entry"]))
     with desk.reading() as session:
         row = queries.run_row(session, run)
-        if row["state"] != "running" or open_steps(desk, session, run):
+        if row["state"] not in GOING_ON or open_steps(desk, session, run):
             return
         going = _resumed(desk, session, row, plan)
     conclude(going, ())
@@ -146,7 +148,7 @@ def _resumed(desk: Desk, session: Connection, row: RowMapping, plan: Protocol) -
     """The run as the record has it: its steps in the protocol's order, its deviations, its environment."""
     about = queries.protocol_row(session, row["protocol"], row["version"])
     bench = Bench(json.loads(desk.objects.get(from_reference(row["environment"]))))
-    going = Going(desk, row["tester"], row["run"], about, plan, bench, None)
+    going = Going(desk, row["tester"], row["run"], about, plan, bench, None, row["evidence_class"])
     done = {step["step"]: step for step in queries.steps_of(session, row["run"])}
     for step in (done[one.id] for one in plan.steps if one.id in done):
         going.steps.append((step["step"], step["verdict"], step["found"]))

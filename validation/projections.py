@@ -28,7 +28,7 @@ from audit.vocabulary.validation import (
     ValidationSuspect,
 )
 from core.projection import Recorded, keep, metadata, projects, reference
-from validation.rules import CAPA, DEVIATION, PROTOCOL, RUN, next_signature
+from validation.rules import CAPA, DEVIATION, EXPLORATORY, PROTOCOL, RUN, next_signature
 
 protocols = Table(
     "validation_protocol", metadata,
@@ -288,11 +288,12 @@ def remember_run(session: Connection, entry: Recorded, event: ValidationStarted)
     plan = session.execute(
         select(protocols).where(protocols.c.protocol == event.protocol, protocols.c.version == event.version)
     ).one()
+    started = "validation.started exploratory" if event.evidence_class == EXPLORATORY else "validation.started"
     keep(
         session, runs, run=event.run, protocol=event.protocol, version=event.version, kind=event.kind,
         target=event.target, lock=event.lock, use=plan.use, endpoint=plan.endpoint,
         evidence_class=event.evidence_class, tester=entry.person, environment=reference(event.environment),
-        protocol_seq=event.protocol_seq, started_at=entry.at, state=RUN[None, "validation.started"], entry=entry.seq,
+        protocol_seq=event.protocol_seq, started_at=entry.at, state=RUN[None, started], entry=entry.seq,
     )
 
 

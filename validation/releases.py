@@ -26,7 +26,7 @@ from core.privacy.queries import the_subject
 from core.projection import from_reference
 from core.work import Desk, Draft, Occasion, Proposal, View, Work, release
 from validation import queries, traceability
-from validation.rules import overall, to_review
+from validation.rules import NEVER_COUNTS, overall, to_review
 from validation.usecases import TEMPLATE, resting_draft
 
 
@@ -57,7 +57,9 @@ def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occa
         raise AlreadyDone(f"The report of {command.run} was reviewed by {row['reviewed_by']}.")
     done = queries.steps_of(session, command.run)
     testers = {row["tester"], *(step["observed_by"] for step in done)}
-    relations = ("tester",) if actor.user in testers else ()
+    relations = {"tester"} if actor.user in testers else set()
+    if row["state"] in NEVER_COUNTS:
+        relations.add("exploratory")
     decision = permit(actor, "validation.review", queries.facts(session, actor, "validation.review", *relations))
     digest = from_reference(row["report"]).sha256
     chosen = to_review(
@@ -187,7 +189,7 @@ def _check_retest(session: Connection, deviation: RowMapping, retest: str | None
         return
     again = queries.step_at(session, retest or "")
     passed_later = (again is not None and again["step"] == failed["step"] and again["verdict"] == "passed"
-                    and again["entry"] > failed["entry"] and again["run_state"] != "suspect")
+                    and again["entry"] > failed["entry"] and again["run_state"] not in NEVER_COUNTS | {"suspect"})
     kind, _, why = (retest or "").partition(":")
     if not passed_later and not (kind == "none" and why.strip()):
         raise UnusableInput(
@@ -274,6 +276,8 @@ def _propose_release(
     passed = all((row["state"], row["verdict"]) == ("concluded", "passed") for row in rows)
     if not passed or not {"IQ", "OQ"} <= kinds or queries.open_deviations(session, command.runs):
         relations.add("not_passed")
+    if any(row["state"] in NEVER_COUNTS for row in rows):
+        relations.add("exploratory")
     if any(row["reviewed_by"] is None for row in rows):
         relations.add("unreviewed")
     observed = {step["observed_by"] for run in command.runs for step in queries.steps_of(session, run)}

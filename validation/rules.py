@@ -17,13 +17,22 @@ PROTOCOL: Mapping[tuple[str | None, str], str] = {
     ("draft", "last signature"): "approved",
     ("approved", "newer version approved"): "superseded",
 }
+# The class of a run from a protocol that nobody approved: evidence of nothing, whatever is signed later.
+EXPLORATORY = "exploratory"
 RUN: Mapping[tuple[str | None, str], str] = {
     (None, "validation.started"): "running",
+    (None, "validation.started exploratory"): "exploring",
+    ("exploring", "validation.concluded"): EXPLORATORY,
+    ("exploring", "validation.suspect"): "exploring",
+    (EXPLORATORY, "validation.suspect"): EXPLORATORY,
     ("running", "validation.concluded"): "concluded",
     ("running", "validation.suspect"): "suspect",
     ("concluded", "validation.suspect"): "suspect",
     ("suspect", "validation.suspect"): "suspect",
 }
+# States in which a run waits for its verdict, and those of runs that never count.
+GOING_ON = frozenset({"running", "exploring"})
+NEVER_COUNTS = frozenset({"exploring", EXPLORATORY})
 DEVIATION: Mapping[tuple[str | None, str], str] = {
     (None, "deviation.opened"): "open",
     ("open", "deviation.closed"): "closed",

@@ -1,5 +1,6 @@
-"""Executes an approved protocol and keeps what it finds: steps with evidence, verdicts, deviations. Nothing runs
-from an unsigned protocol, and the runner itself writes the result; nobody types one in.
+"""Executes an approved protocol and keeps what it finds: steps with evidence, verdicts, deviations. The runner itself
+writes the result; nobody types one in. From a protocol without its signatures nothing runs but what is stated to be
+exploratory, and that is evidence of nothing, for ever.
 
 Every step is its own transaction, so that an interrupted run shows how far it came and never has a verdict.
 """
@@ -37,7 +38,7 @@ from validation.cases import CaseResult
 from validation.model_checks import checks_of
 from validation.ports import Check, Found, LockedModel
 from validation.protocol import SHIFTS, ClinicalStratum, GeneratedStratum, Protocol
-from validation.rules import overall
+from validation.rules import EXPLORATORY, GOING_ON, overall
 
 SERVICE = Actor.of_service("validation")
 # Cases asked at once: bounds memory and the model's start-up alike.
@@ -48,10 +49,15 @@ CASES = "CASES-"
 
 @dataclass(frozen=True, slots=True)
 class RunProtocol:
-    """One version of a protocol; the newest where none is named."""
+    """One version of a protocol; the newest where none is named.
+
+    exploratory: try a protocol that is not approved yet. The run opens no deviation and never counts, whatever is
+    signed later; an approved protocol cannot be tried so, for then one could repeat it until it passes.
+    """
 
     protocol: str
     version: int | None = None
+    exploratory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Outcome:
     deviations: tuple[str, ...]
     report: ObjectRef | None
     seq: int
+    evidence_class: str
     waits_for: tuple[str, ...] = ()
 
 
@@ -92,6 +99,7 @@ class Going:
     plan: Protocol
     bench: Bench
     manifest: bytes | None
+    evidence_class: str
     # Cases by stratum and name in the evidence of the run that the protocol compares with.
     earlier: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: list[tuple[str, str, str]] = field(default_factory=list)
@@ -116,7 +124,7 @@ class Going:
                 ),
                 under=decision,
             )
-            if verdict == "failed":
+            if verdict == "failed" and self.evidence_class != EXPLORATORY:
                 self.deviate(work, decision, f"DEV-{self.run}-{name}", on_fail, f"{title}: {found.says}",
                               f"{self.run}/{name}", entry.body["id"])
         self.steps.append((name, verdict, found.says))
@@ -136,17 +144,20 @@ class Going:
 
 
 def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) -> Outcome:
-    """Execute an approved protocol to its verdict.
+    """Execute an approved protocol to its verdict; one that is not, where the run is stated to be exploratory.
 
     Raises:
         Refused: not approved, superseded, test set sealed, model trained on the test set, another lock, IQ or OQ
             missing, or the person may not run protocols; the attempt is on record.
-        UnusableInput: the protocol names a check that this bench does not have, or a run to compare with that kept no
-            values of this test set.
+        UnusableInput: an approved protocol is to be run as exploratory, the protocol names a check that this bench does
+            not have, or a run to compare with that kept no values of this test set.
     """
     environment = desk.objects.put(as_bytes(dict(bench.environment)), JSON)
     with desk.reading() as session:
         row = queries.protocol_row(session, command.protocol, command.version)
+    if command.exploratory and row["state"] == "approved":
+        raise UnusableInput(f"{row['protocol']} version {row['version']} is approved: its runs count, and none is "
+                            "tried first.", next_step="Leave --exploratory out.")
     plan = protocol.read(desk.objects.get(from_reference(row["document"])).decode("utf-8"))
     checks = _checks(plan, bench)
     earlier = _earlier(desk, plan)
@@ -154,14 +165,18 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
     with desk.open(SERVICE, on_behalf_of=tester.user, asked="validation.run") as work:
         row = queries.protocol_row(work.session, row["protocol"], row["version"])
         relations = _relations(work.session, row, plan, bench.model, trained_on)
+        evidence_class = row["evidence_class"]
+        if command.exploratory and row["state"] == "draft":
+            # Neither signatures nor forerunners are asked for where nothing can rest on the result.
+            relations, evidence_class = relations - {"unapproved", "requires_first"}, EXPLORATORY
         decision = permit(tester, "validation.run", queries.facts(work.session, tester, "validation.run", *relations))
         number = queries.count_runs(work.session, row["protocol"], row["version"]) + 1
         name = f"{row['protocol']}-v{row['version']}-R{number}"
         work.record(
             ValidationStarted(
                 run=name, protocol=row["protocol"], version=row["version"], digest=row["digest"], kind=row["kind"],
-                target=row["target"], protocol_seq=row["approved_seq"], environment=environment,
-                evidence_class=row["evidence_class"], lock=row["lock"],
+                target=row["target"], protocol_seq=_protocol_seq(row), environment=environment,
+                evidence_class=evidence_class, lock=row["lock"],
             ),
             under=decision,
         )
@@ -169,7 +184,7 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
         if plan.test_set is not None:
             sealed = queries.test_set_row(work.session, plan.test_set.id)
             manifest = desk.objects.get(from_reference(sealed["manifest"]))
-    going = Going(desk, tester.user, name, row, plan, bench, manifest, earlier)
+    going = Going(desk, tester.user, name, row, plan, bench, manifest, evidence_class, earlier)
     bench.say(f"{name}: {plan.protocol.title}")
     for step in plan.steps:
         if step.check is None:
@@ -185,9 +200,15 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
     waits_for = tuple(step.id for step in plan.steps if step.manual)
     if waits_for:
         bench.say(f"{name}: waits for the manual steps {', '.join(waits_for)}; each is signed by who carries it out")
-        return Outcome(name, "waits", (), (), tuple(going.steps), tuple(going.deviations), None, -1, waits_for)
+        return Outcome(name, "waits", (), (), tuple(going.steps), tuple(going.deviations), None, -1, evidence_class,
+                       waits_for)
     judged = _cases(going) if plan.test_set is not None else ()
     return conclude(going, judged)
+
+
+def _protocol_seq(row: RowMapping) -> int:
+    """Entry of the last signature; of the draft, where it has not got them all."""
+    return int(row["approved_seq"] or row["entry"])
 
 
 def _checks(plan: Protocol, bench: Bench) -> dict[str, Check]:
@@ -346,19 +367,19 @@ def conclude(going: Going, judged: tuple[CriterionVerdict, ...]) -> Outcome:
     report = going.desk.objects.put(as_bytes(_report(going, judged, strata, verdict)), JSON)
     with going.desk.open(SERVICE, on_behalf_of=going.tester, asked="validation.conclude") as work:
         decision = permit(SERVICE, "validation.conclude", Facts())
-        if queries.run_row(work.session, going.run)["state"] == "concluded":
+        if queries.run_row(work.session, going.run)["state"] not in GOING_ON:
             raise AlreadyDone(f"{going.run} is concluded.")
         for one in judged:
-            if one.verdict == "not_met":
+            if one.verdict == "not_met" and going.evidence_class != EXPLORATORY:
                 going.deviate(work, decision, f"DEV-{going.run}-{one.criterion.replace('/', '-')}", "major",
                                f"{one.criterion} ({one.metric}, {one.stratum}) was not met: {one.says}",
                                f"{going.run}/{one.criterion}", _started(work.session, going.run))
         entry = work.record(
             ValidationConcluded(
                 run=going.run, protocol=row["protocol"], version=row["version"], digest=row["digest"],
-                protocol_seq=row["approved_seq"], kind=row["kind"], target=row["target"], verdict=verdict,
+                protocol_seq=_protocol_seq(row), kind=row["kind"], target=row["target"], verdict=verdict,
                 strata=strata, criteria=judged, steps=len(going.steps), steps_failed=len(failed),
-                deviations=tuple(going.deviations), evidence_class=row["evidence_class"], report=report,
+                deviations=tuple(going.deviations), evidence_class=going.evidence_class, report=report,
                 lock=row["lock"], use=row["use"], use_name=row["use_name"], endpoint=row["endpoint"],
                 test_set=plan.test_set.id if plan.test_set else None,
             ),
@@ -366,7 +387,8 @@ def conclude(going: Going, judged: tuple[CriterionVerdict, ...]) -> Outcome:
         )
     going.bench.say(f"{going.run}: {verdict.replace('_', ' ')}")
     return Outcome(
-        going.run, verdict, strata, judged, tuple(going.steps), tuple(going.deviations), report, entry.seq
+        going.run, verdict, strata, judged, tuple(going.steps), tuple(going.deviations), report, entry.seq,
+        going.evidence_class,
     )
 
 
@@ -395,8 +417,8 @@ def _report(
     return {
         "report": "countersign-validation/1", "run": going.run, "protocol": row["protocol"], "version": row["version"],
         "title": row["title"], "digest": row["digest"], "kind": row["kind"], "target": row["target"],
-        "lock": row["lock"] or "", "evidence_class": row["evidence_class"], "approved_at": row["approved_at"],
-        "approved_seq": row["approved_seq"], "tester": going.tester, "environment": dict(going.bench.environment),
+        "lock": row["lock"] or "", "evidence_class": going.evidence_class, "approved_at": row["approved_at"] or "",
+        "approved_seq": row["approved_seq"] or "", "tester": going.tester, "environment": dict(going.bench.environment),
         "context_of_use": going.plan.context_of_use, "compared_with": going.plan.compared_with or "",
         "steps": going.evidence,
         "criteria": [fields_of(one) for one in judged], "strata": [fields_of(one) for one in strata],

@@ -98,7 +98,11 @@ class TestSetUnsealed:
     sentence="{on_behalf_of} started run {run} of protocol {protocol} version {version}",
 )
 class ValidationStarted:
-    """The runner began, under an approved protocol, in the environment whose description is kept."""
+    """The runner began, in the environment whose description is kept.
+
+    `evidence_class` is the protocol's (standard, demonstration), and `protocol_seq` the entry of its last signature;
+    or exploratory, the protocol lacking signatures, and `protocol_seq` that of its draft: such a run never counts.
+    """
 
     run: str
     protocol: str
@@ -303,6 +307,7 @@ class StratumVerdict:
 class ValidationConcluded:
     """The verdict of a run. `verdict` is passed only if every stratum and measure passed, else failed,
     insufficient_evidence or not_executed; a gate reads the stratum and measure that it needs from `strata`.
+    `evidence_class` is that of the run's start; of an exploratory one no gate reads anything.
     """
 
     run: str

@@ -332,6 +332,8 @@ def retire_lock(session: Connection, entry: Recorded, event: models.ModelRetired
 
 @projects(validated.ValidationConcluded)
 def remember_validation(session: Connection, entry: Recorded, event: validated.ValidationConcluded) -> None:
+    if event.evidence_class == "exploratory":
+        return  # from a protocol that nobody approved: evidence of nothing, for ever
     met = sorted({one.metric for one in event.criteria if one.verdict == "met"})
     strata = [[one.stratum, one.measure, one.subjects, one.verdict, one.says] for one in event.strata]
     keep(

@@ -21,6 +21,8 @@ TextArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shippe
 LockOption = Annotated[str, typer.Option("--lock", help="Lock that the protocol is about.")]
 UseOption = Annotated[int, typer.Option("--use", help="1 qc, 2 cohort, 3 secondary, 4 primary.")]
 EndpointOption = Annotated[str, typer.Option("--endpoint", help="Endpoint id, for uses 3 and 4.")]
+ExploratoryOption = Annotated[bool, typer.Option(
+    "--exploratory", help="Try a protocol that is not approved yet; the run is evidence of nothing, for ever.")]
 DataOption = Annotated[
     str, typer.Option("--data", envvar="COUNTERSIGN_DATA", help="Folder of clinical test cases.", show_default=False)
 ]
@@ -173,7 +175,7 @@ def installation(
     network_wall: Annotated[str, typer.Option(help="Where the kernel gives no network namespace, what keeps this "
                                               "machine off the network: container_without_network or firewall.")] = "",
     evidence: Annotated[str, typer.Option(help="File that shows the stated network wall.")] = "",
-    home: HomeOption = None, as_json: JsonOption = False,
+    exploratory: ExploratoryOption = False, home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
     """Run the approved IQ and OQ of this installation. Ends with 1 where a verdict is not passed."""
     from core.policy.state import Actor
@@ -184,7 +186,7 @@ def installation(
     stated = StatedWall.read(network_wall, evidence)
     opened = house(home)
     bench = Bench(environment(opened), checks_of(opened, person, stated), say=_say(as_json))
-    outcomes = [run_protocol(opened.desk, Actor(person), RunProtocol(name.strip()), bench)
+    outcomes = [run_protocol(opened.desk, Actor(person), RunProtocol(name.strip(), exploratory=exploratory), bench)
                 for name in protocols.split(",")]
     _tell(outcomes, as_json=as_json)
 
@@ -193,7 +195,7 @@ def installation(
 @told
 def model(
     protocol: ProtocolArgument, person: AsOption, version: VersionOption = 0, data: DataOption = "",
-    home: HomeOption = None, as_json: JsonOption = False,
+    exploratory: ExploratoryOption = False, home: HomeOption = None, as_json: JsonOption = False,
 ) -> None:
     """Run an approved protocol on the lock that it names. Ends with 1 where the verdict is not passed."""
     from pathlib import Path
@@ -213,7 +215,8 @@ def model(
     asked = RegistryModel(opened.desk, row["lock"])
     about = {f"model {name}": value for name, value in asked.environment().items()}
     bench = Bench(environment(opened) | about, model=asked, data=Path(data) if data else None, say=_say(as_json))
-    _tell([run_protocol(opened.desk, Actor(person), RunProtocol(protocol, row["version"]), bench)], as_json=as_json)
+    command = RunProtocol(protocol, row["version"], exploratory)
+    _tell([run_protocol(opened.desk, Actor(person), command, bench)], as_json=as_json)
 
 
 def _say(as_json: bool) -> Any:
@@ -224,7 +227,8 @@ def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
     from audit.vocabulary.registry import fields_of
 
     data = [
-        {"run": one.run, "verdict": one.verdict, "strata": [fields_of(part) for part in one.strata],
+        {"run": one.run, "verdict": one.verdict, "evidence_class": one.evidence_class,
+         "strata": [fields_of(part) for part in one.strata],
          "criteria": [fields_of(part) for part in one.criteria], "deviations": list(one.deviations),
          "report": fields_of(one.report) if one.report else None, "entry": one.seq, "waits_for": list(one.waits_for)}
         for one in outcomes

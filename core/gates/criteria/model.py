@@ -77,7 +77,8 @@ def _pq(facts: GateFacts) -> Finding:
 
 def _pq_cases(facts: GateFacts) -> Finding:
     use = facts.charter.planned(facts.use) if facts.charter else None
-    runs = [one for one in facts.validations if one.kind == "PQ" and (one.use or 0) >= facts.use]
+    runs = [one for one in facts.validations
+            if one.kind == "PQ" and facts.counts(one.evidence_class) and (one.use or 0) >= facts.use]
     if use is None or not runs:
         return number(facts, "validation_cases", None, (), "no PQ")
     counts = [
@@ -89,7 +90,7 @@ def _non_inferior(facts: GateFacts) -> Finding:
     limit = "PQ shows AI not inferior to the readers it stands beside, or the statistician's assessment is on file"
     runs = [
         one for one in facts.validations
-        if one.kind == "PQ" and one.suspect is None
+        if one.kind == "PQ" and facts.counts(one.evidence_class) and one.suspect is None
         and any(name.endswith(" noninferiority") for name in one.metrics_met)
     ]
     filed = filed_as("noninferiority_assessment", limit, of_endpoint=True)(facts)

@@ -13,6 +13,9 @@ from core.measures import Measured
 from core.measures.result import Measure
 
 Floats = NDArray[np.float32]
+# Causes of an input whose numbers are none. Arrival and the reading of series stop such images before any model
+# (core/dicom/volume.py): where one meets a contract all the same, what lies before the model is not what was validated.
+INPUT_NOT_FINITE = frozenset({"ct-not-finite", "pet-not-finite", "not-finite"})
 
 
 @dataclass(frozen=True, slots=True)

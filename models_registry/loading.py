@@ -2,7 +2,7 @@
 
 1 the lock may run · 2 the bundle is there whole, read once into a private copy · 3 exact file set · 4 tree, tensor,
 configuration and contract digests · 5 container here, environment and 6 sentinel in the worker process (isolation.py)
-before its first job.
+before its first job · 7 every study that reached the contract held finite numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from core.errors import CountersignError, NotFound, RecordDamaged
 from core.policy.decide import permit
 from core.work import Actor, Desk
 from models_registry import jobs, queries
+from models_registry.answer import INPUT_NOT_FINITE
 from models_registry.bundle import Bundle, opened, unpacked
 from models_registry.digest import ModelFileUnusable, sha256
 from models_registry.isolation import Expected, Session, WorkerDiffers
@@ -30,7 +31,7 @@ INFERENCE = Actor.of_service("inference")
 
 
 class ModelDiffers(CountersignError):
-    """What was found is not what was locked. Recorded as model.refused; nothing ran."""
+    """What was found is not what was locked. Recorded as model.refused, with the run that it ended; nothing ran."""
 
     code, http_status = "model-differs", 409
     next_step = "The refusal is on record and suspends what rests on this lock. Find out who changed what, then " \
@@ -39,6 +40,7 @@ class ModelDiffers(CountersignError):
     def __init__(self, fact: str, *, check: str, expected: str, found: str, path: str | None = None) -> None:
         super().__init__(fact)
         self.check, self.expected, self.found, self.path = check, expected, found, path
+        self.run: str | None = None
 
 
 def verified(desk: Desk, lock: LockRow, version: VersionRow, *, run: str | None = None) -> Bundle:
@@ -133,9 +135,28 @@ def contract_digest(configuration: Mapping[str, Any]) -> str:
 
 
 def answers(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Given], *,
-            runner: Runner | None = None, run: str | None = None) -> tuple[Session, Bundle]:
-    """Run a verified lock on studies: what the validation's PQ and every inference go through. Without a runner it
-    goes where the record says: to the model server enrolled for the lock, else to the worker process of the house.
+            runner: Runner | None = None, runs: Sequence[str] = ()) -> tuple[Session, Bundle]:
+    """Run a verified lock on studies, as every inference does. `runs` names the run of each study.
+
+    Raises ModelDiffers (recorded) where bytes, environment or sentinel differ, or where a study held numbers that are
+    not finite: no image of a trial does (core/dicom/volume.py), so somebody gave this model something past the checks
+    before it, and no answer of that session is used. WorkerFailed where no job was reached.
+    """
+    session, bundle = asked(desk, lock, version, studies, runner=runner, run=runs[0] if runs else None)
+    for place, (answer, _) in enumerate(session.answers):
+        if answer.cause in INPUT_NOT_FINITE:                                                                    # 7
+            refusal = ModelDiffers(f"{lock.fields.model} was given {answer.found} ({answer.cause}).", check="contract",
+                                   expected=answer.limit, found=answer.found)
+            refuse(desk, lock, refusal, run=runs[place] if runs else None)
+            raise refusal
+    return session, bundle
+
+
+def asked(desk: Desk, lock: LockRow, version: VersionRow, studies: Sequence[Given], *,
+          runner: Runner | None = None, run: str | None = None) -> tuple[Session, Bundle]:
+    """Run a verified lock on studies, whatever they hold: what OQ and PQ go through, which give a lock wrong input on
+    purpose and judge its answers by their protocol. Without a runner it goes where the record says: to the model
+    server enrolled for the lock, else to the worker process of the house.
 
     Raises ModelDiffers (recorded) where bytes, environment or sentinel differ; WorkerFailed where no job was reached.
     """
@@ -158,6 +179,7 @@ def check_container(lock: LockRow) -> None:                                     
 
 def refuse(desk: Desk, lock: LockRow, refusal: ModelDiffers, *, run: str | None = None) -> None:
     """Record model.refused; what rests on the lock is suspended by whoever projects it."""
+    refusal.run = run
     with desk.open(INFERENCE, asked="model.refuse") as work:
         decision = permit(INFERENCE, "model.refuse", queries.house_facts(work.session, INFERENCE, "model.refuse"))
         work.record(ModelRefused(

@@ -1,8 +1,8 @@
 """One run of lesion-at-seed, from images to mask and values.
 
 Steps, in this order; the first that does not hold ends the run as undecided or failed, never with a value:
-1 intended use · 2 input contract · 3 domain · 4 network and output contract · 5 the component at the seed ·
-6 onto the CT grid · 7 thresholds · 8 measures. Pure but for the network, which is passed in. A number that has a
+1 finite numbers, intended use · 2 input contract · 3 domain · 4 network and output contract · 5 the component at the
+seed · 6 onto the CT grid · 7 thresholds · 8 measures. Pure but for the network, which is passed in. A number that has a
 threshold is compared as it is stated, rounded to its worse side (validation/design/0119).
 """
 
@@ -21,7 +21,7 @@ from audit.entry import canonical
 from core.measures import long_axis_mm, short_axis_mm, volume_mm3
 from core.measures.result import Measure
 from models_registry.answer import Answer, Breach, Floats, Value, ended, value_of
-from models_registry.contract import Study, input_breach, output_breach, use_breach
+from models_registry.contract import Study, finite_breach, input_breach, output_breach, use_breach
 from models_registry.preprocessing import (
     OUTSIDE_HU,
     OUTSIDE_SUV,
@@ -43,7 +43,10 @@ def run(study: Study, configuration: Mapping[str, Any], network: Probability) ->
     """Measure the lesion at the seed of one study."""
     contract, thresholds = configuration["contract"], configuration["thresholds"]
     prep = Preparation.read(configuration["preparation"])
-    breach = use_breach(study, contract)                                                                        # 1
+    breach = finite_breach(study, contract)                                                                     # 1
+    if breach is not None:
+        return ended("failed", breach)
+    breach = use_breach(study, contract)
     if breach is not None:
         return ended("undecided", breach)
     breach = input_breach(study, contract)                                                                      # 2

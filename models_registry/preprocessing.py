@@ -24,6 +24,11 @@ class Image:
     origin_mm: tuple[float, float, float]
     spacing_mm: tuple[float, float, float]
 
+    @property
+    def finite(self) -> bool:
+        """Whether every value, the origin and the spacing are finite numbers."""
+        return bool(np.isfinite(self.values).all() and np.isfinite((*self.origin_mm, *self.spacing_mm)).all())
+
     def contains(self, point_mm: tuple[float, float, float]) -> bool:
         """Whether a point lies inside the outer faces of the grid."""
         return self.values.ndim == 3 and all(

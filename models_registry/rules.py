@@ -40,6 +40,8 @@ CAUSES = {
     "attestation": "digest_mismatch",
     "environment": "environment_mismatch", "sentinel": "environment_mismatch", "lock": "lock_revoked",
     "output": "environment_mismatch",
+    # An input whose numbers are none: no chain that was validated gives one to a model.
+    "contract": "input_not_finite",
 }
 
 

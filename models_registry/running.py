@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from audit.vocabulary.models import RunFailed, RunFinished, RunUndecided, RunValue
-from core.errors import CountersignError, OutsideUnavailable, RecordDamaged
+from core.errors import CountersignError, OutsideUnavailable, RecordDamaged, Refused
 from core.policy.decide import decide, permit
 from core.work import Desk
 from models_registry import blinded, queries
@@ -89,11 +89,12 @@ def _run_batch(desk: Desk, images: Images, lock: str, rows: Sequence[RunRow], ru
         return len(rows)
     try:
         session_here, bundle = answers(desk, locked, version, [one.study for _, one in given], runner=runner,
-                                       run=given[0][0].run)
+                                       runs=[row.run for row, _ in given])
     except ModelDiffers as refusal:
-        # The first run's refusal is recorded by the loader; the others were not run for the same cause.
-        for row, _ in given[1:]:
-            _fail(desk, row, "model-refused", refusal.fact)
+        # One run's refusal is recorded by the loader; the others have no answer for the same cause.
+        for row, _ in given:
+            if row.run != refusal.run:
+                _fail(desk, row, "model-refused", refusal.fact)
         return len(rows)
     except (WorkerFailed, OutsideUnavailable) as failure:
         # A store that does not answer is no sign of tampering; but nobody waits for it (TRIAL 2).
@@ -188,16 +189,28 @@ def _plain(text: str) -> str:
 
 
 def _end(desk: Desk, row: RunRow, event: RunFinished | RunUndecided | RunFailed) -> None:
+    try:
+        _recorded(desk, row, event)
+    except Refused as refusal:
+        if isinstance(event, RunFailed):
+            raise
+        # The gate or the lock closed while it was computed: nothing counts, and nobody waits for it (TRIAL 2).
+        _fail(desk, row, "use-closed", refusal.fact, event.took)
+
+
+def _recorded(desk: Desk, row: RunRow, event: RunFinished | RunUndecided | RunFailed) -> None:
     with desk.open(INFERENCE, on_behalf_of=row.asked_by, asked="ai.run") as work:
         now = queries.run_of(work.session, row.run)
         if now.state != "requested":
             # Another worker was first; its outcome stands.
             return
         relations = {row.standing} if row.standing != "gated" else set()
-        if row.use != "none":
-            relations.add(f"for_{row.use}")
-        if not queries.lock_of(work.session, row.lock).runs:
-            relations.add("lock_not_valid")
+        # A failure gives no value, so it uses no AI: it goes on record whether the gate is open or closed.
+        if not isinstance(event, RunFailed):
+            if row.use != "none":
+                relations.add(f"for_{row.use}")
+            if not queries.lock_of(work.session, row.lock).runs:
+                relations.add("lock_not_valid")
         decision = permit(INFERENCE, "ai.run", queries.run_facts(
             work.session, INFERENCE, "ai.run", row.trial, relations=relations, endpoint=row.endpoint,
             subject=row.subject))

@@ -130,10 +130,11 @@ class ModelLocked:
     sentence="{model} {lock} was refused at {check}: expected {expected}, found {found}",
 )
 class ModelRefused:
-    """Something differed from the lock, so nothing ran.
+    """Something differed from the lock, or no number was given to it, so nothing was measured.
 
     `check` is one of files, tensors, configuration, environment, sentinel, attestation (of a model server), lock,
-    output, contract; `cause` is what a gate suspends for: digest_mismatch, environment_mismatch, lock_revoked, or none.
+    output, contract (numbers of the input that are not finite); `cause` is what a gate suspends for: digest_mismatch,
+    environment_mismatch, lock_revoked, input_not_finite, or none.
     """
 
     lock: str

@@ -19,7 +19,7 @@ from core.arrival.rules import Severity, checked, judge
 from core.dicom.digest import decoded_pixels
 from core.dicom.findings import Finding, Outcome
 from core.dicom.geometry import DEFAULT_TOLERANCES, SliceHeader, check, shear_deg, slices_of, split_stacks
-from core.dicom.volume import ScaleUnknown, rescale, uptake_s
+from core.dicom.volume import ScaleUnknown, finite_values, rescale, uptake_s
 from core.errors import CountersignError
 from core.trials.charter import AcquisitionRule
 
@@ -116,6 +116,8 @@ def noise_hu(dataset: FileDataset) -> Decimal | None:
 
     Source: J. Immerkaer, Fast noise variance estimation, 1996; the median in place of the mean keeps edges out.
     """
+    if not _is_finite(dataset):
+        return None
     try:
         slope, intercept = rescale(dataset, 0)
         pixels = decoded_pixels(dataset)
@@ -214,11 +216,26 @@ def check_series(
     lines += [
         checked(finding, _GEOMETRY_SEVERITY.get(finding.rule, "query")) for finding in check(slices_of(datasets))
     ]
-    moved = continuity_finding(datasets)
+    finite = _finite(datasets)
+    moved = None if finite.bars else continuity_finding(datasets)
     lines += [checked(moved, "query")] if moved is not None else []
-    lines += [checked(_lossless(datasets), "query"), checked(_declared_count(datasets), "query"),
-              checked(_numbers(datasets), "note")]
+    lines += [checked(finite, "reject"), checked(_lossless(datasets), "query"),
+              checked(_declared_count(datasets), "query"), checked(_numbers(datasets), "note")]
     return lines
+
+
+def _finite(datasets: Sequence[FileDataset]) -> Finding:
+    """Values that are no numbers bar a series: no person and no model can measure on them."""
+    spoilt = sum(not _is_finite(dataset) for dataset in datasets)
+    return Finding("values.finite", "finite numbers", f"{spoilt} of {len(datasets)} hold others" if spoilt else
+                   "finite numbers", "pixels and their rescale", Outcome.NOT_MET if spoilt else Outcome.MET)
+
+
+def _is_finite(dataset: FileDataset) -> bool:
+    try:
+        return finite_values(dataset)
+    except (CountersignError, TypeError, ValueError):  # a rescale that is no single number is none
+        return False
 
 
 def _lossless(datasets: Sequence[Dataset]) -> Finding:

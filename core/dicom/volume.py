@@ -48,12 +48,21 @@ class ScaleUnknown(UnusableInput):
     next_step = "Ask the site for the original series with its radiopharmaceutical and patient weight."
 
 
+class ValuesNotFinite(UnusableInput):
+    """Pixels, their rescale or their place are no finite numbers, or become none."""
+
+    code = "values-not-finite"
+    next_step = "Ask the site for the original series; this one was changed by software that wrote no numbers into it."
+
+
 def load_volume(datasets: Sequence[FileDataset], limits: Tolerances = DEFAULT_TOLERANCES) -> Volume:
     """One series (or one multi-frame object) as a regular volume.
 
     Raises:
         GeometryUnusable: the slices make no regular grid, or come from several series.
         ScaleUnknown: PET units that cannot be brought to SUV.
+        ValuesNotFinite: a value that is no number. What comes back holds finite numbers alone: a model that is given
+            others is refused, and its gates close (models_registry/loading.py).
         UnreadableDicom: pixels that no decoder reads.
 
     Source: PS3.3 C.7.6.2, C.11.1 (Modality LUT), C.8.9 (PET).
@@ -71,13 +80,17 @@ def load_volume(datasets: Sequence[FileDataset], limits: Tolerances = DEFAULT_TO
         frames = stored[np.newaxis] if stored.ndim == 2 else stored
         for number, plane in enumerate(frames):
             slope, intercept = rescale(dataset, number)
-            planes.append((plane * np.float64(slope) + np.float64(intercept)).astype(np.float32))
+            with np.errstate(over="ignore", invalid="ignore"):  # what came of it is asked below
+                planes.append((plane * np.float64(slope) + np.float64(intercept)).astype(np.float32))
             instances.append(str(dataset.SOPInstanceUID))
     values = np.stack([planes[index] for index in geometry.order])
     modality = str(datasets[0].get("Modality", ""))
     factor, unit, rule = _scale(datasets, modality)
     if factor != 1.0:
-        values = (values * np.float32(factor)).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = (values * np.float32(factor)).astype(np.float32)
+    if not (np.isfinite(values).all() and np.isfinite((*geometry.origin, *geometry.spacing_mm)).all()):
+        raise ValuesNotFinite("The series holds values that are no finite numbers, or becomes such by its rescale.")
     ordered = tuple(instances[index] for index in geometry.order)
     return Volume(values, geometry, unit, modality, str(datasets[0].SeriesInstanceUID), ordered, rule)
 
@@ -94,6 +107,21 @@ def rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
         if group.get("RescaleSlope") is not None:
             return float(group.RescaleSlope), float(group.get("RescaleIntercept") or 0)
     return 1.0, 0.0
+
+
+def finite_values(dataset: FileDataset) -> bool:
+    """Whether every value of an object is a finite number once it is rescaled; integers are not decoded for it.
+
+    Raises UnreadableDicom where float pixels cannot be decoded.
+    """
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        largest = float(np.abs(decoded_pixels(dataset).astype(np.float64)).max())  # NaN where one is
+    else:
+        largest = float(2 ** int(dataset.get("BitsAllocated") or 16))
+    frames = max(len(dataset.get("PerFrameFunctionalGroupsSequence") or []), 1)
+    scaled = (abs(slope) * largest + abs(intercept)
+              for slope, intercept in (rescale(dataset, frame) for frame in range(frames)))
+    return all(value <= float(np.finfo(np.float32).max) for value in scaled)  # NaN is not
 
 
 def _scales(dataset: Dataset, frame: int) -> list[Dataset]:

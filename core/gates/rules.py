@@ -177,6 +177,8 @@ SUSPENSION_CAUSES: Mapping[str, SuspensionCause] = {
     for cause in (
         SuspensionCause("digest_mismatch", _ALL, "The model's bytes differ from its lock."),
         SuspensionCause("environment_mismatch", _ALL, "The environment differs from the locked one."),
+        SuspensionCause("input_not_finite", _ALL,
+                        "The model was given values that are no numbers, past every check before it."),
         SuspensionCause("lock_revoked", _ALL, "The model's lock was revoked or recalled."),
         SuspensionCause("validation_suspect", _ALL, "The validation that supports this use is suspect."),
         SuspensionCause("suspect_signature", _ALL, "A signature that this gate rests on is suspect."),

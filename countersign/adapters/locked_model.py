@@ -30,7 +30,7 @@ CT_UNIT, PET_UNIT = "HU", "{SUVbw}g/ml"
 
 
 class RegistryModel:
-    """A valid lock, asked through `models_registry.loading.answers`: digests, environment and sentinel each time."""
+    """A valid lock, asked through `models_registry.loading.asked`: digests, environment and sentinel each time."""
 
     def __init__(self, desk: Desk, lock: str) -> None:
         """Raises NotFound where no model is locked under this name, UnusableInput for one that measures no lesion."""
@@ -73,7 +73,7 @@ class RegistryModel:
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
         studies = [_study(question) for question in questions]
         try:
-            session, _ = loading.answers(self._desk, self._lock, self._version, studies)
+            session, _ = loading.asked(self._desk, self._lock, self._version, studies)
         except ModelDiffers as refusal:
             raise ModelRefusedToLoad(refusal.fact) from refusal
         return [_reply(study, answer) for study, (answer, _) in zip(studies, session.answers, strict=True)]
@@ -95,7 +95,7 @@ class RegistryModel:
             """What each hostile series became when it was read, and the answers to those that reached the model."""
             read = hostile_dicom.studies()
             asked = {name: one for name, one in read.items() if isinstance(one, Study)}
-            session, _ = loading.answers(self._desk, self._lock, self._version, list(asked.values()))
+            session, _ = loading.asked(self._desk, self._lock, self._version, list(asked.values()))
             return read, dict(zip(asked, (answer for answer, _ in session.answers), strict=True))
 
         return {
@@ -121,7 +121,7 @@ class RegistryModel:
 
     def _environment_as_locked(self) -> Found:
         """A worker that starts has compared environment and sentinel with the lock; it is asked nothing else."""
-        session, _ = loading.answers(self._desk, self._lock, self._version, [])
+        session, _ = loading.asked(self._desk, self._lock, self._version, [])
         return Found(
             True, f"{len(session.environment)} parts of the environment as locked; the sentinel gave the locked bits; "
             f"network: {session.network}.",

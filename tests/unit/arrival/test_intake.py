@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLSLossless
@@ -87,6 +88,33 @@ def test_every_file_ends_in_exactly_one_recorded_outcome(house, tmp_path):
     assert entry["action"] == "intake.recorded"
     counted = entry["fields"]
     assert counted["files"] == counted["accepted"] + counted["duplicates"] + counted["conflicting"] + counted["refused"]
+
+
+def with_float_pixels(path: Path) -> None:
+    dataset = read_object(path)
+    values = np.zeros((dataset.Rows, dataset.Columns), np.float32)
+    values[3, 4] = np.nan
+    del dataset.PixelData
+    dataset.FloatPixelData, dataset.BitsAllocated = values.tobytes(), 32
+    path.write_bytes(as_bytes(dataset))
+
+
+@req("RDG-11", "VAL-11")
+@pytest.mark.parametrize("spoilt", [{"RescaleSlope": "NaN"}, {"RescaleIntercept": "inf"}, {"RescaleSlope": "1e38"}, {}])
+def test_a_series_without_numbers_is_found_and_cannot_be_accepted(house, tmp_path, spoilt):
+    """A rescale that is no number or leads to none, or NaN among float pixels: no model is ever asked about it."""
+    paths = write_series(tmp_path / "in", **spoilt)
+    if not spoilt:
+        with_float_pixels(paths[2])
+
+    (case,) = take_in(house, tmp_path / "in").cases
+
+    rule = rules_of(house, case)["values.finite"]
+    assert (rule.outcome, rule.when_broken) == ("not_met", "reject")
+    assert rule.measured == f"{8 if spoilt else 1} of 8 hold others"
+    with pytest.raises(Refused) as refusal:
+        dispose(house, case, reason="judged_irrelevant")
+    assert refusal.value.rule == "F-303"
 
 
 @req("PRV-02", "PRV-01")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models_registry import pipeline
+from models_registry.answer import INPUT_NOT_FINITE
 from models_registry.contract import Study, output_breach
 from models_registry.jobs import CONFIGURATION
 from models_registry.library import SHIPPED
@@ -120,6 +121,16 @@ SPOILS: dict[str, Callable[[Study, Draw], Study]] = {
 
 def never(_: NDArray[np.float32]) -> NDArray[np.float32]:
     raise AssertionError("the network must not be asked")
+
+
+@req("MLK-01", "MLK-03")
+@given(data=st.data())
+def test_whatever_else_is_wrong_a_number_that_is_none_is_what_is_said(data: st.DataObject) -> None:
+    """It refuses the model, so no other breach may hide it."""
+    other = data.draw(st.sampled_from(["unit", "orientation", "frame", "seed"]))
+    study = SPOILS[other](_voxel(SOUND, data.draw, NO_NUMBERS), data.draw)
+
+    assert pipeline.run(study, CONFIG, never).cause in INPUT_NOT_FINITE
 
 
 @req("MLK-03", "VAL-11")

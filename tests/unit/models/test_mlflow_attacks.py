@@ -11,11 +11,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from audit.vocabulary import gates as gate_words
 from core.errors import OutsideUnavailable, UnusableInput
@@ -28,7 +30,9 @@ from countersign.adapters.mlflow import MlflowTracking
 from countersign.house import open_house, tracking_store
 from models_registry import jobs, queries
 from models_registry.asking import RequestRun, request_run
+from models_registry.contract import Study
 from models_registry.digest import ModelFileUnusable, read_tree
+from models_registry.inputs import SeriesReader
 from models_registry.library import SHIPPED
 from models_registry.loading import ModelDiffers, answers
 from models_registry.running import run_waiting
@@ -104,7 +108,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HouseUnderTest]:
     """A house that loads its models from its MLflow store at every load."""
     with a_house(tmp_path_factory.mktemp("attacked")) as made:
         models.cast(made)
-        models.live_trial(made, "S-001")
+        models.live_trial(made, "S-001", "S-002")
         with made.house.settings.config_file.open("a") as settings:
             settings.write('models_from = "tracking"\n')
         made.house = open_house(made.home, clock=made.clock)
@@ -282,12 +286,7 @@ def test_a_name_that_was_deleted_and_made_again_gets_the_old_number_and_is_refus
 
 @req("MLK-01", "REC-14")
 def test_a_run_that_waits_for_swapped_weights_ends_refused(locked: Locked, tmp_path: Path) -> None:
-    lesion = lesion_at("liver", "TL01", (46, 38, 42), suv=11.0)
-    images = MadeImages()
-    images.add(tmp_path / "studies", make_volume(replace(SCANNERS["C"], pixel_mm=3.5, matrix=104), [lesion], 5),
-               "S-001", "BL")
-    request_run(locked.house.desk, Actor("imaging"), RequestRun(
-        TRIAL, "S-001", "BL", "TL01", "2.25.1", ("-76.0", "-14.0", "-60.0"), "reader", locked.lock), images)
+    images = asked_of(locked, tmp_path, "S-001")
     weights_on_disk(locked)
 
     run_waiting(locked.house.desk, images, locked.lock, runner=stand_in)
@@ -300,22 +299,102 @@ def test_a_run_that_waits_for_swapped_weights_ends_refused(locked: Locked, tmp_p
     assert locked.state() == ("open", False)
 
 
-@req("REC-14", "VAL-11")
-def test_an_input_with_nan_ends_as_failed_and_says_so(locked: Locked) -> None:
-    """MLflow's schema lets NaN through; our contract does not. The model is whole, so its gate stays open."""
+def spoilt(study: Study, name: str, number: float) -> Study:
+    image = getattr(study, name)
+    values = image.values.copy()
+    values[0, 0, 0] = number
+    return replace(study, **{name: replace(image, values=values)})
+
+
+@req("MLK-01", "MLK-03", "MLK-06", "MLK-07", "GAT-04")
+@pytest.mark.parametrize(("name", "number"), [("ct", np.nan), ("pet", np.inf)])
+def test_an_input_that_is_no_number_is_refused_recorded_and_suspends(
+    locked: Locked, name: str, number: float
+) -> None:
+    """MLflow's schema lets NaN through. No image of a trial holds one, so one at the contract came past its checks."""
     with locked.house.desk.reading() as session:
         row = queries.lock_of(session, locked.lock)
         version = queries.version_of(session, MODEL, row.fields.model_version)
-    study = TASKS["lesion-at-seed"].sentinel(read_tree(SHIPPED))
-    values = study.ct.values.copy()
-    values[0, 0, 0] = np.nan
+    study: Study = TASKS[MODEL].sentinel(read_tree(SHIPPED))
 
-    session_here, _ = answers(locked.house.desk, row, version, [replace(study, ct=replace(study.ct, values=values))],
-                              runner=stand_in)
+    with pytest.raises(ModelDiffers, match=f"{name}-not-finite"):
+        answers(locked.house.desk, row, version, [study, spoilt(study, name, number)], runner=stand_in)
 
-    ((answer, _),) = session_here.answers
-    assert (answer.status, answer.cause, answer.values) == ("failed", "ct-not-finite", ())
+    refused = locked.house.entries()[-1].body
+    assert (refused["action"], refused["fields"]["lock"], refused["fields"]["check"], refused["fields"]["cause"]) == (
+        "model.refused", locked.lock, "contract", "input_not_finite")
+    assert locked.state() == ("open", False)
+    locked.house.work()
+    assert locked.state() == ("suspended", False)
+    suspended = locked.house.entries()[-1].body
+    assert (suspended["fields"]["cause"], suspended["caused_by"]) == ("input_not_finite", refused["id"])
+
+
+class FedPast:
+    """A reader of series that somebody changed: what it gives the model is no longer what the checks have seen."""
+
+    def __init__(self, inner: SeriesReader, subject: str) -> None:
+        self.inner, self.subject = inner, subject
+
+    def again(self, session: Any, row: queries.RunRow) -> Any:
+        given: Any = self.inner.again(session, row)
+        return replace(given, study=spoilt(given.study, "ct", np.nan)) if row.subject == self.subject else given
+
+
+@req("MLK-01", "REC-14", "GAT-04")
+def test_a_run_that_is_fed_past_its_checks_ends_refused_and_takes_the_others_with_it(
+    locked: Locked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal names the run that it ended; those that were asked beside it have no value from that session."""
+    monkeypatch.setattr("models_registry.running.SeriesReader", lambda *known: FedPast(SeriesReader(*known), "S-002"))
+    images = asked_of(locked, tmp_path, "S-001", "S-002", use="qc")
+
+    run_waiting(locked.house.desk, images, locked.lock, runner=stand_in)
+
+    with locked.house.desk.reading() as session:
+        runs = {run.subject: run for run in queries.runs_of(session, lock=locked.lock)}
+        (refusal,) = queries.refusals_known(session, lock=locked.lock)
+    assert {subject: (run.standing, run.state, run.cause, dict(run.values)) for subject, run in runs.items()} == {
+        "S-001": ("gated", "failed", "model-refused", {}), "S-002": ("gated", "refused", "contract", {})}
+    assert refusal.run == runs["S-002"].run
+    assert locked.state() == ("open", False)
+
+
+@req("VAL-11", "GAT-04")
+def test_a_site_cannot_close_a_gate_by_a_file_without_numbers(locked: Locked, tmp_path: Path) -> None:
+    """Quality control asks the model before a technologist has looked: such a series ends while it is read."""
+    images = asked_of(locked, tmp_path, "S-001", use="qc")
+    for uid, files in images.files.items():
+        images.files[uid] = [no_slope(content) for content in files]
+
+    run_waiting(locked.house.desk, images, locked.lock, runner=stand_in)
+
+    with locked.house.desk.reading() as session:
+        (run,) = queries.runs_of(session, lock=locked.lock)
+        assert queries.refusals_known(session, lock=locked.lock) == ()
+    assert (run.state, run.cause) == ("failed", "input")
+    assert "no finite numbers" in (run.found or "")
     assert locked.state() == ("open", True)
+
+
+def no_slope(content: bytes) -> bytes:
+    dataset = dcmread(BytesIO(content))
+    dataset.RescaleSlope = "NaN"
+    held = BytesIO()
+    dataset.save_as(held)
+    return held.getvalue()
+
+
+def asked_of(at: Locked, folder: Path, *subjects: str, use: str = "none") -> MadeImages:
+    """A run of this lock asked for each subject's baseline."""
+    lesion = lesion_at("liver", "TL01", (46, 38, 42), suv=11.0)
+    volume = make_volume(replace(SCANNERS["C"], pixel_mm=3.5, matrix=104), [lesion], 5)
+    images = MadeImages()
+    for subject in subjects:
+        images.add(folder / "studies", volume, subject, "BL")
+        request_run(at.house.desk, Actor("imaging"), RequestRun(
+            TRIAL, subject, "BL", "TL01", "2.25.1", ("-76.0", "-14.0", "-60.0"), "reader", at.lock, use), images)
+    return images
 
 
 @req("MLK-01")

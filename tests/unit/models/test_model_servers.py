@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sqlalchemy import Connection
 
 from audit.entry import base64_text
 from audit.vocabulary import gates as gate_words
@@ -27,7 +28,9 @@ from models_registry import queries, server_queries
 from models_registry.asking import RequestRun, request_run
 from models_registry.attestation import Attested, Enrolled, Statement, read, tensor_digest
 from models_registry.attested import run_attested
+from models_registry.contract import Study
 from models_registry.dialects import DIALECTS, MLFLOW, V2, Dialect, Floats, NotThisDialect
+from models_registry.inputs import Given, SeriesReader
 from models_registry.isolation import WorkerDiffers
 from models_registry.library import SHIPPED
 from models_registry.queries import RunRow
@@ -127,6 +130,28 @@ def test_a_remote_run_names_server_key_and_statements(
     sent = V2.asked(server.seen[-1][2])
     assert statement.input_sha256 == tensor_digest(sent)
     assert statement.environment["torch_threads"] == "2"
+
+
+@req("MLK-01", "MLK-03", "GAT-04")
+def test_no_server_is_sent_what_is_no_number(
+    told: HouseUnderTest, images: MadeImages, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract is asked here: the sentinel was sent, the image never, and the model is refused."""
+    class FedPast(SeriesReader):
+        def again(self, session: Connection, row: RunRow) -> Given:
+            given = super().again(session, row)
+            assert isinstance(given.study, Study)
+            values = np.full_like(given.study.pet.values, np.nan)
+            return replace(given, study=replace(given.study, pet=replace(given.study.pet, values=values)))
+
+    monkeypatch.setattr("models_registry.running.SeriesReader", FedPast)
+
+    row = run_one(told, images)
+
+    assert (row.state, row.cause, row.values) == ("refused", "contract", {})
+    assert len(server.seen) == 1
+    with told.desk.reading() as session:
+        assert queries.refusals_known(session)[-1].cause == "input_not_finite"
 
 
 @req("PRV-01")

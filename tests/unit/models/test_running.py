@@ -117,6 +117,24 @@ def gate(
         signed=(), endpoint=endpoint), "gates")
 
 
+@req("GAT-04", "REC-14")
+def test_a_gate_that_closes_while_a_run_is_computed_leaves_no_value(told: HouseUnderTest, images: MadeImages) -> None:
+    """The answer came; it counts nowhere, and the run is on record as ended."""
+    gate(told, 3, "secondary", "LESION")
+    request_run(told.desk, ASKER, ask(told, use="secondary", endpoint="LESION"), images)
+
+    def closing(files: Mapping[str, bytes], studies: Sequence[Given], expected: Expected | None) -> Session:
+        answered = stand_in(files, studies, expected)
+        trial.recorded(told, gate_words.GateSuspended(
+            gate="G3-LESION", use=3, cause="critical_deviation", says="A critical deviation is open."), "gates")
+        return answered
+
+    run_waiting(told.desk, images, runner=closing)
+
+    (row,) = rows(told)
+    assert (row.state, row.cause, row.values) == ("failed", "use-closed", {})
+
+
 @req("REC-14", "VAL-11")
 @pytest.mark.parametrize("spoilt", ["make_segmentation", "make_ai_report"])
 def test_files_that_do_not_say_what_was_measured_are_never_stored(

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 CS := .venv/bin/countersign
 ARGS ?=
 
-.PHONY: help setup fast test evidence long journeys golden demo serve rebuild verify validate
+.PHONY: help setup fast test evidence long journeys golden demo serve rebuild verify validate mutants
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,10 @@ evidence: ## all tests, with evidence.json for `countersign validate release --t
 journeys: ## browser, DICOM peers, whole demonstrations
 	@python3 install.py --tests
 	$(PY) -m pytest -m journey $(ARGS)
+
+mutants: ## small changes of our code that a test must notice, by hours  (PIECE=entry ...; without one: the report)
+	@python3 install.py --beside mutants
+	PYTHONPATH=$(CURDIR)/.venv-mutants $(PY) -m tests.mutants $(PIECE)
 
 golden: ## write the golden files anew; review the difference as code
 	COUNTERSIGN_GOLDEN=write $(PY) -m pytest -q -n0 -m "not journey" $(ARGS)

@@ -5,6 +5,8 @@
     python3 install.py --beside outside
                                   an environment of its own, `.venv-outside`, from requirements/outside.lock: programs
                                   of others that tests run as counterparts, and that clash with what we install
+    python3 install.py --beside mutants
+                                  no environment but a folder, `.venv-mutants`, with what a tool needs beyond ours
 
 1. System packages (packages/*.txt) are looked for in under a second; missing ones are named with the line to type,
    or installed where this runs as root with apt.
@@ -29,6 +31,8 @@ ROOT = Path(__file__).resolve().parent
 LOCKS = ROOT / "requirements"
 # What a lock leaves out on purpose (requirements/make_lock.py, ALONE), as `pip check` says it.
 NOT_TAKEN = {"thirdparty": tuple(f"requires {name}, which is not installed." for name in ("timm", "customtkinter"))}
+# Locks of only what ours lacks, for a tool that runs on our own packages (requirements/make_lock.py, ONTO).
+ONTO = ("mutants",)
 OURS = ("build.lock", "common.lock", "torch-cpu.lock", "torch-any.lock")
 LOCKED_FOR = (3, 11)
 
@@ -177,6 +181,20 @@ class Environment:
         say("ready")
 
 
+def make_onto(name: str) -> None:
+    """The folder `.venv-NAME` of packages that `.venv` lacks; who puts it on PYTHONPATH has both."""
+    ours = Environment()
+    ours.make()
+    folder, lock = ROOT / f".venv-{name}", f"{name}.lock"
+    stamp = folder / "countersign.stamp"
+    wanted = hashlib.sha256((LOCKS / lock).read_bytes() + ours.fingerprint().encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    must(lock, ours.locked(lock, "--target", str(folder)))
+    stamp.write_text(wanted, encoding="utf-8")
+
+
 def must(what: str, done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode:
         raise SystemExit(f"{done.stdout.strip()[-4000:]}\n\nStopped at: {what}.")
@@ -193,6 +211,9 @@ def main() -> None:
     parser.add_argument("--beside", choices=beside(), metavar="NAME",
                         help=f"make the environment .venv-NAME alone; NAME is one of: {', '.join(beside())}")
     asked = parser.parse_args()
+    if asked.beside in ONTO:
+        make_onto(asked.beside)
+        return
     if asked.beside:
         Environment(asked.beside).make()
         return

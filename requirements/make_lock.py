@@ -17,6 +17,9 @@ the small one is offered, and its import fails.
 Beside them one lock for each environment of its own (`python3 install.py --beside NAME`): programs of others that our
 tests run as counterparts, and that want other versions than we do. Where a model has to give the same bits there as
 here, the packages that decide about bits are held to the versions of common.lock (SAME).
+
+A tool that has to run inside our own environment, and that nobody needs who runs Countersign, has a lock of only what
+common.lock lacks (ONTO), all of it held to the versions there.
 """
 
 import argparse
@@ -49,6 +52,8 @@ BESIDE = {
 # What is taken without what it asks for: nnU-Net's networks ask for timm, and that for torchvision, of which they use
 # nothing here; deepbet asks for a window tool kit.
 ALONE = {"thirdparty": ["nnunetv2==2.8.1", "dynamic-network-architectures==0.4.4", "deepbet==1.0.2"]}
+# Tools that run on our own packages, in a folder beside ours: `--target .venv-NAME`, put on the path after ours.
+ONTO = {"mutants": ("Mutation testing of our own packages, `make mutants`.", ["mutmut==3.8.1"])}
 SAME = ("mlflow-skinny", "monai", "numpy", "safetensors")
 
 
@@ -90,12 +95,17 @@ def write(name: str, head: str, lines: dict[str, tuple[str, str]]) -> None:
 
 def write_beside(name: str, options: list[str]) -> None:
     """The lock of an environment beside ours. Torch comes from its own lock there as well."""
-    purpose, wanted = BESIDE[name]
+    purpose, wanted = (BESIDE | ONTO)[name]
     versions = dict(line.split(" ")[0].split("==") for line in
                     (HERE / "common.lock").read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder) / "held.txt"
-        held.write_text("".join(f"{package}=={versions[package]}\n" for package in SAME), encoding="utf-8")
+        same = versions if name in ONTO else SAME
+        held.write_text("".join(f"{package}=={versions[package]}\n" for package in same), encoding="utf-8")
+        if name in ONTO:
+            found = resolved(wanted, "--constraint", str(held), *options)
+            write(f"{name}.lock", purpose, {one: line for one, line in found.items() if one not in versions})
+            return
         found = resolved([*wanted, f"torch=={TORCH}+cpu"], "--constraint", str(held), *options)
         if name in ALONE:
             found |= resolved(ALONE[name], "--no-deps", *options)
@@ -107,7 +117,7 @@ def write_beside(name: str, options: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write requirements/*.lock")
     parser.add_argument("--constraint", help="file of versions to keep to, as `pip freeze` prints it")
-    parser.add_argument("--beside", choices=sorted(BESIDE), help="write the lock of this environment alone")
+    parser.add_argument("--beside", choices=sorted(BESIDE | ONTO), help="write the lock of this environment alone")
     asked = parser.parse_args()
     options = ["--constraint", asked.constraint] if asked.constraint else []
     if asked.beside:

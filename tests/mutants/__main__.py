@@ -1,0 +1,135 @@
+"""Runs pieces of mutation testing and writes the report; `make mutants PIECE="entry proofs"`.
+
+    python -m tests.mutants entry proofs   runs these pieces on the files as they are, then writes the report
+    python -m tests.mutants                writes the report of what is kept
+    --fresh                                forgets what an earlier run of the piece found
+
+Each piece has a folder of its own below `.mutants/`, so that a run which was stopped goes on where it stood: a mutant
+that was noticed is not asked again while its function stays as it is, all others are. What a run found is kept in
+`results/PIECE.json`; the report says of which commit. Exit code 1: a mutant survives that `reasons.yaml` does not
+explain, or a piece was run on files that are in no commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.mutants.pieces import PIECES, Piece
+from tests.mutants.report import RESULTS, Kept, written
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = Path(__file__).with_name("tool.py")
+# Loaded once before the processes of the mutants are made; nothing of ours, see Piece.while_importing.
+PRELOADED = ("pytest", "hypothesis", "yaml", "orjson", "sqlalchemy", "pydantic", "numpy", "cryptography.x509",
+             "nacl.signing", "rfc8785", "fastapi.testclient", "pydicom", "typer.testing", "alembic.command", "jinja2")
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def copy_tree(folder: Path, piece: Piece) -> None:
+    """The files git knows or would add, as they are now; a file that did not change keeps its time."""
+    from tests.mutants.undecorated import undecorated
+
+    names = [name for name in git("ls-files", "-co", "--exclude-standard").splitlines() if (ROOT / name).is_file()]
+    for old in [one.relative_to(folder) for one in folder.rglob("*.py")]:
+        if old.parts[0] not in ("mutants", "as-it-was") and str(old) not in names:
+            (folder / old).unlink()
+    changed = []
+    for name in names:
+        source, target = ROOT / name, folder / name
+        kept = folder / "as-it-was" / name if name in piece.files else target
+        if kept.is_file() and kept.read_bytes() == source.read_bytes():
+            continue
+        for place in {kept, target}:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, place)
+        if name in piece.files:
+            changed.append(name)
+    for name in changed:
+        (folder / name).write_text(undecorated((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
+    # The tests are copied whole each time; one that was deleted must not stay behind.
+    shutil.rmtree(folder / "mutants" / "tests", ignore_errors=True)
+
+
+def write_settings(folder: Path, piece: Piece, warmup: str) -> None:
+    """mutmut's settings, where it looks for them when pyproject.toml has none."""
+    packages = sorted({name.split("/")[0] for name in piece.files})
+    others = [one.name for one in sorted(folder.iterdir())
+              if one.name not in {*packages, "mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "first.json"}]
+    (folder / "mutmut-preload.txt").write_text("\n".join(PRELOADED), encoding="utf-8")
+    lists = {"source_paths": packages, "only_mutate": piece.files, "also_copy": others,
+             "pytest_add_cli_args_test_selection": piece.tests,
+             "pytest_add_cli_args": ("-n0", "-p", "no:cacheprovider", "-W", "ignore")}
+    lines = ["[mutmut]", "process_isolation = forkserver", "timeout_constant = 4.0",
+             f"forkserver_warmup = {warmup}",
+             f"preload_modules_file = {(folder / 'mutmut-preload.txt')}"]
+    for name, members in lists.items():
+        lines += [f"{name} =", *(f"    {one}" for one in members)]
+    (folder / "setup.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def run(name: str, *, fresh: bool, children: int) -> None:
+    """One piece, to its end; what it found is written to results/."""
+    piece, folder = PIECES[name], ROOT / ".mutants" / name
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    commit = git("rev-parse", "--short=12", "HEAD").strip()
+    committed = not git("status", "--porcelain", "--", "*.py", "*.yaml", "*.toml").strip()
+    copy_tree(folder, piece)
+    first = folder / "first.json"
+    if not first.is_file():
+        first.write_text(json.dumps({"commit": commit, "committed": committed}), encoding="utf-8")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
+        surroundings = {**os.environ, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
+
+        def ask(*names: str) -> None:
+            command = [sys.executable, str(TOOL), "run", "--max-children", str(children), *names]
+            subprocess.run(command, cwd=folder, check=True, env=surroundings)
+
+        write_settings(folder, piece, "collect")
+        ask()
+        if piece.while_importing:
+            write_settings(folder, piece, "import")
+            ask(*(f"*.x_{function}__mutmut_*" for function in piece.while_importing))
+    said = subprocess.run([sys.executable, str(TOOL), "verdicts"], cwd=folder, check=True, text=True,
+                          stdout=subprocess.PIPE)
+    begun = json.loads(first.read_text(encoding="utf-8"))
+    kept = Kept(
+        piece=name, commit=commit, committed=committed and begun["committed"], begun=begun["commit"],
+        on=datetime.now(UTC).date().isoformat(), seconds=round(time.monotonic() - began),
+        tool=f"mutmut {version('mutmut')}", tests=list(piece.tests), mutants=json.loads(said.stdout),
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(kept.as_json(), encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make mutants", description="Mutation testing in pieces")
+    parser.add_argument("pieces", nargs="*", choices=[*PIECES, []], metavar="PIECE", help=", ".join(PIECES))
+    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run found")
+    parser.add_argument("--children", type=int, default=2, help="mutants at a time")
+    asked = parser.parse_args()
+    for name in asked.pieces:
+        run(name, fresh=asked.fresh, children=asked.children)
+    complaints = written()
+    for one in complaints:
+        print(one, file=sys.stderr)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -46,22 +46,25 @@ class Scope:
         return "Entries of " + ", ".join(named + (["the house"] if None in self.trials else []))
 
 
-def scope_of(session: Connection, actor: Actor) -> Scope:
-    """The part of the record open to a person. Raises Refused where there is none."""
+def scope_of(session: Connection, actor: Actor, action: str = ACTION) -> Scope:
+    """The part of the record open to a person, for reading it or for another act of seeing.
+
+    Raises Refused where there is none.
+    """
     names = list(session.execute(_TRIALS).scalars())
-    facts = standings(session, actor, (None, *names), ACTION)
-    house = decide(actor, ACTION, facts[None])
+    facts = standings(session, actor, (None, *names), action)
+    house = decide(actor, action, facts[None])
     stages = {row.trial: row.stage for row in trials_known(session)}
     reading_in = trials_read_by(session, actor.user)
-    answers = {name: _trial(actor, facts[name], stages.get(name), name in reading_in) for name in names}
+    answers = {name: _trial(actor, action, facts[name], stages.get(name), name in reading_in) for name in names}
     trials = {name for name, decision in answers.items() if decision.allowed}
     if not house.allowed and not trials:
         raise Refused(house.because, rule=house.rule)
     return Scope(frozenset(trials | ({None} if house.allowed else set())), house.allowed and len(trials) == len(names))
 
 
-def _trial(actor: Actor, facts: Facts, stage: Stage | None, has_slot: bool) -> Decision:
-    decision = decide(actor, ACTION, facts)
+def _trial(actor: Actor, action: str, facts: Facts, stage: Stage | None, has_slot: bool) -> Decision:
+    decision = decide(actor, action, facts)
     if not decision.allowed:
         return decision
     locked = stage in (Stage.LOCKED, Stage.CLOSED)

@@ -67,14 +67,15 @@ class Lease:
     fence: int
 
 
-def claim(session: Connection, now: int) -> Lease | None:
-    """Take the oldest job that is due or whose lease ran out. The caller holds the write lock."""
-    row = session.execute(
-        select(jobs).where(
-            ((jobs.c.state == "waiting") & (jobs.c.not_before <= now))
-            | ((jobs.c.state == "leased") & (jobs.c.lease_until < now))
-        ).order_by(jobs.c.seq, jobs.c.effect).limit(1)
-    ).mappings().first()
+def claim(session: Connection, now: int, of: int | None = None) -> Lease | None:
+    """Take the oldest job that is due or whose lease ran out (of one entry). The caller holds the write lock."""
+    wanted = select(jobs).where(
+        ((jobs.c.state == "waiting") & (jobs.c.not_before <= now))
+        | ((jobs.c.state == "leased") & (jobs.c.lease_until < now))
+    )
+    if of is not None:
+        wanted = wanted.where(jobs.c.seq == of)
+    row = session.execute(wanted.order_by(jobs.c.seq, jobs.c.effect).limit(1)).mappings().first()
     if row is None:
         return None
     session.execute(
@@ -105,10 +106,10 @@ def settle(session: Connection, lease: Lease, now: int, problem: str | None = No
     return True
 
 
-def work_once(desk: Desk) -> bool:
-    """Claim one job, carry its effect out, settle it. False when nothing is due."""
+def work_once(desk: Desk, of: int | None = None) -> bool:
+    """Claim one job (of one entry, where it is named), carry its effect out, settle it. False when nothing is due."""
     with desk.working_tables() as session:
-        lease = claim(session, desk.clock.now())
+        lease = claim(session, desk.clock.now(), of)
     if lease is None:
         return False
     with desk.reading() as session:
@@ -134,11 +135,14 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {', '.join(steps)}"
 
 
-def drain(desk: Desk, most: int = 10_000) -> int:
-    """Work until nothing is due. Returns how many jobs ran; none while appending is stopped, so that none fails."""
+def drain(desk: Desk, most: int = 10_000, *, of: int | None = None) -> int:
+    """Work until nothing is due. Returns how many jobs ran; none while appending is stopped, so that none fails.
+
+    of: the number of the one entry whose effects are wanted now; the worker has the others.
+    """
     done = 0
     if desk.stopped() is not None:
         return done
-    while done < most and work_once(desk):
+    while done < most and work_once(desk, of):
         done += 1
     return done

@@ -78,6 +78,7 @@ def review_sop(desk: Desk, actor: Actor, *sops: str, version: int | None = None)
 
 def return_sop(desk: Desk, actor: Actor, sop: str, because: str, version: int | None = None) -> Proposal:
     """The version is given up with a reason; the corrected text is drafted as the next one."""
+    _check_reason(because)
 
     def make(found: SopVersion, occasion: Occasion) -> Made:
         event = SopReturned(sop=found.sop, version=found.version, because=because)
@@ -102,12 +103,18 @@ def approve_sop(desk: Desk, actor: Actor, *sops: str, version: int | None = None
 
 def retire_sop(desk: Desk, actor: Actor, sop: str, because: str, version: int | None = None) -> Proposal:
     """A document that governs nothing any more."""
+    _check_reason(because)
 
     def make(found: SopVersion, occasion: Occasion) -> Made:
         event = SopRetired(sop=found.sop, version=found.version, because=because)
         return event, "withdrawal", views.stepping("Retire a document", "sop-retired", found, ("Why", because))
 
     return _step(desk, actor, "sop.retire", "sop.retired", (sop,), version, make)
+
+
+def _check_reason(because: str) -> None:
+    if not because.strip():
+        raise UnusableInput("A document is given up with a reason.", next_step="Say why; nothing was signed.")
 
 
 Made = tuple[Any, str, View]

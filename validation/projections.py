@@ -184,6 +184,8 @@ capas = Table(
     Column("effect", String(16)),
     Column("closed_by", String(120)),
     Column("closed_at", String(32)),
+    Column("closing", Text),
+    Column("closed_seq", BigInteger),
     Column("entry", BigInteger, nullable=False),
 )
 changes = Table(
@@ -391,6 +393,7 @@ def forget_capa(session: Connection, entry: Recorded, event: CapaClosed) -> None
     session.execute(
         update(capas).where(capas.c.capa == event.capa).values(
             state=CAPA[state, "capa.closed"], effect=event.effect, closed_by=entry.person, closed_at=entry.at,
+            closing=json.dumps(fields_of(event)), closed_seq=entry.seq,
         )
     )
 

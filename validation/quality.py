@@ -147,8 +147,8 @@ def assess_change(desk: Desk, actor: Actor, command: AssessChange) -> Proposal:
     Raises:
         UnusableInput: no such class, nothing said, a C1 without proof. AlreadyDone: assessed before.
     """
-    if command.klass_name not in CHANGES or not command.says.strip():
-        raise UnusableInput(f"A change says what is changed, and its class: {', '.join(CHANGES)}.")
+    if command.klass_name not in CHANGES or not command.change or not command.says.strip():
+        raise UnusableInput(f"A change has an id, says what is changed, and its class: {', '.join(CHANGES)}.")
     if command.klass_name == "C1" and not command.proof:
         raise UnusableInput(
             "That the output did not change is proved by the sentinel set, bit by bit.",

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from audit import store
+from audit.vocabulary.registry import ObjectRef
 from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
@@ -29,7 +30,7 @@ from validation.projections import (
     steps,
     test_sets,
 )
-from validation.rules import next_signature
+from validation.rules import NEVER_COUNTS, next_signature
 
 Row = RowMapping
 
@@ -93,6 +94,11 @@ def trained_the_lock(session: Connection, lock: str, user: str) -> bool:
 def known_lock(session: Connection, lock: str) -> bool:
     """Whether a model is locked under this name."""
     return session.execute(select(locks.c.entry).where(locks.c.lock == lock)).first() is not None
+
+
+def locks_known(session: Connection) -> list[str]:
+    """Every lock that validation has heard of, in the order they were locked."""
+    return list(session.execute(select(locks.c.lock).order_by(locks.c.entry)).scalars())
 
 
 def first_opening(session: Connection, test_set: str, protocol: str, version: int) -> OneSignature | None:
@@ -181,9 +187,17 @@ def step_at(session: Connection, about: str) -> RowMapping | None:
     """The recorded step that "RUN/STEP" names."""
     run, _, step = about.partition("/")
     return session.execute(
-        select(steps, runs.c.state.label("run_state")).join(runs, runs.c.run == steps.c.run)
+        select(steps, runs.c.state.label("run_state"), runs.c.protocol).join(runs, runs.c.run == steps.c.run)
         .where(steps.c.run == run, steps.c.step == step)
     ).mappings().first()
+
+
+def passed_after(session: Connection, failed: Row) -> list[str]:
+    """The "RUN/STEP" at which a failed step passed later: the same step of the same protocol, in a run that counts."""
+    return [f"{row.run}/{row.step}" for row in session.execute(
+        select(steps.c.run, steps.c.step).join(runs, runs.c.run == steps.c.run).where(
+            runs.c.protocol == failed["protocol"], steps.c.step == failed["step"], steps.c.verdict == "passed",
+            steps.c.entry > failed["entry"], runs.c.state.not_in(NEVER_COUNTS | {"suspect"})).order_by(steps.c.entry))]
 
 
 def capa_lines(session: Connection, *, state: str | None = None) -> list[RowMapping]:
@@ -334,6 +348,21 @@ def releases_of(session: Connection, target: str, lock: str | None = None) -> li
         select(releases).where(releases.c.target == target, releases.c.lock.is_not_distinct_from(lock))
         .order_by(releases.c.entry)
     ).mappings())
+
+
+def all_releases(session: Connection) -> list[RowMapping]:
+    """Releases of installations and locks, newest last."""
+    return list(session.execute(select(releases).order_by(releases.c.entry)).mappings())
+
+
+def newest_matrix(session: Connection) -> tuple[int, ObjectRef] | None:
+    """The matrix of requirements that the newest release of this installation rests on, and the release's entry."""
+    for row in reversed(releases_of(session, "installation")):
+        entry = store.entry_at(session, row["entry"])
+        kept = entry.body["fields"].get("matrix") if entry is not None else None
+        if kept is not None:
+            return int(row["entry"]), ObjectRef(**kept)
+    return None
 
 
 def installation_is_released(session: Connection, what: str) -> bool:

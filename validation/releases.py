@@ -112,6 +112,8 @@ def open_deviation(desk: Desk, actor: Actor, command: OpenDeviation) -> Proposal
     """A person reports a deviation; those of a run open by themselves."""
     if command.klass_name not in ("critical", "major", "minor"):
         raise UnusableInput(f"{command.klass_name!r} is no class of deviation: critical, major or minor.")
+    if not all((command.deviation, command.about, command.says)):
+        raise UnusableInput("A deviation has an id, says what it is about, and what was not as signed.")
     if command.comment and not (command.subject and command.trial):
         raise UnusableInput("A comment on a subject names the subject and its trial; nothing was recorded.")
 
@@ -187,14 +189,13 @@ def _check_retest(session: Connection, deviation: RowMapping, retest: str | None
         if retest:
             raise UnusableInput(f"{deviation['deviation']} is about no failed step; there is nothing to test again.")
         return
-    again = queries.step_at(session, retest or "")
-    passed_later = (again is not None and again["step"] == failed["step"] and again["verdict"] == "passed"
-                    and again["entry"] > failed["entry"] and again["run_state"] not in NEVER_COUNTS | {"suspect"})
+    passed_later = queries.passed_after(session, failed)
     kind, _, why = (retest or "").partition(":")
-    if not passed_later and not (kind == "none" and why.strip()):
+    if retest not in passed_later and not (kind == "none" and why.strip()):
         raise UnusableInput(
             f"Step {deviation['about']} failed, and {retest or 'nothing'} is no later pass of this step.",
-            next_step="Run the protocol again and name RUN/STEP, or say `none: ` and why it is not tested again.",
+            next_step=(f"It passed as {', '.join(passed_later)}. " if passed_later else "")
+            + "Run the protocol again and name RUN/STEP, or say `none: ` and why it is not tested again.",
         )
 
 

@@ -174,6 +174,11 @@ def as_csv(matrix: Iterable[Traced]) -> str:
     return out.getvalue()
 
 
+def read_csv(text: str) -> dict[str, Mapping[str, str]]:
+    """A matrix as `as_csv` wrote it: its row by requirement."""
+    return {row["requirement"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
 def in_words(matrix: list[Traced]) -> str:
     """A summary for people: counts, then what is open or failing."""
     count = {state: sum(one.state == state for one in matrix) for state in ("shown", "failing", "open", "elsewhere")}

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from core.errors import ClockUntrusted, CountersignError, NotAuthenticated
@@ -38,6 +39,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 LARGEST_BODY = 64 * 1024
+# Files that show something come with forms of these pages alone, from people who are logged in.
+LARGEST_UPLOAD = 20 * 1024 * 1024
+UPLOADS = ("/validation/", "/quality/")
 
 
 class LogInFirst(Exception):
@@ -94,14 +98,29 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
         yield
         site.watch.stop()
 
-    from countersign.web import api, drift, exports, keys, models, pages, past, reviews, signing, training
+    from countersign.web import (
+        api,
+        drift,
+        exports,
+        keys,
+        models,
+        pages,
+        past,
+        procedures,
+        quality,
+        reviews,
+        signing,
+        training,
+        validation,
+    )
 
     # Documentation pages would need script and style from elsewhere; the description itself is enough.
     app = FastAPI(title="Countersign", version=release(), openapi_url="/api/v1/openapi.json", docs_url=None,
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for page in (drift, exports, past, models, reviews, signing, training, keys, pages):
+    for page in (drift, exports, past, models, validation, quality, reviews, procedures, signing, training, keys,
+                 pages):
         app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)
@@ -136,7 +155,7 @@ def the_person(request: Request) -> Session:
 
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Headers on every answer; refuses bodies that are too large and forms sent by other sites."""
-    refusal = _foreign(request)
+    refusal = _foreign(request, await _largest(request))
     response = JSONResponse({"error": "refused", "fact": refusal}, 403) if refusal else await call_next(request)
     for name, value in HEADERS.items():
         response.headers[name] = value
@@ -145,12 +164,19 @@ async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Resp
     return response
 
 
-def _foreign(request: Request) -> str | None:
+async def _largest(request: Request) -> int:
+    """Bytes that a form may have."""
+    if not request.url.path.startswith(UPLOADS) or "multipart/form-data" not in request.headers.get("content-type", ""):
+        return LARGEST_BODY
+    return LARGEST_UPLOAD if await run_in_threadpool(somebody, request) is not None else LARGEST_BODY
+
+
+def _foreign(request: Request, largest: int) -> str | None:
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return None
     length = request.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > LARGEST_BODY or "transfer-encoding" in request.headers:
-        return "A form of this size is not accepted."
+    if not length.isdigit() or int(length) > largest or "transfer-encoding" in request.headers:
+        return f"A form of this size is not accepted; the most is {largest // 1024} KiB. Nothing was recorded."
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = f"{request.url.scheme}://{request.headers.get('host', '')}"
     # Under `no-referrer` a browser sends the origin of our own forms as "null"; then its Sec-Fetch-Site must vouch.

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from audit.query import QueryError, parse, quoted
 from core import ledger_queries as record
 from core.access.queries import standing
+from core.clock import in_words
 from core.errors import NotAuthenticated, NotFound, Refused
 from core.ledger_changes import Change, changes_of
 from core.ledger_evidence import Evidence, examine
@@ -30,7 +32,7 @@ from countersign.web import plots
 from countersign.web.accounts import Session, log_in, log_out
 from countersign.web.app import Site, same_token, somebody, the_person, the_site
 from countersign.web.drift import drift_alarms
-from countersign.web.reviews import overdue
+from countersign.web.reviews import overdue, periodic_late
 
 router = APIRouter(include_in_schema=False)
 TheSite = Annotated[Site, Depends(the_site)]
@@ -115,6 +117,7 @@ def ledger(
         query = parse(text)
     except QueryError as error:
         problem, query = error, parse("")
+    now = site.house.desk.clock.now()
     with site.house.desk.reading() as session:
         scope = scope_of(session, Actor(person.user))
         reader = SessionReader(session)
@@ -133,7 +136,8 @@ def ledger(
         return site.page(
             request, "ledger.html", person, text=text, problem=None, query=query, rows=rows, page=page, facets=facets,
             count=found.count, whole=whole, found=found,
-            note=note, scope=scope, before=before, overdue=overdue(session, scope, site.house.desk.clock.now()),
+            note=note, scope=scope, before=before, overdue=overdue(session, scope, now),
+            late=periodic_late(session, scope, now), today=date.fromisoformat(in_words(now)[:10]),
             drifting=list(drift_alarms(session, scope)),
             plot=plots.days(list(days), list(found.days)),
         )

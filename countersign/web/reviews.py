@@ -20,6 +20,8 @@ from core.ledger_words import sentence_of
 from core.policy.decide import decide
 from core.policy.state import Actor
 from core.reviews import queries, usecases
+from core.reviews.periodic import PeriodicDue
+from core.reviews.periodic_projections import periodic_due
 from core.reviews.rules import CATEGORIES, CONCLUSIONS, GRADES, USUAL_SAMPLES, Due, Found
 from countersign.web.accounts import Session
 from countersign.web.app import Site, the_person, the_site
@@ -40,6 +42,13 @@ def overdue(session: Connection, scope: Scope, now_us: int) -> list[str]:
     today = date.fromisoformat(in_words(now_us)[:10])
     return [one.in_words(today) for one in queries.all_due(session)
             if scope.covers(one.trial) and one.overdue_days(today)]
+
+
+def periodic_late(session: Connection, scope: Scope, now_us: int) -> list[PeriodicDue]:
+    """Reviews of access, validated state and procedures that are late or ended unfit; they are the house's."""
+    today = date.fromisoformat(in_words(now_us)[:10])
+    return [one for one in periodic_due(session)
+            if scope.covers(None) and (one.overdue_days(today) or one.suspends(today))]
 
 
 def _may_review(session: Connection, person: Session, trial: str | None) -> bool:
@@ -65,9 +74,11 @@ def _list(
         mine = [trial for trial in sorted(scope.trials, key=lambda name: (name is None, name or ""))
                 if _may_review(session, person, trial)]
         alarms = overdue(session, scope, now)
+        late = periodic_late(session, scope, now)
+        periodic = periodic_due(session) if scope.covers(None) else ()
         note = record.newest_note(SessionReader(session))
     return site.page(request, "reviews.html", person, 422 if problem else 200, scope=scope, due=due, rows=rows,
-                     mine=mine, today=today, overdue=alarms, note=note, problem=problem,
+                     mine=mine, today=today, overdue=alarms, late=late, periodic=periodic, note=note, problem=problem,
                      typed=typed or dict.fromkeys(TYPED, ""), usual=USUAL_SAMPLES)
 
 

@@ -19,6 +19,7 @@ from audit.signatures import Proof
 from audit.vocabulary.registry import sentence
 from core.errors import NotAuthenticated, NotFound, UnusableInput
 from core.ledger_words import utc
+from core.outbox import drain
 from core.passkeys import in_force
 from core.work import DRAFT_LIFE_US, LOCK_MARGIN_US
 from countersign.web.accounts import Session
@@ -36,12 +37,16 @@ MOST_WAITING = 500
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A page to be signed: whose, what, where one comes from and where one goes afterwards."""
+    """A page to be signed: whose, what, where one comes from and where one goes afterwards.
+
+    `settles`: what follows from the entry is carried out before the next page is shown, not by the next worker.
+    """
 
     user: str
     proposal: Proposal
     back: str
     then: str
+    settles: bool = False
 
     @property
     def until_us(self) -> int:
@@ -52,14 +57,14 @@ class Waiting:
         return self.proposal.drafts[0].meaning
 
 
-def to_sign(site: Site, proposal: Proposal, *, back: str, then: str) -> str:
+def to_sign(site: Site, proposal: Proposal, *, back: str, then: str, settles: bool = False) -> str:
     """Hold a proposal for its signer; returns the path of its page."""
     now = site.house.desk.clock.now()
     for name in [name for name, one in site.to_sign.items() if one.until_us < now]:
         del site.to_sign[name]
     while len(site.to_sign) >= MOST_WAITING:
         del site.to_sign[next(iter(site.to_sign))]
-    site.to_sign[proposal.id] = Waiting(proposal.actor.user, proposal, back, then)
+    site.to_sign[proposal.id] = Waiting(proposal.actor.user, proposal, back, then, settles)
     return f"/sign/{proposal.id}"
 
 
@@ -148,6 +153,8 @@ def sign_now(
     except UnusableInput as problem_of_form:
         return _page(request, site, person, waiting, problem_of_form.in_words(), 422)
     site.to_sign.pop(name, None)
+    if waiting.settles:
+        drain(site.house.desk, of=receipt.seq)
     return RedirectResponse(f"{waiting.then}?signed={receipt.seq}", 303)
 
 

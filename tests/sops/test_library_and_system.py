@@ -17,14 +17,29 @@ from audit.vocabulary.registry import REGISTRY
 from core.access.training import NEVER_GOVERNED
 from core.policy.table import TABLE
 from countersign.cli import GROUPS, app
-from countersign.web import drift, exports, keys, pages, past, reviews, signing, training
+from countersign.web import (
+    drift,
+    exports,
+    keys,
+    models,
+    pages,
+    past,
+    procedures,
+    quality,
+    reviews,
+    signing,
+    training,
+    validation,
+)
 from sops import texts
 from tests.req import req
 
 TEMPLATES = texts.templates()
 SPAN = re.compile(r"`([^`]+)`")
 PAGES = {
-    route.path for module in (drift, exports, keys, pages, past, reviews, signing, training)
+    route.path
+    for module in (drift, exports, keys, models, pages, past, procedures, quality, reviews, signing, training,
+                   validation)
     for route in module.router.routes if isinstance(route, APIRoute)
 }
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")

@@ -182,3 +182,29 @@ def test_pages_to_sign_do_not_pile_up(browser: TestClient, monkeypatch: pytest.M
     first, second, third = (concluded(browser, review) for _ in range(3))
 
     assert [browser.get(path).status_code for path in (first, second, third)] == [404, 200, 200]
+
+
+@req("VAL-15", "ACC-05")
+def test_periodic_reviews_of_the_house_stand_with_their_days_and_alarm_on_the_ledger(live: HouseUnderTest) -> None:
+    """In time there is no alarm; late it says since when, what follows, and who does what; other trials' see none."""
+    set_password(live.desk, CHEAP, live.person("qa-0", "qa_auditor").user, PASSWORD)
+    with visiting(live) as browser:
+        enter(browser, "qa-0")
+        assert "periodic review" not in browser.get("/ledger").text.lower()
+        shown = browser.get("/reviews").text
+        assert "Review of access" in shown
+        assert problems(shown) == []
+    live.clock.advance(days=190)
+    with visiting(live) as browser:
+        enter(browser, "qa-0")
+        page = browser.get("/ledger").text
+        late = browser.get("/reviews").text
+        enter(browser, "lead-9")
+        other = browser.get("/ledger").text
+
+    assert "A periodic review is overdue" in page
+    assert "Owner or QA: countersign role review --conclusion TEXT --as USER" in page
+    assert "after 10 days AI is suspended" in page
+    assert "days late" in late
+    assert problems(page) == problems(late) == []
+    assert "periodic review" not in other.lower()

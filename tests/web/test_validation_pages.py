@@ -269,3 +269,23 @@ def test_a_large_file_comes_with_a_form_of_somebody_who_is_logged_in_and_with_no
     answer = post(browser, STEP, STEP, files=[large], found="A log.", verdict="passed")
 
     assert answer.url.path.startswith("/sign/")
+
+
+@req("VAL-03")
+def test_an_exploratory_run_is_shown_as_evidence_of_nothing(browser: TestClient, waiting: HouseUnderTest) -> None:
+    from tests.builders.validation import installation
+    from validation.runner import Bench, RunProtocol, run_protocol
+    from validation.usecases import DraftProtocol, draft_protocol
+
+    team = Team.of(waiting)
+    waiting.commit(draft_protocol(waiting.desk, team.author, DraftProtocol(installation("fine", kind="OQ"))))
+    tried = run_protocol(waiting.desk, team.tester, RunProtocol("OQ-SMALL", exploratory=True),
+                         Bench({"machine": "test"}, checks={"fine": passing()}))
+    enter(browser, "lead-1")
+
+    listed, shown = browser.get("/validation").text, browser.get(f"/validation/runs/{tried.run}").text
+
+    assert "counts for nothing" in listed
+    assert "This run is exploratory and is evidence of nothing, for ever." in shown
+    assert "Review the report" not in shown
+    assert problems(shown) == []

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.ledger_queries import Line, Reader, lines_of
+from core.ledger_earlier import Wanted, newest_before
+from core.ledger_queries import Line, Reader
 from core.ledger_words import filled
 
 
@@ -99,45 +100,45 @@ class Change:
         return f"{self.what}: {self.old} → {self.new}{because}"
 
 
-def changes_of(reader: Reader, line: Line, *, back: int | None = None) -> tuple[Change, ...]:
-    """The values that an entry changed; empty where it set them for the first time, or to what they were.
+def changes_of(reader: Reader, lines: Sequence[Line], *, back: int | None = None) -> list[tuple[Change, ...]]:
+    """For each line the values that it changed; none where it set them for the first time, or to what they were.
 
     `back` ends the search after so many earlier entries of the subject, for long lists; the entry's own page has none.
     """
-    found = []
-    for setting in BY_WORD.get(line.body["action"], ()):
-        earlier = _before(reader, line, setting, back)
-        if earlier is None:
+    asked = [(place, setting) for place, line in enumerate(lines) for setting in BY_WORD.get(line.body["action"], ())]
+    keys = [_key(lines[place].body, setting) for place, setting in asked]
+    wanted = [_wanted(lines[place], setting, key) for (place, setting), key in zip(asked, keys, strict=True)]
+    earlier = newest_before(reader, wanted, lambda number, line: _key(line.body, asked[number][1]) == keys[number],
+                            back=back)
+    found: list[list[Change]] = [[] for _ in lines]
+    for (place, setting), before in zip(asked, earlier, strict=True):
+        if before is None:
             continue
-        old, new = (_value(one.body, setting) for one in (earlier, line))
+        body = lines[place].body
+        old, new = (_value(one, setting) for one in (before.body, body))
         if old != new:
-            body = line.body
             reason = body.get("reason") or body["fields"].get("because") or body["fields"].get("says")
-            found.append(Change(filled(setting.what, body), old, new, reason, earlier.seq, earlier.leaf))
-    return tuple(found)
+            found[place].append(Change(filled(setting.what, body), old, new, reason, before.seq, before.leaf))
+    return [tuple(changes) for changes in found]
 
 
-def said_changes(reader: Reader, line: Line) -> str:
-    """All of them as one text; empty where there is none."""
-    return "; ".join(change.in_words() for change in changes_of(reader, line))
+def said_changes(reader: Reader, lines: Sequence[Line]) -> list[str]:
+    """All of each line as one text; empty where there is none."""
+    return ["; ".join(change.in_words() for change in changes) for changes in changes_of(reader, lines)]
 
 
-def _before(reader: Reader, line: Line, setting: Setting, back: int | None) -> Line | None:
+def _wanted(line: Line, setting: Setting, key: Sequence[Any]) -> Wanted:
     """The newest earlier entry about the same thing, in the same trial or of the house."""
     fields = line.body["fields"]
-    columns = {column: str(fields[name]) for name, column in _COLUMNS.items() if name in setting.key and name in fields}
-    wanted = _key(line.body, setting)
+    column, value = next(((column, str(fields[name])) for name, column in _COLUMNS.items()
+                          if name in setting.key and name in fields), (None, None))
     # Stored bytes are canonical JSON: a field stands in them in one way only.
-    pieces = [_piece(name, value) for name, value in zip(setting.key, wanted, strict=True) if value is not None]
-    for one in lines_of(reader, tuple(setting.words), line.body.get("trial"), before=line.seq, columns=columns,
-                        holding=pieces, back=back):
-        if _key(one.body, setting) == wanted:
-            return one
-    return None
+    pieces = tuple(_piece(name, one) for name, one in zip(setting.key, key, strict=True) if one is not None)
+    return Wanted(line.seq, tuple(setting.words), line.body.get("trial"), column, value, pieces)
 
 
-def _piece(name: str, value: Any) -> bytes:
-    return json.dumps({name: value}, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
+def _piece(name: str, value: Any) -> str:
+    return json.dumps({name: value}, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
 def _key(body: Mapping[str, Any], setting: Setting) -> Sequence[Any]:

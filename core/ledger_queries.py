@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
-from core.ledger_ways import MOST_WAYS, Ways, values_of, ways_to
+from core.ledger_ways import MOST_WAYS, Ways, each_value, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -87,12 +88,16 @@ class SessionReader:
         self.counted: dict[str, int] = {}
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
-        if self.dialect == "sqlite":  # its driver takes `:name` as it stands; a page asks dozens of questions
-            yield from self._session.exec_driver_sql(sql, parameters)
-            return
-        from sqlalchemy import text
+        # Straight to the driver: to compose each text anew costs more than most questions.
+        asked = sql if self.dialect == "sqlite" else _for_psycopg(sql)
+        for some in self._session.exec_driver_sql(asked, parameters).partitions(LARGEST_PAGE):
+            yield from some
 
-        yield from self._session.execute(text(sql), parameters)
+
+@lru_cache(maxsize=256)
+def _for_psycopg(sql: str) -> str:
+    """The text with parameters as its driver writes them. `::` is a cast."""
+    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,9 @@ def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     ways = ways_to(reader, query, clauses, trials)
     limit = clauses.bind(CAP + 1)
     conditions = [*clauses.bounds(query), *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)]
+    if not ways.each and not conditions:
+        number = int(next(reader.rows("SELECT coalesce(max(seq) + 1, 0) FROM entry"))[0])  # numbered without a gap
+        return Count(min(number, CAP), number > CAP)
     branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
                                       for way in ways.each or ("1 = 1",))
     sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {limit}) AS counted"  # noqa: S608
@@ -199,11 +207,13 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
     near = _merged(reader, ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
     columns = ", ".join(("ts", *FACETS))
+    by_name = "{}" if reader.dialect == "sqlite" else '{} COLLATE "C"'
     fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
     day = "ts / 86400000000"
     groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM looked GROUP BY {day}",  # noqa: S608
               "SELECT 'near', NULL, count(*) FROM near", "SELECT 'all', NULL, count(*) FROM looked"]
-    groups += [f"SELECT '{key}', {key}, count(*) FROM looked WHERE {key} IS NOT NULL GROUP BY {key}" for key in FACETS]  # noqa: S608
+    groups += [f"SELECT * FROM (SELECT '{key}', {key}, count(*) FROM looked WHERE {key} IS NOT NULL GROUP BY {key} "  # noqa: S608
+               f"ORDER BY count(*) DESC, {by_name.format(key)} LIMIT {most}) AS most_{key}" for key in FACETS]
     sql = (f"WITH near AS MATERIALIZED ({near}), looked AS MATERIALIZED (SELECT {columns} FROM entry WHERE {fitting}) "  # noqa: S608
            + " UNION ALL ".join(groups))
     counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all", "near")}
@@ -216,7 +226,7 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
               for key, values in counted.items()}
     if part and trials is None and query == Query(tokens=query.tokens):
         facets |= {key: tuple((value, Count(min(many, CAP), many > CAP)) for value, many in _most(found, most))
-                   for key in INDEXED if (found := _by_index(reader, key))}
+                   for key, found in _by_index(reader).items()}
     whole = Count(number, part)
     if part and (not rest or number * 4 > SAMPLE * 3):
         whole = count(reader, query, trials)  # an index answers, or nearly everything fits
@@ -242,22 +252,26 @@ def _most(values: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
     return nsmallest(most, values, key=lambda one: (-min(one[1], CAP), one[0]))
 
 
-def _by_index(reader: Reader, key: str) -> list[tuple[str, int]]:
-    """Each value of a facet in the whole record, counted along its own index to beyond the cap; nothing where there
-    are too many values. A question narrows what an index does not hold, so only the whole record is counted like this.
+def _by_index(reader: Reader) -> dict[str, list[tuple[str, int]]]:
+    """Each value of the indexed facets in the whole record, counted along its own index to beyond the cap; no facet
+    that has too many values. A question narrows what an index does not hold, so only the whole record is counted so.
+
+    The entries of a trial are numbered in its stream: where that number is beyond the cap, so is the count.
     """
-    clauses = Clauses(reader.dialect)
-    values = values_of(reader, key, MOST_WAYS + 1)
-    if not 0 < len(values) <= MOST_WAYS:
-        return []
-    branches = []
-    for value in values:
-        name = clauses.bind(value)
-        shown = name if reader.dialect == "sqlite" else f"CAST({name} AS VARCHAR)"
-        branches.append(f"SELECT {shown}, count(*) FROM (SELECT 1 FROM entry WHERE {key} = {name} "  # noqa: S608
-                        f"LIMIT {CAP + 1}) AS way{name[1:]}")
-    counted = reader.rows(" UNION ALL ".join(branches), **clauses.given)
-    return [(str(value), int(number)) for value, number in counted if number]
+    named, counted = [], []
+    for key in INDEXED:
+        many = f"(SELECT count(*) FROM (SELECT 1 FROM entry WHERE {key} = few_{key}.value LIMIT {CAP + 1}) AS along)"  # noqa: S608
+        if key == "trial":
+            stream = f"(SELECT max(stream_seq) FROM entry WHERE stream = 'trial/' || few_{key}.value)"  # noqa: S608
+            many = f"CASE WHEN {stream} >= {CAP} THEN {CAP + 1} ELSE {many} END"
+        named.append(f"{each_value(key)}, few_{key} AS MATERIALIZED "  # noqa: S608
+                     f"(SELECT value FROM each_{key} WHERE value IS NOT NULL LIMIT {MOST_WAYS + 1})")
+        counted.append(f"SELECT '{key}', value, {many} FROM few_{key} "  # noqa: S608
+                       f"WHERE (SELECT count(*) FROM few_{key}) <= {MOST_WAYS}")
+    found: dict[str, list[tuple[str, int]]] = {}
+    for key, value, number in reader.rows(f"WITH RECURSIVE {', '.join(named)} {' UNION ALL '.join(counted)}"):
+        found.setdefault(str(key), []).append((str(value), int(number)))
+    return found
 
 
 def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[int, int], ...], Count]:
@@ -315,38 +329,6 @@ def exact_bytes(reader: Reader, size: int | None = None) -> Iterator[bytes]:
         low += len(rows)
         if len(rows) < many:
             return
-
-
-def lines_of(
-    reader: Reader, actions: Sequence[str], trial: str | None, *, before: int, columns: Mapping[str, str],
-    holding: Sequence[bytes] = (), back: int | None = None,
-) -> Iterator[Line]:
-    """Entries of some actions in one trial (None: of the house) below `before`, newest first.
-
-    `columns` are further columns of the record with the value that each must have; they lead the search, by their own
-    index. `holding` are pieces that the stored bytes must contain: cheaper to look for than to parse. `back` ends the
-    search after so many.
-    """
-    clauses = Clauses(reader.dialect)
-    named = [clauses.bind(action) for action in actions]
-    within = "trial IS NULL" if trial is None else f"trial = {clauses.bind(trial)}"
-    below = f"seq < {clauses.bind(before)}"
-    end = "" if back is None else f" ORDER BY seq DESC LIMIT {back}"
-    fitting = f"action IN ({', '.join(named)}) AND {within}"
-    if columns:
-        leading = " AND ".join([below, *(f"{column} = {clauses.bind(value)}" for column, value in columns.items())])
-        near = f"SELECT seq, action, trial FROM entry WHERE {leading}{end}"  # noqa: S608
-    else:
-        # Action by action: asked for all at once, PostgreSQL may read the whole record backwards.
-        each = (f"SELECT * FROM (SELECT seq, action, trial FROM entry WHERE {below} AND action = {name} "  # noqa: S608
-                f"AND {within}{end}) AS way{number}" for number, name in enumerate(named))
-        near, fitting = f"{' UNION ALL '.join(each)}{end}", "1 = 1"
-    sql = (f"WITH near AS MATERIALIZED ({near}) SELECT {_ROW} FROM entry "  # noqa: S608
-           f"WHERE seq IN (SELECT seq FROM near WHERE {fitting}) ORDER BY seq DESC")
-    for row in reader.rows(sql, **clauses.given):
-        raw = bytes(row[3])
-        if all(piece in raw for piece in holding):
-            yield Line.of(row)
 
 
 def line_of_leaf(reader: Reader, low: bytes, high: bytes) -> Line:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TextIO
 
 from core.ledger_changes import said_changes
@@ -13,19 +14,32 @@ from core.ledger_words import evidence_code, sentence_of, utc
 
 COLUMNS = ("seq", "recorded_at", "signed_at", "actor", "on_behalf_of", "role", "action", "trial", "reason", "rule",
            "sentence", "changes", "evidence", "leaf", "suspect")
+# Entries whose changes are asked for in one question.
+TOGETHER = 100
 
 
-def row_of(
-    reader: Reader, line: Line, said: Mapping[tuple[str, int], str], marks: Mapping[str, Suspicion]
+def rows_of(
+    reader: Reader, lines: Iterable[Line], said: Mapping[tuple[str, int], str], marks: Mapping[str, Suspicion], *,
+    bodies: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """The columns of entries, some at a time. `changes` says old → new where one changed what an earlier entry had set;
+    `suspect` is the number of the entry that made its key suspect from before it on; `bodies` adds what was signed."""
+    rest = iter(lines)
+    while some := list(islice(rest, TOGETHER)):
+        for line, changes in zip(some, said_changes(reader, some), strict=True):
+            row = _row(line, changes, said, suspicion_of(line, marks))
+            yield row | {"body": dict(line.body)} if bodies else row
+
+
+def _row(
+    line: Line, changes: str, said: Mapping[tuple[str, int], str], suspicion: Suspicion | None
 ) -> dict[str, Any]:
-    """The columns of an entry. `changes` says old → new where it changed what an earlier entry had set; `suspect` is
-    the number of the entry that made its key suspect from before it on."""
-    body, suspicion = line.body, suspicion_of(line, marks)
+    body = line.body
     return {
         "seq": line.seq, "recorded_at": utc(line.ts), "signed_at": body["at"], "actor": body["actor"],
         "on_behalf_of": body.get("on_behalf_of"), "role": body["role"], "action": body["action"],
         "trial": body.get("trial"), "reason": body.get("reason"), "rule": body["rule"],
-        "sentence": sentence_of(body, said), "changes": said_changes(reader, line) or None,
+        "sentence": sentence_of(body, said), "changes": changes or None,
         "evidence": evidence_code(line.leaf), "leaf": line.leaf.hex(),
         "suspect": suspicion.by if suspicion else None,
     }

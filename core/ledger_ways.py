@@ -121,6 +121,13 @@ def _actions_in(reader: Reader, trial: str | None) -> list[str]:
     return [str(row[0]) for row in reader.rows(sql, **given)]
 
 
+def each_value(column: str, start: str = "") -> str:
+    """`each_<column>(value)` for a recursive WITH: every value of an indexed column by one probe each, and a NULL."""
+    return (f"each_{column}(value) AS (SELECT min({column}) FROM entry{start} UNION ALL "  # noqa: S608
+            f"SELECT (SELECT min({column}) FROM entry WHERE {column} > each_{column}.value) FROM each_{column} "
+            f"WHERE each_{column}.value IS NOT NULL)")
+
+
 def values_of(reader: Reader, column: str, most: int, *, under: str = "") -> list[str]:
     """The values of an indexed column that begin with a text, at most so many, by one index probe each.
 
@@ -128,9 +135,8 @@ def values_of(reader: Reader, column: str, most: int, *, under: str = "") -> lis
     """
     sqlite = reader.dialect == "sqlite"
     start = f" WHERE {column} >= :under" if sqlite and under else ""
-    sql = (f"WITH RECURSIVE named(value) AS (SELECT min({column}) FROM entry{start} UNION ALL "  # noqa: S608
-           f"SELECT (SELECT min({column}) FROM entry WHERE {column} > named.value) FROM named "
-           f"WHERE named.value IS NOT NULL) SELECT value FROM named WHERE value IS NOT NULL LIMIT :most")
+    sql = (f"WITH RECURSIVE {each_value(column, start)} "  # noqa: S608
+           f"SELECT value FROM each_{column} WHERE value IS NOT NULL LIMIT :most")
     found: list[str] = []
     for row in reader.rows(sql, most=most, **({"under": under} if start else {})):
         if str(row[0]).startswith(under):

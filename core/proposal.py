@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from core.work import Work
 
 
+@cache
 def release() -> str:
-    """The version of this software as signatures name it."""
+    """The version of this software as signatures name it, as it was when this process began."""
     try:
         return importlib.metadata.version("countersign")
     except importlib.metadata.PackageNotFoundError:

@@ -22,7 +22,7 @@ from core.access.queries import standing
 from core.errors import AlreadyDone, Stale, UnusableInput
 from core.ledger_conditions import Clauses, Trials
 from core.ledger_queries import Note, Reader, SessionReader
-from core.ledger_rows import row_of, write_csv
+from core.ledger_rows import rows_of, write_csv
 from core.ledger_scope import Scope, scope_of
 from core.ledger_suspects import suspicions
 from core.ledger_words import utc
@@ -175,9 +175,7 @@ def _pinned(query: Query, note: Note) -> Query:
 
 def _rows(reader: Reader, query: Query, trials: Trials, *, bodies: bool) -> Iterator[dict[str, Any]]:
     said, marks = record.sentences(reader), suspicions(reader)
-    for line in record.every(reader, query, trials):
-        row = row_of(reader, line, said, marks)
-        yield row | {"body": dict(line.body)} if bodies else row
+    yield from rows_of(reader, record.every(reader, query, trials), said, marks, bodies=bodies)
 
 
 def _as_csv(head: Head, rows: Iterator[dict[str, Any]], path: Path) -> None:

@@ -78,7 +78,7 @@ def query(
 ) -> None:
     from audit.query import QueryError, parse
     from core import ledger_queries as record
-    from core.ledger_rows import row_of, write_csv
+    from core.ledger_rows import rows_of, write_csv
     from core.ledger_suspects import suspicions
 
     try:
@@ -92,11 +92,11 @@ def query(
     with _reader(home) as (reader, _):
         said, marks = record.sentences(reader), suspicions(reader)
         if everything:
-            rows = (row_of(reader, line, said, marks) for line in record.every(reader, asked))
-            following = None
+            lines, following = record.every(reader, asked), None
         else:
             found = record.page(reader, asked, before=before, limit=limit)
-            rows, following = (row_of(reader, line, said, marks) for line in found.lines), found.next_before
+            lines, following = iter(found.lines), found.next_before
+        rows = rows_of(reader, lines, said, marks)
         if as_csv:
             write_csv(rows, sys.stdout)
         elif as_json:

@@ -56,13 +56,13 @@ def show(review: str, home: HomeOption = None, as_json: JsonOption = False) -> N
 def _show(opened: House, row: ReviewRow, *, as_json: bool) -> None:
     from core import ledger_queries as record
     from core.ledger_queries import SessionReader
-    from core.ledger_rows import row_of
+    from core.ledger_rows import rows_of
     from core.ledger_suspects import suspicions
 
     with opened.desk.reading() as session:
         reader = SessionReader(session)
         said, marks = record.sentences(reader), suspicions(reader)
-        samples = [row_of(reader, record.line_at(reader, seq), said, marks) for seq in row.samples]
+        samples = list(rows_of(reader, (record.line_at(reader, seq) for seq in row.samples), said, marks))
     lines = [
         f"{row.review}, {row.trial or 'the house'}: entries {row.first} to {row.last}, filter {row.query or 'none'}",
         f"{row.fitting} fit, {row.own} of them deeds of {row.opened_by} and left out; {len(samples)} drawn by seed "

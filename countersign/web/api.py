@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from core import ledger_queries as record
 from core.ledger_queries import SessionReader
-from core.ledger_rows import row_of
+from core.ledger_rows import rows_of
 from core.ledger_scope import scope_of
 from core.ledger_suspects import suspicions
 from core.policy.state import Actor
@@ -131,7 +131,7 @@ def entries(
         facets = {key: [FacetCount(value=value, count=one.number, capped=one.capped) for value, one in values]
                   for key, values in found.facets.items()}
         return EntryPage(
-            entries=[EntryRow(**row_of(reader, line, said, marks)) for line in page.lines],
+            entries=[EntryRow(**row) for row in rows_of(reader, page.lines, said, marks)],
             next_before=page.next_before, count=found.count.in_words(), facets=facets,
             size=record.newest_note(reader).size)
 

@@ -21,7 +21,7 @@ from core.errors import NotAuthenticated, NotFound, Refused
 from core.ledger_changes import Change, changes_of
 from core.ledger_evidence import Evidence, examine
 from core.ledger_queries import SessionReader
-from core.ledger_rows import row_of
+from core.ledger_rows import rows_of
 from core.ledger_scope import Scope, scope_of
 from core.ledger_suspects import suspicions
 from core.ledger_words import find_line, sentence_of
@@ -127,7 +127,8 @@ def ledger(
         trials = None if scope.whole else scope.trials
         page = record.page(reader, query, before=before, limit=ROWS, trials=trials)
         said = record.sentences(reader)
-        rows = [(line, sentence_of(line.body, said), changes_of(reader, line, back=LOOK_BACK)) for line in page.lines]
+        rows = [(line, sentence_of(line.body, said), changes)
+                for line, changes in zip(page.lines, changes_of(reader, page.lines, back=LOOK_BACK), strict=True)]
         found = record.summary(reader, query, trials)
         facets = [(title, [(value, number.in_words(), f"{query.text} {key}:{quoted(value)}".strip())
                            for value, number in values])
@@ -168,7 +169,7 @@ def evidence_for(site: Site, person: Session, named: str) -> Looked:
         if not scope.covers(line.body.get("trial")):
             raise NotFound("There is no such entry among those that you may read.")
         sentence = sentence_of(line.body, record.sentences(reader))
-        return Looked(examine(reader, line), scope, sentence, changes_of(reader, line))
+        return Looked(examine(reader, line), scope, sentence, changes_of(reader, [line])[0])
 
 
 def evidence_and_row(site: Site, person: Session, named: str) -> tuple[Evidence, dict[str, Any]]:
@@ -176,8 +177,8 @@ def evidence_and_row(site: Site, person: Session, named: str) -> tuple[Evidence,
     looked = evidence_for(site, person, named)
     with site.house.desk.reading() as session:
         reader = SessionReader(session)
-        return looked.evidence, row_of(
-            reader, looked.evidence.line, record.sentences(reader), suspicions(reader))
+        (row,) = rows_of(reader, [looked.evidence.line], record.sentences(reader), suspicions(reader))
+        return looked.evidence, row
 
 
 @router.get("/ledger/{named}", name="entry")

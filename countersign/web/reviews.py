@@ -130,7 +130,8 @@ def _one(
         reader = SessionReader(session)
         said = record.sentences(reader)
         lines = [record.line_at(reader, seq) for seq in row.samples]
-        samples = [(line, sentence_of(line.body, said), changes_of(reader, line)) for line in lines]
+        samples = [(line, sentence_of(line.body, said), changes)
+                   for line, changes in zip(lines, changes_of(reader, lines), strict=True)]
         same = usecases.redraw(session, row) == row.samples
         ours = row.signed_entry is None and row.opened_by == person.user and _may_review(session, person, row.trial)
     return site.page(

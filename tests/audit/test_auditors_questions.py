@@ -192,9 +192,9 @@ def test_an_entry_says_what_was_before_what_is_now_and_why(house: HouseUnderTest
     with house.desk.reading() as session:
         reader = SessionReader(session)
         line = record.line_at(reader, seq)
-        (change,) = changes_of(reader, line)
-        assert changes_of(reader, record.line_at(reader, seq - 1)) == ()  # in T2 it was never held
-        assert changes_of(reader, record.line_at(reader, change.earlier)) == ()
+        ((change,),) = changes_of(reader, [line])
+        earlier = [record.line_at(reader, seq - 1), record.line_at(reader, change.earlier)]
+        assert changes_of(reader, earlier) == [(), ()]  # in T2 it was never held
     client = visitor(house, "qa-1")
     page = client.get(f"/ledger/{seq}").text
     row = client.get(f"/api/v1/entries/{seq}").json()["entry"]

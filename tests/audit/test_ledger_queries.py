@@ -33,16 +33,20 @@ def a_store(path: Path, rng: random.Random, count: int) -> list[dict[str, object
     """A file with the columns that are searched."""
     store = sqlite3.connect(path)
     store.execute("CREATE TABLE entry (seq INTEGER PRIMARY KEY, ts INTEGER, leaf BLOB, data BLOB, actor, on_behalf_of, "
-                  "action, trial, subject, study, model, reason)")
+                  "action, trial, subject, study, model, reason, stream, stream_seq)")
     rows: list[dict[str, object]] = []
+    numbers: dict[str, int] = {}
     for seq in range(count):
         row: dict[str, object] = {key: rng.choice(values) for key, values in VALUES.items()}
         row |= {"seq": seq, "ts": START_US + seq * 3_600_000_000,
                 "on_behalf_of": rng.choice([None, None, "reader-1", "reader-2"])}
-        data = jcs({"body": {"action": row["action"]}, "kid": "k", "stream": "house", "stream_seq": seq})
-        store.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
+        stream = f"trial/{row['trial']}" if row["trial"] else "house"
+        numbers[stream] = numbers.get(stream, -1) + 1
+        data = jcs({"body": {"action": row["action"]}, "kid": "k", "stream": stream, "stream_seq": numbers[stream]})
+        store.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
             seq, row["ts"], leaf_of(data), data, row["actor"], row["on_behalf_of"],
-            *(row[key] for key in ("action", "trial", "subject", "study", "model", "reason"))))
+            *(row[key] for key in ("action", "trial", "subject", "study", "model", "reason")),
+            stream, numbers[stream]))
         rows.append(row)
     store.commit()
     store.close()

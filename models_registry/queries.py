@@ -15,7 +15,7 @@ from core.access.queries import standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts
 from core.projection import from_reference
-from core.trials.queries import facts_for, open_uses, subject_of
+from core.trials.queries import facts_for, uses_for
 from models_registry.projections import locks, qualifications, refusals, reproductions, runs, versions
 from models_registry.rules import KERNEL_WALL, RUNNING, OpenGate
 
@@ -288,23 +288,11 @@ def house_facts(session: Connection, actor: Actor, action: str, relations: Itera
 def run_facts(session: Connection, actor: Actor, action: str, trial: str, *, relations: Iterable[str],
               endpoint: str | None, subject: str) -> Facts:
     """Facts for asking for a run, or running it; uses count where their scope holds the subject's site."""
-    known = subject_of(session, trial, subject)
-    return facts_for(session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint,
-                     site=known.site if known else "", about=subject)
+    return facts_for(
+        session, actor, action, trial, relations=frozenset(relations), endpoint=endpoint, about=subject)
 
 
 def gates_open(session: Connection, trial: str, subject: str) -> tuple[OpenGate, ...]:
-    """The AI uses that are open for a subject: the scope is all, or holds the subject's site.
-
-    Scopes of an arm or a study part are not known here and open nothing.
-    """
-    known = subject_of(session, trial, subject)
-    site = known.site if known else ""
+    """The gates that are open for a subject, as the rules of standing ask for them."""
     return tuple(
-        OpenGate(use.gate, use.use_name, use.endpoint, use.lock) for use in open_uses(session, trial)
-        if use.scope == "all" or site in _sites(use.scope)
-    )
-
-
-def _sites(scope: str) -> list[str]:
-    return scope.removeprefix("sites:").split(",") if scope.startswith("sites:") else []
+        OpenGate(use.gate, use.use_name, use.endpoint, use.lock) for use in uses_for(session, trial, subject))

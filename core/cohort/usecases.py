@@ -16,7 +16,7 @@ from core.errors import Refused, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
 from core.trials.acting import allowed, draft
-from core.trials.queries import facts_for, open_uses
+from core.trials.queries import facts_for, uses_for
 from core.work import Desk, Draft, Occasion, Proposal, Receipt, View
 
 INFERENCE = Actor.of_service("inference")
@@ -50,9 +50,10 @@ def flag_candidate(desk: Desk, command: FlagCandidate) -> Receipt:
         permit(INFERENCE, "subject.use", facts_for(
             work.session, INFERENCE, "subject.use", command.trial, about=command.subject))
         facts = facts_for(
-            work.session, INFERENCE, "ai.run", command.trial, relations=frozenset({"for_cohort"}))
+            work.session, INFERENCE, "ai.run", command.trial, relations=frozenset({"for_cohort"}),
+            about=command.subject)
         under = permit(INFERENCE, "ai.run", facts)
-        gate = next((use for use in open_uses(work.session, command.trial)
+        gate = next((use for use in uses_for(work.session, command.trial, command.subject)
                      if use.use_name == "cohort" and use.lock == command.lock), None)
         if gate is None:
             raise Refused(f"The cohort gate of {command.trial} is open for another lock.", rule="F-641")
@@ -65,9 +66,17 @@ def flag_candidate(desk: Desk, command: FlagCandidate) -> Receipt:
 
 
 def worklist(session: Connection, actor: Actor, trial: str) -> tuple[queries.CandidateRow, ...]:
-    """Undecided candidates for a coordinator. Raises Refused where AI may not be shown to them."""
+    """Undecided candidates for a coordinator, of the sites for which the gate is open.
+
+    Raises Refused where AI may not be shown to them.
+    """
     permit(actor, "ai.show_to_coordinator", facts_for(session, actor, "ai.show_to_coordinator", trial))
-    return tuple(one for one in queries.candidates_of(session, trial) if one.state == "candidate")
+    return tuple(one for one in queries.candidates_of(session, trial)
+                 if one.state == "candidate" and _may_be_shown(session, one))
+
+
+def _may_be_shown(session: Connection, candidate: queries.CandidateRow) -> bool:
+    return any(use.use_name == "cohort" for use in uses_for(session, candidate.trial, candidate.subject))
 
 
 def select_candidate(
@@ -83,7 +92,7 @@ def select_candidate(
         row = queries.candidate_named(session, candidate)
         decided = () if row.state == "candidate" else ("decided",)
         under = allowed(session, actor, "cohort.select", row.trial, *decided, about=row.subject)
-        shown = any(use.use_name == "cohort" for use in open_uses(session, row.trial))
+        shown = _may_be_shown(session, row)
         flag = f"{'flagged' if row.flagged else 'not flagged'}, confidence {row.confidence}, unreviewed"
         event = words.CandidateSelected(
             candidate=candidate, subject=row.subject, decision=decision, ai_was_shown=shown,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from audit.vocabulary.gates import GateRevoked
 from audit.vocabulary.ledger import KeyRevoked
 from audit.vocabulary.models import ModelRefused, ModelRetired
-from audit.vocabulary.reads import ReadCompared
+from audit.vocabulary.reads import ReadCompared, ReadOpened, RereadOrdered
 from audit.vocabulary.trials import CharterApproved
 from audit.vocabulary.validation import DeviationOpened, ValidationSuspect
 from core.gates.looks import evaluate_looks
-from core.gates.usecases import enforce, suspend_for
+from core.gates.usecases import enforce, halt_for, suspend_for
 from core.outbox import follows
+from core.policy.state import Stage
 from core.projection import Recorded
+from core.reads.seal_queries import read_of_seal, seals_awaited
+from core.reads.state import AI_SLOTS
 from core.trials.projections import CLOSING_REFUSALS
+from core.trials.queries import the_trial
 from core.work import Desk
 
 
@@ -56,6 +61,33 @@ def suspend_after_suspicion_of_a_key(desk: Desk, entry: Recorded, event: KeyRevo
 def suspend_after_amendment(desk: Desk, entry: Recorded, event: CharterApproved) -> None:
     """An amendment is in force: gates whose imaging it changes close until somebody signed what that means."""
     enforce(desk)
+
+
+@follows(GateRevoked, "suspend-gates")
+def suspend_after_revocation(desk: Desk, entry: Recorded, event: GateRevoked) -> None:
+    """Later gates that rest on the revoked one alone."""
+    enforce(desk)
+
+
+@follows(ReadOpened, "halt-gates")
+def halt_after_unblinding(desk: Desk, entry: Recorded, event: ReadOpened) -> None:
+    """The AI's read of a time point is open while a person has not locked theirs: people may know what AI found."""
+    if entry.trial is None:
+        return
+    with desk.reading() as session:
+        read = read_of_seal(session, event.sealed)
+        early = read is not None and read.slot in AI_SLOTS and bool(
+            set(seals_awaited(session, entry.trial, read.subject, read.time_point)) - AI_SLOTS)
+        live = the_trial(session, entry.trial).stage is Stage.LIVE
+    if early and live:
+        halt_for(desk, entry.trial, "ai_unblinding", entry.id)
+
+
+@follows(RereadOrdered, "halt-gates")
+def halt_after_a_wrong_side(desk: Desk, entry: Recorded, event: RereadOrdered) -> None:
+    """Reads are ordered again because images or marks lay on the wrong side."""
+    if entry.trial is not None and entry.reason == "wrong_side":
+        halt_for(desk, entry.trial, "wrong_side", entry.id)
 
 
 @follows(ReadCompared, "evaluate-halt-rules")

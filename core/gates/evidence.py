@@ -83,10 +83,14 @@ def file_evidence(desk: Desk, actor: Actor, command: FileEvidence) -> Proposal:
 
 
 def seed_defect(desk: Desk, actor: Actor, trial: str, study: str) -> Proposal:
-    """A study was made defective on purpose; it is counted apart in the run-in."""
+    """A study was made defective on purpose; it is counted apart in the run-in.
+
+    Refused once a technologist or the model has judged it: a defect that was missed is not called seeded afterwards.
+    """
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
-        under = allowed(session, actor, "defect.seed", trial)
+        judged = ("judged",) if queries.is_judged(session, trial, study) else ()
+        under = allowed(session, actor, "defect.seed", trial, *judged)
         return draft(
             session, actor, "defect.seed", trial, words.DefectSeeded(study=study), under=under, meaning="authorship",
             view=views.act("Seeded defect", "gates/act", ("Trial", trial), ("Study", study)))
@@ -145,7 +149,7 @@ def approve_waiver(desk: Desk, actor: Actor, waiver: str, signed_as: str) -> Pro
         if signed_as not in facts.roles:
             raise Refused(f"You do not hold the role {signed_as} in {row.trial}.", rule="F-603")
         under = permit(actor, "waiver.approve", replace(facts, roles=frozenset({signed_as})))
-        given = {row.owner: row.owner_by, LAST: row.qa_by} if row.owner != LAST else {LAST: row.qa_by}
+        given = {row.owner: row.owner_by, LAST: row.qa_by}
         if given.get(signed_as) is not None:
             raise AlreadyDone(f"Waiver {waiver} is approved as {signed_as}.")
         if actor.user in given.values():

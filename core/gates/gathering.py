@@ -105,7 +105,7 @@ def facts_of(
         live_entry=row.live_entry, able={role: len(found) for role, found in able.items()}, able_entries=able,
         sops_lacking=sops_lacking, sop_entries=sop_entries, open_deviations=_critical(session, trial, lock),
         open_adjudications=len(awaiting_adjudication(session, trial)) if use == 4 else 0,
-        unblindings=_unblindings(session, trial), review=due_of(session, trial),
+        unblindings=_unblindings(session, trial, (use, endpoint, scope, lock)), review=due_of(session, trial),
         periodic=periodic_due(session),
         sentinel=watch_of(session, lock), sentinel_limits=_sentinel_limits(charter),
         waivers=_waivers(session, trial, use), **_amended(session, trial, signed),
@@ -195,8 +195,14 @@ def _critical(session: Connection, trial: str, lock: str) -> tuple[int, ...]:
     return tuple(row.entry for row in rows if row.trial == trial or row.lock == lock)
 
 
-def _unblindings(session: Connection, trial: str) -> tuple[int, ...]:
+def _unblindings(session: Connection, trial: str, opening: tuple[int, str | None, str, str]) -> tuple[int, ...]:
+    """Halts for unblinding that keep this opening shut. Not those of a gate that is halted itself: whether it may go
+    on is what its signers decide when all of them resume it.
+    """
     charter = signed_charter(session, trial)
+    if any(one.state == "halted" and (one.use, one.endpoint, one.scope, one.lock) == opening
+           for one in queries.gates_of(session, trial)):
+        return ()
     rules = {one.id for one in charter.charter.halt_rules if getattr(one, "event", "") == "ai_unblinding"} \
         if charter else set()
     return tuple(

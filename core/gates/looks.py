@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from audit.vocabulary import gates as words
 from core.gates import projections as tables
 from core.gates import queries
+from core.gates.rules import MAY_HALT
 from core.gates.statistics import Pair, concordance_lower
 from core.gates.usecases import GATES
 from core.policy.decide import permit
@@ -118,7 +119,7 @@ def evaluate_looks(desk: Desk, trial: str) -> tuple[Look, ...]:
             if not one.fired:
                 continue
             for row in queries.gates_of(work.session, trial):
-                if row.use in one.rule.halts and row.state in ("open", "suspended"):
+                if row.use in one.rule.halts and row.state in MAY_HALT:
                     says = f"{one.rule.metric.replace('_', ' ')} {told} at look {one.look}"
                     work.record(
                         words.GateHalted(gate=row.gate, use=row.use, halt_rule=one.rule.id, says=says), under=under,

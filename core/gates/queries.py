@@ -78,8 +78,8 @@ class WaiverRow:
 
     @property
     def approved(self) -> bool:
-        """By QA and the criterion's owner; where QA owns it, QA alone beside the requester."""
-        return self.qa_by is not None and (self.owner_by is not None or self.owner == "qa_auditor")
+        """By QA and by the criterion's owner, who is another person in another role."""
+        return self.qa_by is not None and self.owner_by is not None
 
 
 def gates_of(session: Connection, trial: str) -> tuple[GateRow, ...]:
@@ -110,6 +110,14 @@ def waived_when_opened(session: Connection, gate: str) -> frozenset[str]:
     table = tables.criteria
     rows = session.execute(select(table.c.criterion).where(table.c.gate == gate, table.c.state == "waived"))
     return frozenset(rows.scalars())
+
+
+def is_judged(session: Connection, trial: str, study: str) -> bool:
+    """Whether a series of this study was disposed, or a model ran on it in quality control."""
+    disposed = select(tables.studies.c.series).where(
+        tables.studies.c.trial == trial, tables.studies.c.study == study, tables.studies.c.disposed_entry.is_not(None))
+    ran = select(tables.qc_runs.c.run).where(tables.qc_runs.c.trial == trial, tables.qc_runs.c.study == study)
+    return any(session.execute(query).first() is not None for query in (disposed, ran))
 
 
 def gate_named(session: Connection, gate: str) -> GateRow:

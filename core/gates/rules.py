@@ -6,7 +6,7 @@ A gate is one opening: (trial, use, endpoint or none, scope, lock). Pure (TRIAL 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import Refused
 from core.trials.charter import Charter, UnusedUse
@@ -31,6 +31,7 @@ GATE: Mapping[tuple[str | None, str], str] = {
     ("halted", "gate.resumed"): "open",
     **{(state, "gate.revoked"): "revoked" for state in ("open", "suspended", "halted")},
 }
+MAY_HALT = frozenset(state for state, word in GATE if word == "gate.halted")
 # Opened and not revoked for cause; a halt is a cause until all have resumed.
 COUNTS_AS_OPENED = frozenset({"open", "suspended"})
 
@@ -123,6 +124,12 @@ def order_gap(use: int, not_used: Mapping[int, int], gates: Sequence[GateState])
     return None, tuple(entries)
 
 
+def rests_on_revoked(use: int, not_used: Mapping[int, int], gates: Sequence[GateState]) -> bool:
+    """True where no earlier gate carries an open one any more; a halt stops those uses alone that its rule names."""
+    carrying = [replace(one, state="open") if one.state == "halted" else one for one in gates]
+    return order_gap(use, not_used, carrying)[0] is not None
+
+
 def not_used_of(charter: Charter, entry: int) -> dict[int, int]:
     """The uses a signed charter declares not used, each with the charter's entry."""
     return {number: entry for number, _, use in charter.ai.numbered() if isinstance(use, UnusedUse)}
@@ -186,6 +193,8 @@ SUSPENSION_CAUSES: Mapping[str, SuspensionCause] = {
         SuspensionCause("drift_level_2", _ALL, "Drift reached level 2."),
         SuspensionCause("critical_deviation", _ALL, "A critical deviation is open."),
         SuspensionCause("amendment_without_impact", _ALL, "An imaging-relevant amendment has no signed impact."),
+        SuspensionCause("not_in_charter", _ALL, "The charter in force does not plan this use of AI as it is open."),
+        SuspensionCause("earlier_gate_revoked", _ALL, "An earlier gate that this one rests on was revoked."),
         SuspensionCause("ledger_failure", _ALL, "The ledger did not verify."),
         SuspensionCause("review_overdue", frozenset({3, 4}),
                         "A review is overdue beyond its limit, or found what was released not fit."),

@@ -15,11 +15,14 @@ from core.gates.criteria import SUSPECT, Judged, judge, open_ones
 from core.gates.facts import GateFacts
 from core.gates.rules import (
     LAST,
+    MAY_HALT,
     NEEDED_ROLES,
     SUSPENSION_CAUSES,
     USES,
     WITH_ENDPOINT,
     follow_gate,
+    not_used_of,
+    rests_on_revoked,
     scope_refusal,
     signature_refusal,
     signers_of,
@@ -28,7 +31,7 @@ from core.gates.rules import (
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.trials.acting import allowed, draft
-from core.trials.queries import charter_of, facts_for, the_trial
+from core.trials.queries import charter_of, facts_for, signed_charter, the_trial
 from core.work import Desk, Draft, Occasion, Proposal, Receipt, Work
 
 GATES = Actor.of_service("gates")
@@ -278,6 +281,9 @@ def lost_precondition(facts: GateFacts, waived: frozenset[str]) -> str | None:
             return one.cause
         if one.id in waived:
             return "waiver_expired"
+    not_used = not_used_of(facts.charter, 0) if facts.charter is not None else {}
+    if rests_on_revoked(facts.use, not_used, facts.gates):
+        return "earlier_gate_revoked"
     if any(facts.able.get(role, 0) == 0 for role in NEEDED_ROLES[facts.use]):
         return "nobody_left"
     return None
@@ -312,28 +318,44 @@ def halt_gate(desk: Desk, actor: Actor, gate: str, halt_rule: str) -> Proposal:
 def report_event(desk: Desk, actor: Actor, trial: str, event: str) -> int:
     """Halt every gate that the charter's event rules halt, attested for whoever saw the event. Returns how many.
 
-    Event rules halt at the event (TRIAL 2): ai_unblinding, wrong_subject, wrong_side, unsigned_endpoint. A service that
-    sees one calls this in its own name.
+    Event rules halt at the event (TRIAL 2): ai_unblinding, wrong_subject, wrong_side, unsigned_endpoint.
     """
-    count = 0
-    with desk.open(GATES, on_behalf_of=None if actor.service else actor.user, asked="gate.halt") as work:
+    with desk.open(GATES, on_behalf_of=actor.user, asked="gate.halt") as work:
         under = allowed(work.session, actor, "gate.halt", trial)
-        rules = [one for one in charter_of(work.session, trial).halt_rules if getattr(one, "event", None) == event]
-        if not rules:
+        if not any(getattr(one, "event", None) == event for one in charter_of(work.session, trial).halt_rules):
             raise UnusableInput(f"The charter of {trial} has no halt rule for {event}.")
-        for row in queries.gates_of(work.session, trial):
-            rule = next((one for one in rules if row.use in one.halts), None)
-            if rule is None or row.state not in ("open", "suspended"):
-                continue
-            says = event.replace("_", " ")
-            work.record(words.GateHalted(gate=row.gate, use=row.use, halt_rule=rule.id, says=says), under=under,
-                        trial=trial)
-            count += 1
+        return _halt_at(work, trial, event, under, None)
+
+
+def halt_for(desk: Desk, trial: str, event: str, caused_by: str) -> int:
+    """The same for an event that the record itself shows; a charter without such a rule halts nothing."""
+    with desk.reading() as session:
+        signed = signed_charter(session, trial)
+        halts = {use for rule in signed.charter.halt_rules if getattr(rule, "event", None) == event
+                 for use in rule.halts} if signed else set()
+        if not any(row.use in halts and row.state in MAY_HALT for row in queries.gates_of(session, trial)):
+            return 0
+    with desk.open(GATES, asked="gate.halt") as work:
+        under = permit(GATES, "gate.halt", facts_for(work.session, GATES, "gate.halt", trial))
+        return _halt_at(work, trial, event, under, caused_by)
+
+
+def _halt_at(work: Work, trial: str, event: str, under: Decision, caused_by: str | None) -> int:
+    rules = [one for one in charter_of(work.session, trial).halt_rules if getattr(one, "event", None) == event]
+    count = 0
+    for row in queries.gates_of(work.session, trial):
+        rule = next((one for one in rules if row.use in one.halts), None)
+        if rule is None or row.state not in MAY_HALT:
+            continue
+        says = event.replace("_", " ")
+        work.record(words.GateHalted(gate=row.gate, use=row.use, halt_rule=rule.id, says=says), under=under,
+                    trial=trial, caused_by=caused_by)
+        count += 1
     return count
 
 
 def revoke_gate(desk: Desk, actor: Actor, gate: str, reason: str) -> Proposal:
-    """QA ends a gate for cause; later gates that rest on it cannot be requested any more."""
+    """QA ends a gate for cause; later gates that rest on it alone are suspended, and none is requested any more."""
     if reason not in REVOKE_REASONS:
         raise UnusableInput(f"{reason!r} is no reason here; allowed: {', '.join(REVOKE_REASONS)}.")
 

@@ -129,19 +129,25 @@ def _sealed_pairs(session: Connection, trial: str, opened: list[OpenedRead]) -> 
         for endpoint in (each for each in charter.endpoints if each.kind == "primary"):
             ai = burden(third.answer, endpoint.id)
             for each in human:
-                theirs = burden(each.answer, endpoint.id)
-                if ai is not None and theirs is not None:
-                    pairs.append(_sealed_pair(session, endpoint, third, each, ai, theirs, standing, locks))
+                blind = _blind_answer(session, each)
+                before = burden(blind, endpoint.id) if blind is not None else None
+                if ai is not None and before is not None:
+                    pairs.append(_sealed_pair(session, endpoint, third, each, ai, before, standing, locks))
     return pairs
+
+
+def _blind_answer(session: Connection, read: OpenedRead) -> Answer | None:
+    """What a person measured before any AI value was shown for this read; None where there is nothing such."""
+    return read.own_marks if queries.shown_runs(session, read.task.assignment) else read.answer
 
 
 def _sealed_pair(
     session: Connection, endpoint: rules.Endpoint, third: OpenedRead, human: OpenedRead, ai: Decimal,
-    theirs: Decimal, standing: str, locks: tuple[str, ...],
+    before: Decimal, standing: str, locks: tuple[str, ...],
 ) -> AiPair:  # fmt: skip
     return AiPair(
         human.task.trial, human.task.subject, human.task.time_point, endpoint.id, "sum", human.task.reader, ai,
-        theirs, theirs if is_accepted(session, human.task) else None, endpoint.unit,
+        before, burden(human.answer, endpoint.id) if is_accepted(session, human.task) else None, endpoint.unit,
         "shadow" if standing == "shadow" else "sealed", " ".join(locks), third.task.sealed_entry or 0,
         human.task.sealed_entry or 0,
     )  # fmt: skip

@@ -38,7 +38,7 @@ def _begin(
 ) -> str:
     primary = next(each for each in charter.endpoints if each.kind == "primary")
     relations = ("shadow",) if slot == SHADOW_SLOT else ()
-    facts = facts_of(work.session, work.actor, "ai.seal_read", trial, *relations, endpoint=primary.id)
+    facts = facts_of(work.session, work.actor, "ai.seal_read", trial, *relations, endpoint=primary.id, about=subject)
     entry = work.record(
         words.ReadBegun(
             subject=subject, time_point=time_point, slot=slot, assigned=slot, charter_version=charter.version,
@@ -114,7 +114,8 @@ def _ai_facts(session: Connection, inference: Actor, command: LockAnswer, slot: 
         "shadow": slot == SHADOW_SLOT,
     }
     relations = [name for name, holds in found.items() if holds]
-    facts = facts_of(session, inference, "ai.seal_read", command.trial, *relations, endpoint=primary.id)
+    facts = facts_of(
+        session, inference, "ai.seal_read", command.trial, *relations, endpoint=primary.id, about=command.subject)
     return charter, permit(inference, "ai.seal_read", facts), point.acquired_on
 
 

@@ -174,7 +174,8 @@ def permit_showing(session: Connection, actor: Actor, charter: Charter, task: Ta
         relations.append("display_none")
     if endpoint.ai_display == "after_own" and not queries.seals_of(session, [task.assignment], marks=True):
         relations.append("own_mark_missing")
-    facts = facts_of(session, actor, "ai.show_to_reader", task.trial, *relations, endpoint=endpoint_id)
+    facts = facts_of(
+        session, actor, "ai.show_to_reader", task.trial, *relations, endpoint=endpoint_id, about=task.subject)
     return permit(actor, "ai.show_to_reader", facts)
 
 
@@ -195,7 +196,8 @@ def show_ai_values(desk: Desk, actor: Actor, assignment: str, endpoint: str) -> 
         fresh = [each for each in values if (each.run, endpoint) not in seen]
         if fresh:
             gate = next(
-                (use.gate for use in trials.open_uses(work.session, task.trial) if use.endpoint in (None, endpoint)), ""
+                (use.gate for use in trials.uses_for(work.session, task.trial, task.subject)
+                 if use.endpoint in (None, endpoint)), ""
             )
             event = words.ReadAiShown(
                 assignment=assignment, endpoint=endpoint, gate=gate, runs=tuple(each.run for each in fresh)

@@ -160,11 +160,13 @@ def facts_for(
         relations: what the actor is to the thing, and what the thing is.
         endpoint: narrows open uses to this endpoint, so that another one's gate opens nothing.
         site: narrows open uses to those whose scope holds this site.
-        about: the subject that the act is about; brings what was decided about its data.
+        about: the subject that the act is about; brings what was decided about its data, and narrows open uses to
+            those whose scope holds its site.
     """
     facts = standing(session, actor, trial, action)
     if trial and about:
         relations |= relations_of(session, trial, about)
+        site = site or site_of_subject(session, trial, about)
     row = trial_row(session, trial) if trial else None
     uses = open_uses(session, trial) if trial else ()
     fitting = [
@@ -177,9 +179,21 @@ def facts_for(
     )
 
 
+def site_of_subject(session: Connection, trial: str, subject: str) -> str:
+    """The site of a subject; of an unknown one a site that no scope holds."""
+    known = subject_of(session, trial, subject)
+    return known.site if known else ""
+
+
 def _holds(scope: str, site: str) -> bool:
-    # An arm or part of a subject is unknown here; rooms that know it ask `open_uses` themselves.
+    # An arm or part of a subject is unknown here: such a scope opens nothing.
     return scope == "all" or (scope.startswith("sites:") and site in scope.removeprefix("sites:").split(","))
+
+
+def uses_for(session: Connection, trial: str, subject: str) -> tuple[OpenUse, ...]:
+    """The AI uses that are open for a subject: the scope of the gate is all, or holds the subject's site."""
+    site = site_of_subject(session, trial, subject)
+    return tuple(use for use in open_uses(session, trial) if _holds(use.scope, site))
 
 
 def open_uses(session: Connection, trial: str) -> tuple[OpenUse, ...]:

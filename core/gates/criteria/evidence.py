@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from core.gates.criteria.findings import USE_1, USE_2, USE_3, USE_4, Criterion, Finding, filed_as, number
+from core.gates.criteria.findings import ALL_USES, USE_2, USE_3, USE_4, USES_3_4, Criterion, Finding, filed_as, number
 from core.gates.facts import GateFacts
 from core.gates.statistics import concordance_lower, exact_lower_bound, largest_difference_percent, upper_tail_at_most
 
@@ -43,6 +43,7 @@ def _reader_study(facts: GateFacts) -> Finding:
         one for one in facts.filed
         if one.kind == "reader_study" and one.display == display and display is not None
         and one.endpoint in (None, facts.endpoint) and facts.counts(one.evidence_class)
+        and one.use in (None, facts.use) and one.lock in (None, facts.lock_id)
     ]
     if not fitting:
         return number(facts, "reader_study_cases", None, (), f"no reader study in display mode {display}")
@@ -92,12 +93,13 @@ ROWS: tuple[Criterion, ...] = (
               _agreement_lower),
     Criterion("agreement_difference", USE_4, "Agreement: limits of agreement", "statistician", True,
               _agreement_difference),
-    Criterion("privacy", USE_1, "Privacy assessment on file", "qa_auditor", True,
-              filed_as("privacy_assessment", "privacy assessment filed")),
-    Criterion("device_status", USE_3, "Device status determined", "regulatory", True,
-              filed_as("device_determination", "signed determination of device status")),
-    Criterion("consent", USE_3, "Consent or notice covers AI", "regulatory", True,
-              filed_as("consent_covers_ai", "consent or notice covering AI")),
+    # What an earlier use asks for is asked again, for that use may be one that the charter declares not used.
+    Criterion("privacy", ALL_USES, "Privacy assessment on file", "privacy_officer", True,
+              filed_as("privacy_assessment", "privacy assessment filed", since=1)),
+    Criterion("device_status", USES_3_4, "Device status determined", "regulatory", True,
+              filed_as("device_determination", "signed determination of device status", since=3)),
+    Criterion("consent", USES_3_4, "Consent or notice covers AI", "regulatory", True,
+              filed_as("consent_covers_ai", "consent or notice covering AI", since=3)),
     Criterion("protocol_names_ai", USE_4, "Protocol names the AI", "regulatory", False,
               filed_as("protocol_names_ai", "protocol that names the AI")),
     Criterion("sap_names_ai", USE_4, "Analysis plan names the AI", "statistician", False,

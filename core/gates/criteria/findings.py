@@ -62,12 +62,20 @@ def with_unit(value: Decimal, unit: str) -> str:
     return f"{value:f} {_ONE.get(unit, unit) if value == 1 else unit}".strip()
 
 
-def filed_as(kind: str, what: str, *, of_endpoint: bool = False) -> Check:
-    """A check that asks for a document on file, for this use and lock where the document names them."""
+def filed_as(kind: str, what: str, *, of_endpoint: bool = False, since: int | None = None) -> Check:
+    """A check that asks for a document on file, for this use and lock where the document names them.
+
+    Args:
+        kind: of the document.
+        what: the charter asks for, in words.
+        of_endpoint: whether a document about another endpoint is none.
+        since: the first use whose document serves later uses as well.
+    """
     def check(facts: GateFacts) -> Finding:
         fitting = [
             one for one in facts.filed
-            if one.kind == kind and facts.counts(one.evidence_class) and one.use in (None, facts.use)
+            if one.kind == kind and facts.counts(one.evidence_class) and (
+                one.use is None or (since or facts.use) <= one.use <= facts.use)
             and (not of_endpoint or one.endpoint in (None, facts.endpoint)) and one.lock in (None, facts.lock_id)
         ]
         return Finding(bool(fitting), "on file" if fitting else "not filed", what, tuple(one.entry for one in fitting))

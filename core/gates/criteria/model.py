@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from core.gates.criteria.findings import ALL_USES, FROM_2, USE_4, USES_3_4, Criterion, Finding, filed_as, number
-from core.gates.facts import GateFacts
+from core.gates.facts import GateFacts, ValidationFact
 
 
 def _released(facts: GateFacts) -> Finding:
@@ -50,16 +50,21 @@ def _lock_installed(facts: GateFacts) -> Finding:
     return Finding(not lacking, said, "IQ and OQ of the lock passed", tuple(entries))
 
 
+def _pq_runs(facts: GateFacts) -> list[ValidationFact]:
+    """The concluded PQs of this lock that can support this use, oldest first; the last one counts."""
+    return [
+        one for one in facts.validations
+        if one.kind == "PQ" and facts.counts(one.evidence_class) and (one.use or 0) >= facts.use
+        and (one.endpoint is None or facts.endpoint is None or one.endpoint == facts.endpoint)
+    ]
+
+
 def _pq(facts: GateFacts) -> Finding:
     use = facts.charter.planned(facts.use) if facts.charter else None
     strata = use.strata if use else ()
     wanted = facts.measures()
     limit = f"PQ passed on the bound for {', '.join(sorted(wanted))} in {', '.join(strata) or 'the declared strata'}"
-    runs = [
-        one for one in facts.validations
-        if one.kind == "PQ" and facts.counts(one.evidence_class) and (one.use or 0) >= facts.use
-        and (one.endpoint is None or facts.endpoint is None or one.endpoint == facts.endpoint)
-    ]
+    runs = _pq_runs(facts)
     if not runs or not strata:
         return Finding(False, "no PQ that supports this use is concluded", limit)
     last = runs[-1]
@@ -77,8 +82,7 @@ def _pq(facts: GateFacts) -> Finding:
 
 def _pq_cases(facts: GateFacts) -> Finding:
     use = facts.charter.planned(facts.use) if facts.charter else None
-    runs = [one for one in facts.validations
-            if one.kind == "PQ" and facts.counts(one.evidence_class) and (one.use or 0) >= facts.use]
+    runs = _pq_runs(facts)
     if use is None or not runs:
         return number(facts, "validation_cases", None, (), "no PQ")
     counts = [
@@ -88,13 +92,12 @@ def _pq_cases(facts: GateFacts) -> Finding:
 
 def _non_inferior(facts: GateFacts) -> Finding:
     limit = "PQ shows AI not inferior to the readers it stands beside, or the statistician's assessment is on file"
-    runs = [
-        one for one in facts.validations
-        if one.kind == "PQ" and facts.counts(one.evidence_class) and one.suspect is None
-        and any(name.endswith(" noninferiority") for name in one.metrics_met)
+    shown = [
+        one for one in _pq_runs(facts)[-1:]
+        if one.suspect is None and any(name.endswith(" noninferiority") for name in one.metrics_met)
     ]
     filed = filed_as("noninferiority_assessment", limit, of_endpoint=True)(facts)
-    entries = (*(one.entry for one in runs[-1:]), *filed.entries)
+    entries = (*(one.entry for one in shown), *filed.entries)
     return Finding(bool(entries), "shown" if entries else "not shown", limit, entries)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from core.gates.criteria.findings import ALL_USES, USE_1, USE_4, USES_3_4, Check, Criterion, Finding, number
 from core.gates.facts import GateFacts
-from core.gates.rules import USES, not_used_of, order_gap, scope_refusal
+from core.gates.rules import LAST, USES, not_used_of, order_gap, scope_refusal
 from core.reviews.periodic import reviews_in_time
 
 
@@ -23,6 +23,9 @@ def _charter_names_ai(facts: GateFacts) -> Finding:
         return Finding(False, f"the charter names model {use.model}, the lock is of {facts.lock.model}", limit)
     if facts.endpoint is not None and facts.endpoint not in use.endpoints:
         return Finding(False, f"the charter does not name endpoint {facts.endpoint} for this use", limit)
+    elsewhere = scope_refusal(facts.charter, facts.use, facts.scope, frozenset({"statistician", LAST}))
+    if elsewhere is not None:
+        return Finding(False, elsewhere, limit, (facts.charter_entry,))
     return Finding(True, f"charter {facts.charter.version} names {use.model}", limit, (facts.charter_entry,))
 
 
@@ -51,12 +54,18 @@ def _live(facts: GateFacts) -> Finding:
     return Finding(facts.stage == "live", f"stage {facts.stage}", "trial is live, its configuration tested", entries)
 
 
+def _why_this_arm(facts: GateFacts) -> frozenset[str]:
+    """The roles that filed, signed, why this use needs a scope of one arm."""
+    return frozenset(
+        one.role for one in facts.filed
+        if one.kind == "arm_scope_reason" and one.use in (None, facts.use) and facts.counts(one.evidence_class))
+
+
 def _blinding(facts: GateFacts) -> Finding:
     limit = "the scope tells no arm; no unblinding is open"
     if facts.charter is None:
         return Finding(False, "no approved charter", limit)
-    signed_by = frozenset(one.role for one in facts.filed if one.kind == "arm_scope_reason")
-    refusal = scope_refusal(facts.charter, facts.use, facts.scope, signed_by)
+    refusal = scope_refusal(facts.charter, facts.use, facts.scope, _why_this_arm(facts))
     if refusal is not None:
         return Finding(False, refusal, limit)
     if facts.unblindings:
@@ -93,16 +102,16 @@ def _adjudications_closed(facts: GateFacts) -> Finding:
 
 ROWS: tuple[Criterion, ...] = (
     Criterion("charter_names_ai", ALL_USES, "Signed charter names this use of AI", "trial_lead", False,
-              _charter_names_ai),
+              _charter_names_ai, "not_in_charter"),
     Criterion("amendment", ALL_USES, "Amendment has its imaging impact signed", "imaging_lead", True, _impact_signed,
               "amendment_without_impact"),
     Criterion("order", ALL_USES, "Earlier gates are open or not used", "trial_lead", False, _order),
     Criterion("trial_live", ALL_USES, "Trial is live", "trial_lead", False, _live),
     Criterion("blinding", ALL_USES, "Blinding holds", "statistician", False, _blinding),
-    Criterion("deviations", ALL_USES, "No critical deviation is open", "qa_auditor", True, _no_critical_deviation,
+    Criterion("deviations", ALL_USES, "No critical deviation is open", "validation_lead", True, _no_critical_deviation,
               "critical_deviation"),
-    Criterion("procedures", ALL_USES, "Procedures are effective", "qa_auditor", True, _procedures),
-    Criterion("trail_reviewed", USES_3_4, "Reviews are held in time", "qa_auditor", True, _trail_reviewed,
+    Criterion("procedures", ALL_USES, "Procedures are effective", "trial_lead", True, _procedures),
+    Criterion("trail_reviewed", USES_3_4, "Reviews are held in time", "trial_lead", True, _trail_reviewed,
               "review_overdue"),
     Criterion("technologists", USE_1, "Technologists trained and delegated", "imaging_lead", True,
               _enough_able("qc_technologist", "trained_technologists")),

@@ -81,6 +81,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-604", "waiver.request", "This criterion can never be waived.", when=related("never_waivable")),
     forbid("F-605", "waiver.approve", "You asked for this waiver; others approve it.", when=related("requester")),
     forbid("F-606", "evidence.file", "This kind of evidence is filed by another role.", when=related("not_owner")),
+    forbid("F-643", "defect.seed", "This study was disposed or run before; a defect is declared seeded before anybody "
+           "judges it.", when=related("judged")),
     allow("P-600", "gate.see", SIGNERS + " inspector data_manager model_custodian", "You hold a role in this trial."),
     allow("P-601", "gate.request gate.withdraw", "trial_lead", "You are the trial lead.", stages=OPENING),
     allow("P-602", "gate.sign", SIGNERS, "You are one of the signers of gates in this trial.", stages=OPENING),
@@ -90,7 +92,8 @@ ROWS: tuple[Rule, ...] = (
           "You report a lost precondition; the gate is suspended at once."),
     allow("P-606", "waiver.request", "trial_lead imaging_lead validation_lead", "You may ask for a waiver.",
           stages=OPENING),
-    allow("P-607", "waiver.approve", SIGNERS, "You own this criterion, or approve as QA.", stages=OPENING),
+    allow("P-607", "waiver.approve", SIGNERS + " privacy_officer", "You own this criterion, or approve as QA.",
+          stages=OPENING),
     allow("P-608", "evidence.file", "trial_lead validation_lead statistician imaging_lead medical_monitor regulatory "
           "qa_auditor privacy_officer data_manager", "You file what your role answers for.", stages=OPENING),
     allow("P-609", "defect.seed", "imaging_lead validation_lead", "You plan the run-in."),

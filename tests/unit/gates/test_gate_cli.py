@@ -84,14 +84,18 @@ def test_a_request_is_taken_back_by_the_trial_lead_and_asked_for_again(house: Ho
 def test_a_seeded_defect_is_signed_and_counted_apart(house: HouseUnderTest, call: Call) -> None:
     build.live(house)
     build.people(house, "technologist")
-    build.run_in_study(house, 1, site="101", defective=True, flagged=True)
 
     call("gate", "seed-defect", TRIAL, "2.25.1", user="imaging-lead", meaning="authorship")
-
     assert house.words()[-1] == "defect.seeded"
+    build.run_in_study(house, 1, site="101", defective=True, flagged=True)
     with house.desk.reading() as session:
         (study,) = facts_of(session, TRIAL, 2, None, "all", build.LOCK, "2026-04-01").run_in
     assert study.seeded
+
+    build.run_in_study(house, 2, site="102", defective=True, flagged=False)
+    late = call("gate", "seed-defect", TRIAL, "2.25.2", user="imaging-lead", meaning="authorship", exit_code=1)
+    assert "before anybody judges it" in late
+    assert house.words()[-1] == "action.refused"
 
 
 @req("RDG-11")

@@ -10,11 +10,12 @@ from core.gates import queries, usecases
 from core.gates.evidence import FileEvidence, RequestWaiver, approve_waiver, file_evidence, request_waiver
 from core.policy.decide import decide
 from core.policy.state import Actor
+from core.trials import usecases as trials
 from core.trials.queries import facts_for, open_uses
 from core.work import release
 from tests.builders import trials as build
 from tests.builders.locks import lock_word
-from tests.builders.reads import DIGEST, TRIAL, recorded, signed
+from tests.builders.reads import DIGEST, TRIAL, charter_text, recorded, signed
 from tests.house import HouseUnderTest
 from tests.req import req
 
@@ -86,7 +87,7 @@ def test_a_cohort_gate_with_one_study_too_few_is_refused_and_says_which_criterio
         usecases.request_gate(house.desk, LEAD, usecases.RequestGate(TRIAL, "cohort", build.LOCK))
     said = refused(house, "F-602", refusal)
     assert "run_in_studies: 3 studies, wanted ≥ 4 studies (ships ≥ 50)" in said
-    assert "1 of 15 criteria are open" in said
+    assert "1 of 16 criteria are open" in said
     assert house.entries()[-1].body["fields"]["because"] == said
 
     build.run_in_study(house, 4, site="101", defective=False, flagged=False)
@@ -194,6 +195,58 @@ def test_one_may_halt_under_a_rule_of_the_charter_and_all_must_resume(house: Hou
     assert (state_of(house, gate), uses_open(house)) == ("open", ["qc"])
 
 
+@req("GAT-02", "SOP-03")
+def test_a_signer_without_training_signs_no_gate(house: HouseUnderTest) -> None:
+    """TRIAL 2: the signers' training is never waived; it is asked of each person as they sign."""
+    ready(house)
+    house.person("lead-2", "trial_lead", trial=TRIAL)
+    house.commit(usecases.request_gate(house.desk, LEAD, usecases.RequestGate(TRIAL, "qc", build.LOCK)))
+
+    with pytest.raises(Refused) as refusal:
+        usecases.sign_gate(house.desk, Actor("lead-2"), f"{TRIAL}-G1-1")
+    assert "SOP-90" in refused(house, "F-02", refusal)
+
+
+@req("GAT-04", "GAT-01")
+def test_a_revoked_gate_takes_later_ones_with_it(house: HouseUnderTest) -> None:
+    ready(house)
+    first = build.opened(house, "1")
+    build.concluded(house, "PQ", use=2, strata=(("generated", "volume", 60, "passed"),))
+    for number in range(1, 5):
+        build.run_in_study(house, number, site="101" if number % 2 else "102", defective=number < 3, flagged=number < 3)
+    second = build.opened(house, "cohort")
+
+    house.commit(usecases.revoke_gate(house.desk, QA, first, "evidence_wrong"))
+    house.work()
+
+    with house.desk.reading() as session:
+        (stop,) = queries.stops_of(session, second)
+    assert (state_of(house, second), stop.cause) == ("suspended", "earlier_gate_revoked")
+    assert uses_open(house) == []
+    with pytest.raises(Refused, match=r"order: Gate 1 \(qc\) is not open"):
+        usecases.sign_gate(house.desk, LEAD, second)
+
+
+@req("GAT-04", "GAT-01")
+def test_an_amendment_that_leaves_a_use_out_closes_its_gate_though_its_impact_is_signed(house: HouseUnderTest) -> None:
+    ready(house)
+    gate = build.opened(house, "qc")
+    text = charter_text(**{
+        'version: "1.0"': 'version: "2.0"',
+        "qc: {use: planned, model: lesion-at-seed, strata: [generated], scope: all}":
+            "qc: {use: not_used, reason: Technologists decide without it.}"})
+    house.commit(trials.sign_charter(house.desk, LEAD, text))
+    house.commit(trials.accept_charter(house.desk, build.INVESTIGATOR, TRIAL))
+    house.commit(trials.approve_charter(house.desk, QA, TRIAL))
+    house.work()
+
+    with house.desk.reading() as session:
+        (stop,) = queries.stops_of(session, gate)
+    assert (stop.kind, stop.cause, uses_open(house)) == ("suspended", "not_in_charter", [])
+    with pytest.raises(Refused, match="charter_names_ai: the charter declares not_used"):
+        usecases.sign_gate(house.desk, LEAD, gate)
+
+
 @req("GAT-05", "RDG-02")
 def test_an_unblinding_halts_at_the_event_what_the_charter_says(house: HouseUnderTest) -> None:
     ready(house)
@@ -275,6 +328,13 @@ def test_a_waiver_needs_the_owner_and_qa_and_its_end_suspends(house: HouseUnderT
         house.desk.occasion().at[:10])
     house.commit(request_waiver(house.desk, LEAD, privacy))
     house.commit(approve_waiver(house.desk, QA, f"{TRIAL}-W002", "qa_auditor"))
+    with pytest.raises(Refused, match="privacy: not filed"):
+        build.opened(house, "qc")
+    house.grant("qa-auditor", "privacy_officer", trial=TRIAL)
+    with pytest.raises(Refused, match="Another person"):
+        approve_waiver(house.desk, QA, f"{TRIAL}-W002", "privacy_officer")
+    officer = house.person("privacy-officer", "privacy_officer", trial=TRIAL)
+    house.commit(approve_waiver(house.desk, officer, f"{TRIAL}-W002", "privacy_officer"))
     gate = build.opened(house, "qc")
     assert state_of(house, gate) == "open"
     house.clock.advance(days=1)

@@ -47,6 +47,7 @@ from core.gates.statistics import (
     upper_tail_at_most,
 )
 from core.gates.usecases import lost_precondition
+from core.policy.table import TABLE
 from core.reviews.rules import Due
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
@@ -134,6 +135,84 @@ def test_no_gate_opens_with_one_criterion_open(use: int, criterion: str) -> None
     assert criterion in {one.id for one in open_ones(judge(facts))}
 
 
+#: TRIAL 2, "Never waivable"; order and a live trial are no evidence; what stands in for a measure is not waived either.
+NEVER_WAIVABLE = {
+    "lock", "lock_iq_oq", "release", "pq", "charter_names_ai", "blinding", "order", "trial_live", "same_lock",
+    "bridging", "noninferiority", "protocol_names_ai", "sap_names_ai",
+}
+
+
+@req("GAT-02", "OPS-04")
+def test_what_can_never_be_waived_is_the_list_and_two_people_answer_for_the_rest() -> None:
+    """A waiver is approved by QA and by the criterion's owner: two roles, so two people."""
+    assert {row.id for row in CRITERIA if not row.waivable} == NEVER_WAIVABLE
+    assert {row.owner for row in CRITERIA if row.waivable} & {LAST} == set()
+    approvers = {role for rule in TABLE if "waiver.approve" in rule.actions and rule.effect == "permit"
+                 for role in rule.roles}
+    assert {row.owner for row in CRITERIA if row.waivable} <= approvers
+
+
+def leaving_out(*names: str) -> Charter:
+    """The charter with some uses declared not used."""
+    lines = []
+    for line in TEXT.splitlines():
+        name = line.strip().partition(":")[0]
+        lines.append(f"  {name}: {{use: not_used, reason: No such use in this trial.}}"
+                     if name in names and "use: planned" in line else line)
+    text = "\n".join(lines)
+    return read_charter(text.replace("ai_display: after_own", "ai_display: none") if "secondary" in names else text)
+
+
+@req("GAT-01", "GAT-02")
+@pytest.mark.parametrize("missing", ["privacy", "device_status", "consent", "pq_cases"])
+def test_leaving_a_use_out_leaves_out_none_of_its_evidence(missing: str) -> None:
+    """A trial without uses 1 to 3 still needs the privacy assessment, device status and consent for the fourth."""
+    alone = leaving_out("qc", "cohort", "secondary")
+    facts = replace(full(4), charter=alone, gates=())
+    assert open_ones(judge(facts)) == ()
+
+    spoiled = replace(facts, **SPOILED[missing])  # type: ignore[arg-type]
+    assert missing in {one.id for one in open_ones(judge(spoiled))}
+
+
+@req("GAT-02", "VAL-06")
+@pytest.mark.parametrize("change", [
+    {"evidence_class": "demonstration"}, {"use": 3}, {"endpoint": "volume"}, {"suspect": 70}])
+def test_a_pq_that_does_not_support_the_use_shows_nothing_else_of_it(change: dict[str, object]) -> None:
+    """Of another class, use or endpoint, or suspect: neither its verdict nor its size nor non-inferiority counts."""
+    runs = (*full(4).validations[:2], replace(full(4).validations[2], **change))  # type: ignore[arg-type]
+    facts = replace(full(4), validations=runs, demonstration="evidence_class" not in change)
+
+    lacking = {one.id for one in open_ones(judge(facts))}
+    assert {"pq", "noninferiority"} <= lacking
+    assert ("pq_cases" in lacking) == ("suspect" not in change)
+
+
+@req("GAT-02", "GAT-04")
+def test_a_pq_that_failed_later_takes_back_what_the_earlier_one_showed() -> None:
+    passed = full(4).validations[2]
+    later = replace(passed, verdict="failed", metrics_met=frozenset(), entry=15, strata=tuple(
+        replace(one, verdict="failed") for one in passed.strata))
+
+    facts = replace(full(4), validations=(*full(4).validations, later))
+    assert {"pq", "noninferiority"} <= {one.id for one in open_ones(judge(facts))}
+    assert lost_precondition(facts, frozenset()) == "validation_suspect"
+
+
+@req("GAT-02")
+@pytest.mark.parametrize(("change", "counts"), [
+    ({}, True), ({"display": "first_pass"}, False), ({"lock": "LCK-0"}, False), ({"endpoint": "response"}, False),
+    ({"use": 4}, False), ({"cases": 3}, False)])
+def test_a_reader_study_counts_in_its_own_display_mode_for_its_own_lock(
+    change: dict[str, object], counts: bool
+) -> None:
+    filed = tuple(replace(one, **change) if one.kind == "reader_study" else one  # type: ignore[arg-type]
+                  for one in full(3).filed)
+
+    lacking = {one.id for one in open_ones(judge(replace(full(3), filed=filed)))}
+    assert ("reader_study" not in lacking) is counts
+
+
 @req("GAT-02", "VAL-02")
 def test_a_limit_is_a_limit_to_the_last_study() -> None:
     """The charter asks for 4 run-in studies: 4 are enough, 3 are one too few."""
@@ -174,6 +253,36 @@ def test_a_gate_stays_while_one_able_person_is_left_and_falls_with_the_last() ->
         assert lost_precondition(facts, frozenset()) is None
         assert lost_precondition(replace(facts, able=facts.able | {role: 1}), frozenset()) is None
         assert lost_precondition(replace(facts, able=facts.able | {role: 0}), frozenset()) == "nobody_left"
+
+
+@req("GAT-04")
+def test_a_gate_falls_with_a_revoked_earlier_one_and_not_with_a_halted_one() -> None:
+    """A halt stops the uses that its rule names; what was revoked for cause carries nothing."""
+    def after(*states: str) -> str | None:
+        gates = tuple(GateState(f"G{use}", use, None, state, 20 + use) for use, state in enumerate(states, start=1))
+        return lost_precondition(replace(full(3), gates=gates), frozenset())
+
+    assert after("open", "open") is None
+    assert after("revoked", "open") is None  # it opened behind the first, and is no weaker for what came later
+    assert after("open", "halted") is None
+    assert after("open", "suspended") is None
+    assert after("open", "revoked") == "earlier_gate_revoked"
+
+
+@req("GAT-04", "ACC-09")
+@pytest.mark.parametrize(("old", "new"), [
+    ("scope: all, endpoints: [volume]}", 'scope: "sites:101", endpoints: [volume]}'),
+    ("secondary: {use: planned", ""),
+    ("model: lesion-at-seed, strata: [generated], scope: all, endpoints: [volume]",
+     "model: another-model, strata: [generated], scope: all, endpoints: [volume]"),
+])
+def test_a_charter_that_no_longer_plans_a_use_as_it_is_open_suspends_it(old: str, new: str) -> None:
+    """An amendment in force may leave out the use, or plan it for another model or scope."""
+    assert old in TEXT
+    charter = leaving_out("secondary") if not new else read_charter(TEXT.replace(old, new, 1))
+
+    assert lost_precondition(full(3), frozenset()) is None
+    assert lost_precondition(replace(full(3), charter=charter), frozenset()) == "not_in_charter"
 
 
 @req("GAT-04")
@@ -253,6 +362,20 @@ def test_an_arm_scope_is_refused_where_it_tells_the_arm() -> None:
     assert scope_refusal(CHARTER, 1, "sites:101,102") is None
     assert scope_refusal(CHARTER, 1, "sites:101,999") is not None
     assert scope_refusal(CHARTER, 1, "everything") is not None
+
+
+@req("ACC-09", "GAT-02")
+@pytest.mark.parametrize(("change", "met"), [
+    ({}, True), ({"use": 4}, False), ({"evidence_class": "demonstration"}, False), ({"role": "trial_lead"}, False)])
+def test_why_an_arm_scope_is_needed_is_signed_for_this_use_by_both(change: dict[str, object], met: bool) -> None:
+    charter = read_charter(TEXT.replace("readers_blind_depends_on_arm: true", "readers_blind_depends_on_arm: false")
+                           .replace("scope: all, endpoints: [volume]", 'scope: "arm:A", endpoints: [volume]'))
+    reasons = [FiledFact("arm_scope_reason", role, 3, None, None, None, None, "clinical", 50)
+               for role in ("statistician", "qa_auditor")]
+    reasons[0] = replace(reasons[0], **change)  # type: ignore[arg-type]
+    facts = replace(full(3, charter), scope="arm:A", filed=tuple(reasons), demonstration=False)
+
+    assert ("blinding" not in {one.id for one in open_ones(judge(facts))}) is met
 
 
 @req("GAT-04", "ATR-05")

@@ -30,6 +30,8 @@ ELSEWHERE = {
     "review_overdue": ("audit/test_trail_reviews.py", "suspend"),
     "suspect_signature": ("unit/gates/test_suspect_signatures.py", "test_a_gate_signed_with_a_suspect_key"),
     "waiver_expired": ("unit/gates/test_gate_life.py", "test_a_waiver_needs_the_owner_and_qa_and_its_end_suspends"),
+    "earlier_gate_revoked": ("unit/gates/test_gate_life.py", "test_a_revoked_gate_takes_later_ones_with_it"),
+    "not_in_charter": ("unit/gates/test_gate_life.py", "test_an_amendment_that_leaves_a_use_out_closes_its_gate"),
     "amendment_without_impact": (
         "unit/trials/test_amendments.py", "test_an_imaging_relevant_amendment_without_a_signed_impact_suspends"),
 }

@@ -285,6 +285,28 @@ def test_a_shadow_read_counts_in_agreement_alone(house: HouseUnderTest) -> None:
         assert [one.waits_for for one in listing.unread(session, TRIAL)] == [("reader_1", "reader_2")] * 2
 
 
+@req("GAT-02", "RDG-06")
+def test_agreement_with_a_sealed_read_counts_only_what_a_person_measured_before_ai_was_shown(
+    house: HouseUnderTest
+) -> None:
+    """TRIAL 2: a mark that was moved after an AI value was shown is no independent evidence about the model."""
+    assignment = with_ai(house)
+    open_gate(house, 3, "secondary", "volume")
+    seal_ai_read(house.desk, ai_answer("55.0"), shadow=True)
+    a_run(house, "run-9", "BL", "1.0 mm3", standing="shadow", sealed=True)
+    mark(house, "reader-1", baseline_answer("50.0"))
+    show_ai_values(house.desk, READER, assignment, "volume")
+    decided = {"endpoint": "volume", "run": "run-1", "use": "adjust", "reason": "part_missed"}
+    seal(house, "reader-1", {"targets": [target("T01", "54.0", "61.0", location="liver", ai=[decided])]})
+    begin(house, "reader-2")
+    seal(house, "reader-2", baseline_answer("51.0"))
+    house.work()
+
+    with house.desk.reading() as session:
+        pairs = [one for one in agreement.ai_pairs(session, TRIAL) if one.use == "shadow"]
+    assert {one.reader: str(one.before) for one in pairs} == {"reader-1": "50.0", "reader-2": "51.0"}
+
+
 @req("RDG-05", "RDG-06")
 def test_the_course_that_counts_is_open_until_a_difference_is_decided(house: HouseUnderTest) -> None:
     a_live_trial(house)

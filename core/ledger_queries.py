@@ -36,16 +36,18 @@ LARGEST_PAGE = 500
 INDEXED = ("actor", "action", "trial")
 FACETS = ("actor", "action", "trial", "subject", "reason")
 _ROW = "seq, ts, leaf, data"
+# What a question may be about, and what is counted beside its answer.
+_SEARCHED = "seq, ts, actor, on_behalf_of, action, trial, subject, study, model, reason"
 
 
 class Reader(Protocol):
     """Rows of a read-only question; parameters are written `:name`.
 
-    `counted` remembers how long the ways to entries are, which only tells the quicker way and changes no answer.
+    `known` remembers what was asked of the record to find the ways to entries: a page asks it several times.
     """
 
     dialect: str
-    counted: dict[str, int]
+    known: dict[str, Any]
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]: ...
 
@@ -58,7 +60,7 @@ class SqliteReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise NotFound(f"{path} is not there.", next_step="Name the home with --home, or make one with init.")
-        self.counted: dict[str, int] = {}
+        self.known: dict[str, Any] = {}
         # A database on a read-only disk cannot have its lock file; where no log lies beside it, the file has it all.
         wal = path.with_name(path.name + "-wal")
         still = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (wal.exists() and wal.stat().st_size)
@@ -85,7 +87,7 @@ class SessionReader:
     def __init__(self, session: Connection) -> None:
         self._session = session
         self.dialect = session.dialect.name
-        self.counted: dict[str, int] = {}
+        self.known: dict[str, Any] = {}
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
         # Straight to the driver: to compose each text anew costs more than most questions.
@@ -173,14 +175,13 @@ def count(reader: Reader, query: Query, trials: Trials = None) -> Count:
     """How many entries fit; above the cap only that they are more."""
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
-    limit = clauses.bind(CAP + 1)
     conditions = [*clauses.bounds(query), *clauses.rest(query, None if ways.scoped else trials, without=ways.keys)]
     if not ways.each and not conditions:
         number = int(next(reader.rows("SELECT coalesce(max(seq) + 1, 0) FROM entry"))[0])  # numbered without a gap
         return Count(min(number, CAP), number > CAP)
     branches = f" {ways.merge} ".join(f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
                                       for way in ways.each or ("1 = 1",))
-    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {limit}) AS counted"  # noqa: S608
+    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {CAP + 1}) AS counted"  # noqa: S608
     number = int(next(reader.rows(sql, **clauses.given))[0])
     return Count(min(number, CAP), number > CAP)
 
@@ -205,17 +206,16 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    near = _merged(reader, ways, clauses.bounds(query), clauses.bind(SAMPLE + 1))
-    columns = ", ".join(("ts", *FACETS))
+    near = _merged(reader, ways, clauses.bounds(query), SAMPLE + 1, _SEARCHED)
     by_name = "{}" if reader.dialect == "sqlite" else '{} COLLATE "C"'
-    fitting = " AND ".join([f"seq IN (SELECT seq FROM near ORDER BY seq DESC LIMIT {SAMPLE})", *rest])  # noqa: S608
+    fitting = " AND ".join(rest or ["1 = 1"])
     day = "ts / 86400000000"
     groups = [f"SELECT 'day', CAST({day} AS VARCHAR(20)), count(*) FROM looked GROUP BY {day}",  # noqa: S608
               "SELECT 'near', NULL, count(*) FROM near", "SELECT 'all', NULL, count(*) FROM looked"]
     groups += [f"SELECT * FROM (SELECT '{key}', {key}, count(*) FROM looked WHERE {key} IS NOT NULL GROUP BY {key} "  # noqa: S608
                f"ORDER BY count(*) DESC, {by_name.format(key)} LIMIT {most}) AS most_{key}" for key in FACETS]
-    sql = (f"WITH near AS MATERIALIZED ({near}), looked AS MATERIALIZED (SELECT {columns} FROM entry WHERE {fitting}) "  # noqa: S608
-           + " UNION ALL ".join(groups))
+    sql = (f"WITH near AS MATERIALIZED ({near}), looked AS MATERIALIZED (SELECT * FROM (SELECT * FROM near "  # noqa: S608
+           f"ORDER BY seq DESC LIMIT {SAMPLE}) AS newest WHERE {fitting}) " + " UNION ALL ".join(groups))
     counted: dict[str, list[tuple[str, int]]] = {key: [] for key in (*FACETS, "day", "all", "near")}
     for key, value, number in reader.rows(sql, **clauses.given):
         counted[key].append((str(value), int(number)))
@@ -233,16 +233,16 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     return Summary(whole, number, part, facets, days)
 
 
-def _merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: str) -> str:
-    """The numbers of the newest entries along some ways, newest first; what is asked of numbers and times alone, an
-    index gives without the entries.
+def _merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: int, columns: str = "seq") -> str:
+    """The newest entries along some ways, newest first; their numbers alone an index gives without the entries.
 
     SQLite takes from all ways in turn, each in the order of its index, and ends at the limit. PostgreSQL would read
     each way to its end where they may share entries, so there each has the limit by itself.
     """
-    each = [f"SELECT seq FROM entry WHERE {' AND '.join([way, *conditions])}" for way in ways.each or ("1 = 1",)]  # noqa: S608
+    each = [f"SELECT {columns} FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
+            for way in ways.each or ("1 = 1",)]
     if reader.dialect != "sqlite":
-        each = [f"SELECT seq FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
+        each = [f"SELECT {columns} FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
                 for number, way in enumerate(each)]
     return f"{f' {ways.merge} '.join(each)} ORDER BY seq DESC LIMIT {limit}"
 
@@ -280,11 +280,11 @@ def all_days(reader: Reader, note: Note, trials: Trials) -> tuple[tuple[tuple[in
     clauses = Clauses(reader.dialect)
     if trials is None:
         # Time never runs against number, so the index of times gives the newest without their entries.
-        newest = f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {clauses.bind(SAMPLE)}"  # noqa: S608
+        newest = f"SELECT ts FROM entry ORDER BY ts DESC, seq DESC LIMIT {SAMPLE}"  # noqa: S608
     else:
         ways = ways_to(reader, Query(), clauses, trials)
         rest = clauses.rest(Query(), None if ways.scoped else trials, without=ways.keys)
-        newest = _newest_sql(reader, ways, rest, "ts", clauses.bind(SAMPLE))
+        newest = _newest_sql(reader, ways, rest, "ts", SAMPLE)
     sql = f"SELECT ts / 86400000000 AS day, count(*) FROM ({newest}) AS newest GROUP BY ts / 86400000000"  # noqa: S608
     return tuple(sorted((int(day), int(many)) for day, many in reader.rows(sql, **clauses.given))), number
 
@@ -299,10 +299,10 @@ def _newest(
     ways = ways_to(reader, query, clauses, trials)
     bounds = [*clauses.bounds(query), f"seq < {clauses.bind(LARGEST_SEQ + 1 if before is None else before)}"]
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    yield from reader.rows(_newest_sql(reader, ways, [*bounds, *rest], columns, clauses.bind(many)), **clauses.given)
+    yield from reader.rows(_newest_sql(reader, ways, [*bounds, *rest], columns, many), **clauses.given)
 
 
-def _newest_sql(reader: Reader, ways: Ways, conditions: Sequence[str], columns: str, limit: str) -> str:
+def _newest_sql(reader: Reader, ways: Ways, conditions: Sequence[str], columns: str, limit: int) -> str:
     """The newest rows along some ways as a statement."""
     which = " AND ".join(conditions or ["1 = 1"])
     if ways.each:

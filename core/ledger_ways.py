@@ -7,9 +7,9 @@ own deeds and those attested for them, a whole trial) is asked value by value, a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from audit.query import Query, Term
 from core.ledger_conditions import Clauses, Trials, columns_of
@@ -22,6 +22,7 @@ MOST_WAYS, FEW, MANY = 120, 500, 2_000
 # Far enough to see which of two keys is the rarer one.
 ENOUGH = 50_000
 NOTHING = "1 = 0"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> W
         return found[0] if len(found) == 1 else min(found, key=lambda one: _how_many(reader, clauses, one))
     if wanted is None or groups.keys() & {"subject", "model", "actor", "reason", "study"}:
         return Ways()
+    named_in = [(trial, _actions_in(reader, trial)) for trial in wanted]
+    if any(names is None for _, names in named_in) or sum(len(names or ()) for _, names in named_in) > MOST_WAYS:
+        return Ways()
     each = tuple(f"{_is(clauses, trial)} AND action = {clauses.bind(name)}"
-                 for trial in wanted for name in _actions_in(reader, trial))
-    fewer = len(each) <= MOST_WAYS
-    return Ways(each or (NOTHING,), by_trial, scoped=True) if fewer else Ways()
+                 for trial, names in named_in for name in names or ())
+    return Ways(each or (NOTHING,), by_trial, scoped=True)
 
 
 def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
@@ -74,10 +77,7 @@ def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
     branches = " UNION ALL ".join(f"SELECT seq FROM entry WHERE {way}" for way in ways.each)  # noqa: S608
     sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {ENOUGH}) AS counted"  # noqa: S608
     given = {name: value for name, value in clauses.given.items() if re.search(rf":{name}\b", sql)}
-    known = f"{sql} {given}"
-    if known not in reader.counted:
-        reader.counted[known] = int(next(reader.rows(sql, **given))[0])
-    return reader.counted[known]
+    return _once(reader, f"{sql} {given}", lambda: int(next(reader.rows(sql, **given))[0]))
 
 
 def _trials_wanted(named: Sequence[str | None], trials: Trials) -> list[str | None] | None:
@@ -101,8 +101,9 @@ def _literal(reader: Reader, key: str, terms: Sequence[Term]) -> list[str] | Non
     if key in ("actor", "reason"):
         return None
     most = MANY if key == "action" else FEW
-    found = values_of(reader, key, most, under=_common_start(terms))
-    return None if len(found) == most else [name for name in found if any(term.fits(name) for term in terms)]
+    under = _common_start(terms)
+    found = _once(reader, f"{key} under {under}", lambda: _values_of(reader, key, most, under))
+    return None if found is None else [name for name in found if any(term.fits(name) for term in terms)]
 
 
 def _common_start(terms: Sequence[Term]) -> str:
@@ -111,36 +112,52 @@ def _common_start(terms: Sequence[Term]) -> str:
     return first if len(terms) == 1 and isinstance(first, str) else ""
 
 
-def _actions_in(reader: Reader, trial: str | None) -> list[str]:
-    """The actions of one trial, or of no trial, by one index probe each."""
+def _actions_in(reader: Reader, trial: str | None) -> list[str] | None:
+    """The actions of one trial, or of no trial, by one index probe each; None where there are too many."""
     which = "trial IS NULL" if trial is None else "trial = :trial"
     given = {} if trial is None else {"trial": trial}
     sql = (f"WITH RECURSIVE named(value) AS (SELECT min(action) FROM entry WHERE {which} UNION ALL "  # noqa: S608
            f"SELECT (SELECT min(action) FROM entry WHERE {which} AND action > named.value) FROM named "
            f"WHERE named.value IS NOT NULL) SELECT value FROM named WHERE value IS NOT NULL LIMIT {MANY}")
-    return [str(row[0]) for row in reader.rows(sql, **given)]
+    found = _once(reader, f"actions in {trial}", lambda: [str(row[0]) for row in reader.rows(sql, **given)])
+    return None if len(found) == MANY else found
 
 
-def each_value(column: str, start: str = "") -> str:
+def _once(reader: Reader, what: str, ask: Callable[[], T]) -> T:
+    """What was asked before of this reader: a page asks the ways of its question for rows, figures and days."""
+    if what not in reader.known:
+        reader.known[what] = ask()
+    found: T = reader.known[what]
+    return found
+
+
+def each_value(column: str, start: str = "", more: str = "") -> str:
     """`each_<column>(value)` for a recursive WITH: every value of an indexed column by one probe each, and a NULL."""
     return (f"each_{column}(value) AS (SELECT min({column}) FROM entry{start} UNION ALL "  # noqa: S608
             f"SELECT (SELECT min({column}) FROM entry WHERE {column} > each_{column}.value) FROM each_{column} "
-            f"WHERE each_{column}.value IS NOT NULL)")
+            f"WHERE each_{column}.value IS NOT NULL{more})")
 
 
-def values_of(reader: Reader, column: str, most: int, *, under: str = "") -> list[str]:
-    """The values of an indexed column that begin with a text, at most so many, by one index probe each.
+def _values_of(reader: Reader, column: str, most: int, under: str) -> list[str] | None:
+    """The values of an indexed column that begin with a text, by one index probe each; None where more than so many
+    would have to be looked at.
 
-    PostgreSQL may sort by another rule than by code points, so there the beginning is looked at here, not by the index.
+    Where the index has the order of code points it is entered at the beginning and left after it, else read whole.
     """
-    sqlite = reader.dialect == "sqlite"
-    start = f" WHERE {column} >= :under" if sqlite and under else ""
-    sql = (f"WITH RECURSIVE {each_value(column, start)} "  # noqa: S608
+    start = more = ""
+    given: dict[str, Any] = {"most": most}
+    if under and _in_code_points(reader):
+        start, given["under"] = f" WHERE {column} >= :under", under
+        more = f" AND substr(each_{column}.value, 1, length(:under)) = :under"
+    sql = (f"WITH RECURSIVE {each_value(column, start, more)} "  # noqa: S608
            f"SELECT value FROM each_{column} WHERE value IS NOT NULL LIMIT :most")
-    found: list[str] = []
-    for row in reader.rows(sql, most=most, **({"under": under} if start else {})):
-        if str(row[0]).startswith(under):
-            found.append(str(row[0]))
-        elif start:
-            break
-    return found
+    found = [str(row[0]) for row in reader.rows(sql, **given)]
+    return None if len(found) == most else [value for value in found if value.startswith(under)]
+
+
+def _in_code_points(reader: Reader) -> bool:
+    """Whether the database sorts texts by code points: SQLite does, PostgreSQL where its collation is C or like it. No
+    order of a language has capitals of one letter before another letter.
+    """
+    return reader.dialect == "sqlite" or _once(
+        reader, "sorted by code points", lambda: bool(next(reader.rows("SELECT 'B' < 'a' AND 'a-b' < 'aa'"))[0]))

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, create_engine
 
 from audit import store
 from audit.entry import Entry
-from audit.query import parse
+from audit.query import fits, parse
 from core import ledger_queries as record
+from core import ledger_ways
 from core.ledger_changes import BY_WORD, Setting, changes_of
 from core.ledger_queries import Line, SessionReader
 from core.ledger_words import filled
@@ -142,3 +143,21 @@ def test_facets_are_the_most_frequent_values_by_count_and_name(
         assert [(value, one.number) for value, one in found.facets[key]] == [(value, -many) for many, value in order]
         expected = [counts[value] > cap if key in record.INDEXED else sample < len(lines) for _, value in order]
         assert [one.capped for _, one in found.facets[key]] == expected
+
+
+@req("ATR-04")
+@pytest.mark.parametrize("few", [2, 3, 500])
+def test_a_pattern_finds_values_behind_many_others(
+    filled_store: tuple[Connection, list[Line]], monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """However few values are listed on the way to a pattern: on PostgreSQL a pattern that no value among the first 500
+    fitted once found nothing."""
+    monkeypatch.setattr(ledger_ways, "FEW", few)
+    monkeypatch.setattr(ledger_ways, "MANY", few)
+    session, lines = filled_store
+    for question in ("subject:s-*", "subject:S-2*", "action:time_point.*", "action:server.* trial:T2", "model:n*"):
+        query, reader = parse(question), SessionReader(session)
+        expected = [line.seq for line in reversed(lines)
+                    if fits(query, line.seq, line.ts, {**line.body, **store.search_columns(line.body["fields"])})]
+        assert [line.seq for line in record.every(reader, query)] == expected, question
+        assert record.count(reader, query).number == len(expected) > 0

@@ -32,13 +32,18 @@ SignCheckpoint = Callable[[int, Sequence[bytes]], str]
 
 
 def append(
-    session: Connection, signed: Sequence[SignedBody], *, now: Callable[[], int], standing: store.Standing | None = None
+    session: Connection, signed: Sequence[SignedBody], *, now: int, standing: store.Standing | None = None,
+    fresh: bool = False,
 ) -> tuple[list[Entry], list[Entry]]:
     """Write signed bodies in order, inside the caller's transaction, which ends with `close`.
 
     The caller holds the sequencer's lock. Returns the entry of each body, and of these the ones that are new; a body
-    already recorded with the same bytes gives its first entry again (RECORD 2). `standing` is what the caller, under
-    this lock, has just read of the record for the first of these bodies.
+    already recorded with the same bytes gives its first entry again (RECORD 2).
+
+    Args:
+        now: the clock, read under this lock.
+        standing: what the caller, under this lock, has just read of the record for the stream of the first body.
+        fresh: every id was made under this lock, so none of them can be a retry.
 
     Raises:
         IdTaken: an id is recorded with another body.
@@ -51,29 +56,29 @@ def append(
     first = signed[0].body
     check_members(first)
     stream = stream_of(first["action"], first.get("trial"))
-    now_is = standing or store.standing(session, stream, first["id"])
+    now_is = standing or store.standing(session, stream)
     size, last_ts = now_is.size, now_is.last_ts
     next_in_stream: dict[str, int] = {stream: now_is.next_in_stream}
-    asked = [one.body["id"] for one in (signed if now_is.known else signed[1:])]
-    known = store.entries_by_id(session, asked) if asked else {}
+    known = {} if fresh else store.entries_by_id(session, [one.body["id"] for one in signed])
     for one in signed:
-        check_members(one.body)
-        body_bytes = one.payload or canonical(one.body, "body")
-        earlier = known.get(one.body["id"])
+        body = one.body
+        check_members(body)
+        body_bytes = one.payload or canonical(body, "body")
+        earlier = known.get(body["id"])
         if earlier is not None:
             if canonical(earlier.body) != body_bytes:
-                raise IdTaken(f"id {one.body['id']} is already recorded with another body.")
+                raise IdTaken(f"id {body['id']} is already recorded with another body.")
             given.append(earlier)
             continue
-        stream = stream_of(one.body["action"], one.body.get("trial"))
+        stream = stream_of(body["action"], body.get("trial"))
         number = next_in_stream.get(stream)
         if number is None:
             number = store.next_in_stream(session, stream)
-        last_ts = max(now(), last_ts + 1)
+        last_ts = max(now, last_ts + 1)
         seq = size + len(made)
         raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts, body=body_bytes)
-        entry = Entry(raw, one.body, one.kid, seq, one.sig, stream, number, last_ts)
-        known[one.body["id"]] = entry
+        entry = Entry(raw, body, one.kid, seq, one.sig, stream, number, last_ts)
+        known[body["id"]] = entry
         next_in_stream[stream] = number + 1
         made.append(entry)
         given.append(entry)

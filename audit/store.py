@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +27,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine import CursorResult
-from sqlalchemy.sql.elements import ClauseElement
 
 from audit import proofs
 from audit.entry import Entry
+from audit.turn import Fixed, Rows
 
 metadata = MetaData()
 
@@ -162,82 +160,44 @@ def _postgres_protection() -> list[str]:
     return out + [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for name, table in made]
 
 
-_LOCK = "SELECT pg_advisory_xact_lock(7246573)"
-
-
-def lock(session: Connection) -> None:
-    """Take the sequencer's lock; on SQLite the transaction itself began IMMEDIATE."""
-    if session.dialect.name == "postgresql":
-        session.exec_driver_sql(_LOCK)
-
-
-@contextmanager
-def locked(engine: Engine) -> Iterator[Connection]:
-    """A transaction to write in whose first statement took the sequencer's lock (RECORD 2).
-
-    On PostgreSQL its begin and the lock are one message: the driver is told to begin nothing by itself, and ends by
-    COMMIT or ROLLBACK whatever was begun.
-    """
-    options: dict[str, Any] = {"countersign_write": True}
-    if engine.dialect.name == "postgresql":
-        options["isolation_level"] = "AUTOCOMMIT"
-    with engine.connect().execution_options(**options) as session, session.begin():
-        if engine.dialect.name == "postgresql":
-            session.exec_driver_sql(f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK}")
-        yield session
-
-
-class Fixed:
-    """A statement that is composed once for each store: composing it anew costs more than running it."""
-
-    def __init__(self, statement: ClauseElement) -> None:
-        self._statement = statement
-        self._composed: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
-
-    def run(self, session: Connection, given: dict[str, Any]) -> CursorResult[*tuple[Any, ...]]:
-        """`given`: a value for each bound name."""
-        name = session.dialect.name
-        if name not in self._composed:
-            made = self._statement.compile(dialect=session.dialect)
-            constants = {one: value for one, value in made.params.items() if value is not None}
-            self._composed[name] = (str(made), getattr(made, "positiontup", None), constants)
-        sql, order, constants = self._composed[name]
-        given = constants | given
-        return session.exec_driver_sql(sql, given if order is None else tuple(given[one] for one in order))
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What an append asks of the record first: its size, the last `ts`, the newest entry's bytes and the newest note,
-    the next number in a stream, and whether an id is recorded."""
+    and the next number in a stream."""
 
     size: int
     last_ts: int
     newest: bytes | None
     checkpoint: proofs.Checkpoint | None
     next_in_stream: int
-    known: bool
 
 
 _NEWEST, _LAST = entries.alias("newest"), checkpoints.alias("last")
-_STANDING = Fixed(select(
+#: The columns of one row, by the bound name `of_stream`.
+STANDING = (
     *(select(column).order_by(_NEWEST.c.seq.desc()).limit(1).scalar_subquery().label(column.name)
       for column in (_NEWEST.c.seq, _NEWEST.c.ts, _NEWEST.c.data)),
     select(_LAST.c.note).order_by(_LAST.c.size.desc()).limit(1).scalar_subquery().label("note"),
     select(entries.c.stream_seq).where(entries.c.stream == bindparam("of_stream"))
     .order_by(entries.c.stream_seq.desc()).limit(1).scalar_subquery().label("in_stream"),
-    select(literal_column("1")).where(entries.c.eid == bindparam("of_id")).exists().label("known"),
-))
+)
+_STANDING = Fixed(select(*STANDING))
 _ADD_CHECKPOINT = Fixed(insert(checkpoints))
+_ADD_ENTRIES = Rows("entry", tuple(entries.columns.keys()))
 
 
-def standing(session: Connection, stream: str, eid: str) -> Standing:
-    """One question for everything that an append asks first."""
-    seq, ts, newest, note, in_stream, known = _STANDING.run(session, {"of_stream": stream, "of_id": eid}).one()
+def standing(session: Connection, stream: str) -> Standing:
+    """One question for what every append asks first."""
+    return standing_of(_STANDING.ask(session, {"of_stream": stream})[0])
+
+
+def standing_of(row: Sequence[Any]) -> Standing:
+    """From the values of the columns STANDING."""
+    seq, ts, newest, note, in_stream = row
     return Standing(
-        size=0 if seq is None else seq + 1, last_ts=ts or 0, newest=None if newest is None else bytes(newest),
+        size=0 if seq is None else seq + 1, last_ts=ts or 0, newest=newest,
         checkpoint=None if note is None else proofs.Checkpoint.parse(note),
-        next_in_stream=0 if in_stream is None else in_stream + 1, known=bool(known),
+        next_in_stream=0 if in_stream is None else in_stream + 1,
     )
 
 
@@ -309,14 +269,6 @@ def entries_by_id(session: Connection, eids: Sequence[str]) -> dict[str, Entry]:
     return {entry.body["id"]: entry for entry in (Entry.parse(bytes(row[0])) for row in rows)}
 
 
-_COLUMNS = tuple(entries.columns.keys())
-# OR FAIL: see the trigger entry_next. A transaction that meets it is rolled back whole.
-_ADD_ON_SQLITE = f"INSERT OR FAIL INTO entry ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_ADD_ON_POSTGRES = f"INSERT INTO entry ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608
-_COPY_ON_POSTGRES = f"COPY entry ({', '.join(_COLUMNS)}) FROM STDIN"
-_WORTH_A_COPY = 8
-
-
 def add_entries(session: Connection, made: Sequence[Entry]) -> None:
     """Store entries in order with the columns by which people search."""
     rows = []
@@ -329,22 +281,8 @@ def add_entries(session: Connection, made: Sequence[Entry]) -> None:
             said("on_behalf_of"), body["action"], said("trial"), found["subject"], found["study"], found["model"],
             said("reason"),
         ))
-    if not rows:
-        return
-    if session.dialect.name == "sqlite":
-        session.exec_driver_sql(_ADD_ON_SQLITE, rows)
-    else:
-        session.exec_driver_sql(_COPY_ON_POSTGRES if len(rows) >= _WORTH_A_COPY else _ADD_ON_POSTGRES, rows)
-
-
-def copy_many(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:
-    """For the event `do_executemany` of an engine on PostgreSQL: many rows go by COPY, as the statement says."""
-    if not statement.startswith("COPY "):
-        return False
-    with cursor.copy(statement) as stream:
-        for row in rows:
-            stream.write_row(row)
-    return True
+    if rows:
+        _ADD_ENTRIES.put(session, rows)
 
 
 def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
@@ -358,7 +296,7 @@ def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
 
 
 def add_checkpoint(session: Connection, checkpoint: proofs.Checkpoint) -> None:
-    _ADD_CHECKPOINT.run(session, {"size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note})
+    _ADD_CHECKPOINT.put(session, {"size": checkpoint.size, "root": checkpoint.root, "note": checkpoint.note})
 
 
 def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
@@ -382,15 +320,15 @@ _NEWS = Fixed(
 )
 
 
-def news(session: Connection, low: int) -> tuple[list[bytes], proofs.Checkpoint | None]:
+def news(engine: Engine, low: int) -> tuple[list[bytes], proofs.Checkpoint | None]:
     """Leaves of the committed entries from number `low` on, and the newest note: one view of both.
 
     Raises LookupError where the entries are not one after another.
     """
     rows, note = [], None
-    for seq, leaf, said in _NEWS.run(session, {"low": low}):
+    for seq, leaf, said in _NEWS.look(engine, low):
         if said is None:
-            rows.append((seq, bytes(leaf)))
+            rows.append((seq, leaf))
         else:
             note = proofs.Checkpoint.parse(said)
     rows.sort()
@@ -424,3 +362,14 @@ class StoredNodes:
     def node(self, level: int, index: int) -> bytes:
         tile_level, within = divmod(level, 8)
         return proofs.subtree_root(tile_row(self._session, tile_level, index << within, 1 << within))
+
+
+class CommittedNodes:
+    """Subtrees as they are committed when one is asked for (proofs.Nodes)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def node(self, level: int, index: int) -> bytes:
+        with self._engine.connect() as session:
+            return StoredNodes(session).node(level, index)

@@ -6,10 +6,12 @@ import hashlib
 import secrets
 import uuid
 
+NOISE = 10  # bytes of chance in an id
+
 
 def uuid7(now_us: int, *, random: bytes | None = None) -> str:
-    """A version 7 UUID for an instant in microseconds since 1970 (RFC 9562, 5.7)."""
-    noise = int.from_bytes(random if random is not None else secrets.token_bytes(10), "big")
+    """A version 7 UUID for an instant in microseconds since 1970 (RFC 9562, 5.7). `random`: NOISE bytes of chance."""
+    noise = int.from_bytes(random if random is not None else secrets.token_bytes(NOISE), "big")
     milliseconds = (now_us // 1000) & ((1 << 48) - 1)
     value = milliseconds << 80 | 0x7 << 76 | (noise >> 64 & 0xFFF) << 64 | 0b10 << 62 | (noise & ((1 << 62) - 1))
     return str(uuid.UUID(int=value))

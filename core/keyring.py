@@ -5,35 +5,54 @@ The verifier asks the same of a finished ledger and shares no line with this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from audit import store
 from audit.entry import SignedBody, from_base64, kid_of
+from audit.turn import Fixed
 from audit.vocabulary.registry import REGISTRY
 from core.errors import Refused
 from core.passkeys import check_assertion
-from core.persons import ED25519, KeyRow, key_row, keys_in_force, name_is_shared
+from core.persons import ED25519, KEY_COLUMNS, KeyRow, key_row, keys, keys_in_force, name_is_shared
 
 UNKNOWN, ENDED, WRONG_CLASS, NOT_THE_HOLDER, FURTHER_KEY, ROTATION = (
     "F-120", "F-121", "F-122", "F-123", "F-124", "F-125")
 FOUNDING = "ledger.founded"
+_HERE = select(literal_column("1").label("here")).subquery("here")
+_STANDING_AND_KEYS = Fixed(
+    select(*store.STANDING, *KEY_COLUMNS)
+    .select_from(_HERE.outerjoin(keys, (keys.c.holder == bindparam("of_holder")) & keys.c.revoked_by.is_(None)))
+)
+
+
+def standing_and_keys(session: Connection, stream: str, holder: str) -> tuple[store.Standing, list[KeyRow]]:
+    """What an append asks first, together with the keys in force of the one who acts: one question for both."""
+    rows = _STANDING_AND_KEYS.ask(session, {"of_stream": stream, "of_holder": holder})
+    many = len(store.STANDING)
+    return store.standing_of(rows[0][:many]), [KeyRow(*row[many:]) for row in rows if row[many] is not None]
 
 
 class Keyring:
     """The keys as one page of entries finds and changes them, before any of its folds has run."""
 
-    def __init__(self, session: Connection) -> None:
+    def __init__(self, session: Connection, known: Iterable[KeyRow] = ()) -> None:
+        """`known`: keys in force, read under this lock; any other is asked for."""
         self._session = session
-        self._known: dict[str, KeyRow] = {}
+        self._known = {one.kid: one for one in known}
+        self._passed: set[tuple[str, str, int, str]] = set()
         self._ending: set[str] = set()
         self._ending_passkeys: set[str] = set()
 
     def check(self, signed: SignedBody) -> None:
         """Raises Refused where this key may not sign this body now; the attempt is on record."""
         body = signed.body
+        # Of the entries that a service records at once, one says it for all that are alike.
+        alike = (signed.kid, body["action"], body["version"], body["actor"])
+        if alike in self._passed and "assertion" not in body and "manifest" not in body:
+            return
         if body["action"] == FOUNDING:
             if store.head(self._session)[0]:
                 raise Refused("A record is founded once, by its first entry.", rule=FURTHER_KEY)
@@ -51,6 +70,8 @@ class Keyring:
             self._check_key_entry(body, signed.kid)
         elif word.name == "key.passkey_revoked":
             self._ending_passkeys.add(body["fields"]["credential"])
+        elif key.klass == "service":
+            self._passed.add(alike)
 
     def _in_force(self, kid: str, what: str) -> KeyRow:
         key = self._known.get(kid) or key_row(self._session, kid)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Connection, Integer, String, Table, Text, bindparam, select
 
 from audit.entry import from_base64, kid_of
-from audit.store import Fixed
+from audit.turn import Fixed
 from audit.vocabulary.ledger import KeyEnrolled, KeyRevoked, KeyRotated, LedgerFounded
 from core.errors import NotFound
 from core.projection import Recorded, keep, metadata, projects
@@ -105,27 +105,27 @@ class KeyRow:
     suspect_by: int | None
 
 
-_KEY_COLUMNS = tuple(keys.c[name] for name in KeyRow.__dataclass_fields__)
-_KEY_OF_KID = Fixed(select(*_KEY_COLUMNS).where(keys.c.kid == bindparam("of_kid")))
+KEY_COLUMNS = tuple(keys.c[name] for name in KeyRow.__dataclass_fields__)
+_KEY_OF_KID = Fixed(select(*KEY_COLUMNS).where(keys.c.kid == bindparam("of_kid")))
 
 
 def key_row(session: Connection, kid: str) -> KeyRow | None:
     """A key of the record, in force or not; None where the record knows no such key."""
-    row = _KEY_OF_KID.run(session, {"of_kid": kid}).first()
-    return KeyRow(*row) if row else None
+    rows = _KEY_OF_KID.ask(session, {"of_kid": kid})
+    return KeyRow(*rows[0]) if rows else None
 
 
 def key_of_certificate(session: Connection, sha256: str) -> KeyRow | None:
     """The personal key with which this certificate (SHA-256 of its DER form, hex) was enrolled; None for a foreign one.
     """
     row = session.execute(
-        select(*_KEY_COLUMNS).where(keys.c.certificate_sha256 == sha256, keys.c.klass == "person")).first()
+        select(*KEY_COLUMNS).where(keys.c.certificate_sha256 == sha256, keys.c.klass == "person")).first()
     return KeyRow(**row._mapping) if row else None
 
 
 def key_named(session: Connection, named: str) -> KeyRow:
     """The key whose id begins with these 8 to 64 hex digits. Raises NotFound, also where several do."""
-    rows = session.execute(select(*_KEY_COLUMNS).where(keys.c.kid.startswith(named, autoescape=True)).limit(2)).all()
+    rows = session.execute(select(*KEY_COLUMNS).where(keys.c.kid.startswith(named, autoescape=True)).limit(2)).all()
     if len(named) < 8 or len(rows) != 1:
         raise NotFound(f"{len(rows) or 'No'} keys begin with {named!r}." if len(named) >= 8 else
                        f"{named!r} is too short for a key id.", next_step="`countersign key list` shows all keys.")
@@ -135,7 +135,7 @@ def key_named(session: Connection, named: str) -> KeyRow:
 def keys_in_force(session: Connection, klass: str, holder: str, algorithm: str = ED25519) -> tuple[KeyRow, ...]:
     """The keys of a holder that sign now, oldest first."""
     rows = session.execute(
-        select(*_KEY_COLUMNS).where(
+        select(*KEY_COLUMNS).where(
             keys.c.klass == klass, keys.c.holder == holder, keys.c.algorithm == algorithm, keys.c.revoked_by.is_(None)
         ).order_by(keys.c.entry))
     return tuple(KeyRow(**row._mapping) for row in rows)
@@ -149,7 +149,7 @@ def name_is_shared(session: Connection, klass: str, holder: str) -> bool:
 
 def suspect_keys(session: Connection) -> dict[str, KeyRow]:
     """Keys whose earlier entries are suspect, by key id."""
-    rows = session.execute(select(*_KEY_COLUMNS).where(keys.c.suspect_from.is_not(None)))
+    rows = session.execute(select(*KEY_COLUMNS).where(keys.c.suspect_from.is_not(None)))
     return {row.kid: KeyRow(**row._mapping) for row in rows}
 
 

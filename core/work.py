@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, select
 
-from audit import ledger, store
+from audit import ledger, store, turn
 from audit.entry import Entry, SignedBody, base64_text, body_to_sign, canonical, payload_to_sign, stream_of
 from audit.ledger import Receipt
 from audit.proofs import Checkpoint
@@ -32,10 +34,10 @@ from core.errors import (
     Stale,
     UnusableInput,
 )
-from core.ids import uuid7
-from core.keyring import Keyring
+from core.ids import NOISE, uuid7
+from core.keyring import Keyring, standing_and_keys
 from core.objects import VIEW, ObjectStore, owner
-from core.persons import active_kids, person_named
+from core.persons import KeyRow, active_kids, person_named
 from core.policy.state import Actor, Decision
 from core.proposal import Draft, Follow, Occasion, Proposal, Propose, Prover, View, as_tuple, release
 
@@ -98,8 +100,9 @@ class Work:
             raise Refused(under.because, rule=under.rule)
         if not events:
             return []
-        occasions = [self.desk.occasion() for _ in events]
-        standing = store.standing(self.session, stream_of(word_of(events[0]).name, trial), occasions[0].id)
+        holder = key or self.actor.user
+        standing, keys = standing_and_keys(self.session, stream_of(word_of(events[0]).name, trial), holder)
+        occasions = self.desk.occasions(len(events))
         last = standing.checkpoint
         origin = self.desk.origin_after(last)
         bodies = [
@@ -112,29 +115,30 @@ class Work:
         for body in bodies if proofs_by else ():
             prove(body, proofs_by)
         payloads = [canonical(body, "body") for body in bodies]
-        signatures = self.desk.signer.attest_all(
-            key or self.actor.user, [payload_to_sign(payload) for payload in payloads])
+        signatures = self.desk.signer.attest_all(holder, [payload_to_sign(payload) for payload in payloads])
         return self._append([
             SignedBody(body, signature.kid, base64_text(signature.sig), payload)
             for body, signature, payload in zip(bodies, signatures, payloads, strict=True)
-        ], standing, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
+        ], standing, keys, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
         first = signed[0].body
         stream = stream_of(first["action"], first.get("trial"))
-        return self._append(signed, store.standing(self.session, stream, first["id"]))
+        return self._append(signed, store.standing(self.session, stream))
 
     def _append(
-        self, signed: Sequence[SignedBody], standing: store.Standing, events: Mapping[str, Any] = MappingProxyType({})
+        self, signed: Sequence[SignedBody], standing: store.Standing, keys: Sequence[KeyRow] = (),
+        events: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[Entry]:
-        """`events`: by id, where the bodies were made from them here."""
+        """`events`: by id, where the bodies were made from them here and now; `keys`: read together with `standing`."""
         if not self.entries and not self.clock_confirmed:
             self.desk.check_clock(standing.newest)
-        keyring = Keyring(self.session)
+        keyring = Keyring(self.session, keys)
         for one in signed:
             keyring.check(one)
-        given, made = ledger.append(self.session, signed, now=self.desk.clock.now, standing=standing)
+        given, made = ledger.append(
+            self.session, signed, now=self.desk.clock.now(), standing=standing, fresh=bool(events))
         self.entries.extend(given)
         self.made.extend(made)
         for entry in made:
@@ -195,7 +199,7 @@ class Desk:
     def working_tables(self) -> Iterator[Connection]:
         """The same lock for working tables (jobs, sessions, drafts) and read-models: no part of the record, so they go
         on while appending is stopped."""
-        with store.locked(self.engine) as session:
+        with turn.locked(self.engine) as session:
             yield session
 
     @contextmanager
@@ -344,14 +348,14 @@ class Desk:
             raise ClockUntrusted(f"The clock is {behind / 1e6:.0f} s behind the newest entry.")
 
     def _behind(self, newest: bytes | None) -> int:
-        return from_words(Entry.parse(newest).body["at"]) - self.clock.now() if newest else 0
+        return from_words(orjson.loads(newest)["body"]["at"]) - self.clock.now() if newest else 0
 
     def confirm_clock(self, operator: Actor, under: Decision, because: str) -> Receipt:
         """An operator vouches for the clock as it stands; `clock.stepped` is the first entry after it (RECORD 2)."""
         self.clock.confirm()
         with self.writing() as session:
             work = Work(self, session, HOUSE, on_behalf_of=operator.user, clock_confirmed=True)
-            newest = store.standing(session, "house", "").newest
+            newest = store.standing(session, "house").newest
             event = ClockStepped(microseconds=-self._behind(newest), because=because)
             work.record(event, under=Decision(under.allowed, under.rule, under.because, "service"))
             work.finish()
@@ -398,8 +402,14 @@ class Desk:
 
     def occasion(self) -> Occasion:
         """This instant and a fresh id."""
+        return self.occasions(1)[0]
+
+    def occasions(self, many: int) -> list[Occasion]:
+        """This instant, with a fresh id for each of so many events that happen in it."""
         at_us = self.clock.now()
-        return Occasion(at_us, in_words(at_us), uuid7(at_us))
+        at, noise = in_words(at_us), token_bytes(NOISE * many)
+        return [Occasion(at_us, at, uuid7(at_us, random=noise[place:place + NOISE]))
+                for place in range(0, NOISE * many, NOISE)]
 
     @staticmethod
     def _part(occasion: Occasion, index: int) -> Occasion:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from audit import store
+from audit import store, turn
 from core import outbox, projection
 from core.errors import CountersignError, OutsideUnavailable
 from countersign import disk
@@ -29,13 +29,14 @@ def connect(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "handle_error", _tell_of_disk)
+        turn.listen(engine)
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(url, isolation_level="READ COMMITTED")
     _ask_the_idle(engine)
     event.listen(engine, "handle_error", _tell_of_disk)
-    event.listen(engine, "do_executemany", store.copy_many)
+    turn.listen(engine)
     return engine
 
 
@@ -56,6 +57,7 @@ def connect_to_read(url: str) -> Engine:
         )
         event.listen(engine, "connect", _prepare_reader)
         event.listen(engine, "begin", _begin_sqlite)
+        turn.listen(engine)
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
@@ -63,6 +65,7 @@ def connect_to_read(url: str) -> Engine:
         url, isolation_level="READ COMMITTED", connect_args={"options": "-c default_transaction_read_only=on"}
     )
     _ask_the_idle(engine)
+    turn.listen(engine)
     return engine
 
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from sqlalchemy import func, select
 
-from audit import store
+from audit import store, turn
 from core.clock import from_words, span_in_words
 from core.errors import AlreadyDone, RecordDamaged, UnusableInput
 from core.ledger_check import check_store
@@ -299,5 +299,5 @@ def _entries_in(server: Any) -> bool:
 @contextmanager
 def _writing(engine: Any) -> Iterator[Any]:
     with engine.connect().execution_options(countersign_write=True) as session, session.begin():
-        store.lock(session)
+        turn.lock(session)
         yield session

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from audit import proofs, store
 from audit.continuation import continued_origin
@@ -67,6 +67,7 @@ class LocalSigner:
         self.relying_party, self.read_passkey = self._passkeys.relying_party, self._passkeys.read
         self._frontier: proofs.Frontier | None = None
         self._last_leaf = b""
+        self._offered: tuple[proofs.Frontier, list[bytes], proofs.Frontier] | None = None
         self._known_places: dict[str, tuple[str, str]] = {}
         self._private: dict[str, tuple[tuple[int, int], HouseKey]] = {}
         self._guard = threading.RLock()
@@ -145,9 +146,9 @@ class LocalSigner:
                 raise RecordDamaged(
                     f"A checkpoint over {old_size} entries was asked for, but {frontier.size} are committed."
                 )
-            grown = frontier.copy()
-            for leaf in leaves:
-                grown.add(leaf)
+            offered = list(leaves)
+            grown = self._grown(frontier, offered)
+            self._offered = (frontier, offered, grown)
             key = self._house_key("log") if rotation is None else self._log_key_after(rotation, leaves)
             return self._note(self._origin, grown, key)
 
@@ -220,40 +221,48 @@ class LocalSigner:
 
         Raises RecordDamaged where the record became shorter, or its leaves do not lead to the root of its note.
         """
-        # Each question is one view by itself; PostgreSQL need not be told of a transaction's begin and end.
-        level = {"isolation_level": "AUTOCOMMIT"} if self._engine.dialect.name == "postgresql" else {}
-        with self._engine.connect().execution_options(**level) as session, session.begin():
-            kept = self._frontier
-            if kept is None:
+        kept = self._frontier
+        if kept is None:
+            with self._engine.connect() as session, session.begin():
                 last = store.last_checkpoint(session)
                 frontier = proofs.frontier_at(store.StoredNodes(session), last.size if last else 0)
-                self._last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if frontier.size else b""
-            else:
-                frontier, last = self._advanced(session, kept)
-            if frontier.size and (last is None or frontier.root() != last.root):
-                raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
-            if self._memory is not None:
-                self._memory.advance(store.StoredNodes(session), frontier.size, frontier.root())
+                last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if frontier.size else b""
+        else:
+            frontier, last, last_leaf = self._advanced(kept)
+        root = frontier.root()
+        if frontier.size and (last is None or root != last.root):
+            raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
+        if self._memory is not None:
+            self._memory.advance(store.CommittedNodes(self._engine), frontier.size, root)
         self._follow(last)
-        self._frontier = frontier
+        self._frontier, self._last_leaf = frontier, last_leaf
         return frontier
 
-    def _advanced(self, session: Connection, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None]:
+    def _advanced(self, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None, bytes]:
         """The kept frontier with what was committed since; the last leaf seen before must still be there."""
         try:
-            leaves, last = store.news(session, max(kept.size - 1, 0))
+            leaves, last = store.news(self._engine, max(kept.size - 1, 0))
         except LookupError:
             leaves, last = [], None
         if kept.size and (not leaves or leaves[0] != self._last_leaf):
             raise RecordDamaged(
                 f"{kept.size} entries were committed before; they are not all there now: the record was rolled back."
             )
-        frontier = kept.copy()
-        for leaf in leaves[1 if kept.size else 0:]:
-            frontier.add(leaf)
-        if leaves:
-            self._last_leaf = leaves[-1]
-        return frontier, last
+        last_leaf = leaves[-1] if leaves else self._last_leaf
+        if kept.size:
+            del leaves[0]
+        return self._grown(kept, leaves), last, last_leaf
+
+    def _grown(self, base: proofs.Frontier, leaves: list[bytes]) -> proofs.Frontier:
+        """The base with these leaves; where the same were added to it for the last note, the tree of then."""
+        if not leaves:
+            return base
+        if self._offered is not None and self._offered[0] is base and self._offered[1] == leaves:
+            return self._offered[2]
+        grown = base.copy()
+        for leaf in leaves:
+            grown.add(leaf)
+        return grown
 
     # Seals of reads --------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from audit import store
+from audit import turn
 from countersign import database
 from tests.conftest import need
 from tests.req import req
@@ -31,10 +31,10 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @req("REC-01", "REC-05")
 def test_what_is_written_under_the_lock_is_one_transaction(engine: Engine) -> None:
-    with pytest.raises(RuntimeError, match="half-way"), store.locked(engine) as session:
+    with pytest.raises(RuntimeError, match="half-way"), turn.locked(engine) as session:
         session.exec_driver_sql("CREATE TABLE half (number integer)")
         raise RuntimeError("half-way")
-    with store.locked(engine) as session:
+    with turn.locked(engine) as session:
         session.exec_driver_sql("CREATE TABLE whole (number integer)")
 
     assert inspect(engine).get_table_names() == ["whole"]
@@ -51,7 +51,7 @@ def test_the_lock_is_held_until_the_transaction_ends(engine: Engine) -> None:
             elif not session.exec_driver_sql("SELECT pg_try_advisory_xact_lock(7246573)").scalar_one():
                 raise OperationalError("the lock is taken", None, RuntimeError("the lock is taken"))
 
-    with store.locked(engine), pytest.raises(OperationalError, match="lock"):
+    with turn.locked(engine), pytest.raises(OperationalError, match="lock"):
         second()
     second()
 
@@ -69,6 +69,6 @@ def test_a_connection_whose_server_went_while_it_lay_is_replaced(monkeypatch: py
     with other.connect() as session:
         assert session.exec_driver_sql("SELECT pg_terminate_backend(%s, 10000)", (first,)).scalar_one()
 
-    with store.locked(engine) as session:
+    with turn.locked(engine) as session:
         assert session.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != first
     engine.dispose()

@@ -36,43 +36,34 @@ class MalformedEntry(ValueError):
     """Bytes that are not an entry of this suite; the text says which rule they break."""
 
 
-def check_profile(value: Any, where: str = "entry") -> None:
-    """The restricted profile of RECORD 1. Raises MalformedEntry naming the place."""
-    if not _is_plain(value):
-        _check_slowly(value, where)
-
-
 # Member names that passed once; there are few, and each entry names about twenty.
 _NAMES: set[str] = set()
 
 
 def _is_plain(value: Any) -> bool:
-    """Quickly, whether a value is of the exact types and in the plain text that most entries are made of.
+    """Quickly, whether a value is of the exact types and names of the profile, its texts aside.
 
-    False says nothing: `_check_slowly` then decides, and names the place.
+    False says nothing: `check_profile` then decides, and names the place.
     """
     kind = type(value)
-    if kind is str:
-        return bool(value.isascii() and value.isprintable())
     if kind is dict:
         for key, item in value.items():
             if key not in _NAMES and not _is_name(key):
                 return False
             kind = type(item)
-            if kind is str:
-                if not (item.isascii() and item.isprintable()):
-                    return False
-            elif kind is int:
+            if kind is str or kind is bool:
+                continue
+            if kind is int:
                 if not -LARGEST_INTEGER <= item <= LARGEST_INTEGER:
                     return False
-            elif kind is not bool and not _is_plain(item):
+            elif not _is_plain(item):
                 return False
         return True
     if kind is int:
         return bool(-LARGEST_INTEGER <= value <= LARGEST_INTEGER)
     if kind is list or kind is tuple:
         return all(_is_plain(item) for item in value)
-    return kind is bool
+    return kind is str or kind is bool
 
 
 def _is_name(key: Any) -> bool:
@@ -83,7 +74,8 @@ def _is_name(key: Any) -> bool:
     return True
 
 
-def _check_slowly(value: Any, where: str) -> None:
+def check_profile(value: Any, where: str = "entry") -> None:
+    """The restricted profile of RECORD 1. Raises MalformedEntry naming the place."""
     if isinstance(value, str):
         _check_text(value, where)
     elif isinstance(value, bool):
@@ -95,10 +87,10 @@ def _check_slowly(value: Any, where: str) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not _NAME.match(key):
                 raise MalformedEntry(f"{where}: member name {key!r} is not [a-z][a-z0-9_]*.")
-            _check_slowly(item, f"{where}.{key}")
+            check_profile(item, f"{where}.{key}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_slowly(item, f"{where}[{index}]")
+            check_profile(item, f"{where}[{index}]")
     else:
         raise MalformedEntry(f"{where}: {type(value).__name__} has no place in an entry.")
 
@@ -116,6 +108,14 @@ def _check_text(text: str, where: str) -> None:
 
 def canonical(value: Any, where: str = "entry") -> bytes:
     """RFC 8785 bytes of a value in the profile (byte-equal to rfc8785 there: research/ledger.md 0.2)."""
+    if _is_plain(value):
+        try:
+            raw = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:
+            raw = b"\\"
+        # Texts without anything beyond ASCII, control or escape are in the profile, and most entries have no others.
+        if raw.isascii() and b"\\" not in raw and b"\x7f" not in raw:
+            return raw
     check_profile(value, where)
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 

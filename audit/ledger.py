@@ -32,8 +32,8 @@ SignCheckpoint = Callable[[int, Sequence[bytes]], str]
 
 
 def append(
-    session: Connection, signed: Sequence[SignedBody], *, now: int, standing: store.Standing | None = None,
-    fresh: bool = False,
+    session: Connection, signed: Sequence[SignedBody], *, now: Callable[[], int],
+    standing: store.Standing | None = None, fresh: bool = False,
 ) -> tuple[list[Entry], list[Entry]]:
     """Write signed bodies in order, inside the caller's transaction, which ends with `close`.
 
@@ -41,7 +41,7 @@ def append(
     already recorded with the same bytes gives its first entry again (RECORD 2).
 
     Args:
-        now: the clock, read under this lock.
+        now: the clock; asked for each entry, under this lock.
         standing: what the caller, under this lock, has just read of the record for the stream of the first body.
         fresh: every id was made under this lock, so none of them can be a retry.
 
@@ -74,7 +74,7 @@ def append(
         number = next_in_stream.get(stream)
         if number is None:
             number = store.next_in_stream(session, stream)
-        last_ts = max(now, last_ts + 1)
+        last_ts = max(now(), last_ts + 1)
         seq = size + len(made)
         raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts, body=body_bytes)
         entry = Entry(raw, body, one.kid, seq, one.sig, stream, number, last_ts)

@@ -183,6 +183,7 @@ STANDING = (
 )
 _STANDING = Fixed(select(*STANDING))
 _ADD_CHECKPOINT = Fixed(insert(checkpoints))
+_ADD_TILE = Fixed(insert(tiles))
 _ADD_ENTRIES = Rows("entry", tuple(entries.columns.keys()))
 
 
@@ -305,9 +306,8 @@ def add_full_tiles(session: Connection, old_size: int, new_size: int) -> None:
     while new // proofs.TILE > old // proofs.TILE:
         for index in range(old // proofs.TILE, new // proofs.TILE):
             hashes = tile_row(session, level, index * proofs.TILE, proofs.TILE)
-            session.execute(
-                insert(tiles).values(level=level, idx=index, data=b"".join(hashes), root=proofs.subtree_root(hashes))
-            )
+            root = proofs.subtree_root(hashes)
+            _ADD_TILE.put(session, {"level": level, "idx": index, "data": b"".join(hashes), "root": root})
         level, old, new = level + 1, old // proofs.TILE, new // proofs.TILE
 
 
@@ -337,17 +337,18 @@ def news(engine: Engine, low: int) -> tuple[list[bytes], proofs.Checkpoint | Non
     return [leaf for _, leaf in rows], note
 
 
+_LEAVES = Fixed(
+    select(entries.c.leaf).where(entries.c.seq.between(bindparam("low"), bindparam("high"))).order_by(entries.c.seq))
+_ROOTS = Fixed(
+    select(tiles.c.root).where(tiles.c.level == bindparam("of_level"),
+                               tiles.c.idx.between(bindparam("low"), bindparam("high"))).order_by(tiles.c.idx))
+
+
 def tile_row(session: Connection, level: int, start: int, count: int) -> list[bytes]:
     """`count` hashes of tile level `level` (each covering 256^level leaves) from `start` on."""
-    if level == 0:
-        column, key = entries.c.leaf, entries.c.seq
-        query = select(column).where(key.between(start, start + count - 1)).order_by(key)
-    else:
-        key = tiles.c.idx
-        query = (
-            select(tiles.c.root).where(tiles.c.level == level - 1, key.between(start, start + count - 1)).order_by(key)
-        )
-    found = [bytes(row[0]) for row in session.execute(query)]
+    run = {"low": start, "high": start + count - 1}
+    rows = _LEAVES.ask(session, run) if level == 0 else _ROOTS.ask(session, run | {"of_level": level - 1})
+    found = [row[0] for row in rows]
     if len(found) != count:
         raise LookupError(f"tile level {level} lacks hashes from {start}: {len(found)} of {count}.")
     return found

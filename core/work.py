@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,32 +17,27 @@ from audit import ledger, store, turn
 from audit.entry import Entry, SignedBody, base64_text, body_to_sign, canonical, payload_to_sign, stream_of
 from audit.ledger import Receipt
 from audit.proofs import Checkpoint
-from audit.signatures import MEANINGS, Proof, Signature, Signer
+from audit.signatures import Proof, Signer
 from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
-from audit.vocabulary.registry import SubjectText, fields_of, word_of
-from core import outbox, passkeys, projection
-from core.bodies import body_of, naming, prove, rotates_the_log_key
+from audit.vocabulary.registry import SubjectText, word_of
+from core import outbox, page, projection
+from core.bodies import body_of, prove, rotates_the_log_key
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
 from core.errors import (
-    AlreadyDone,
     AppendingStopped,
     ClockUntrusted,
     NotAuthenticated,
     Refused,
-    Stale,
     UnusableInput,
 )
 from core.ids import NOISE, uuid7
 from core.keyring import Keyring, standing_and_keys
-from core.objects import VIEW, ObjectStore, owner
-from core.persons import KeyRow, active_kids, person_named
+from core.objects import ObjectStore, owner
+from core.persons import KeyRow, active_kids
 from core.policy.state import Actor, Decision
 from core.proposal import Draft, Follow, Occasion, Proposal, Propose, Prover, View, as_tuple, release
 
-DRAFT_LIFE_US = 15 * 60 * 1_000_000
-# Waiting for the lock must not push the time of record past the time that a signature may lie before it.
-LOCK_MARGIN_US = 5_000_000
 LONGEST_TEXT = 4_000
 HOUSE = Actor.of_service("house")
 __all__ = [
@@ -137,8 +131,9 @@ class Work:
         keyring = Keyring(self.session, keys)
         for one in signed:
             keyring.check(one)
-        given, made = ledger.append(
-            self.session, signed, now=self.desk.clock.now(), standing=standing, fresh=bool(events))
+        # Read once: what is appended together has one time, each entry a microsecond after the one before.
+        now = self.desk.clock.now()
+        given, made = ledger.append(self.session, signed, now=lambda: now, standing=standing, fresh=bool(events))
         self.entries.extend(given)
         self.made.extend(made)
         for entry in made:
@@ -223,10 +218,7 @@ class Desk:
                 for draft in drafts:
                     if not draft.under.allowed:
                         raise Refused(draft.under.because, rule=draft.under.rule)
-                bodies = tuple(
-                    self._personal_body(session, actor, draft, self._part(occasion, index))
-                    for index, draft in enumerate(drafts)
-                )
+                bodies = page.bodies(self, session, actor, occasion, drafts)
         except Refused as refusal:
             self.record_refusal(actor.user, asked or "an act", refusal)
             raise
@@ -246,19 +238,18 @@ class Desk:
 
         Raises what `commit` raises; the receipt is that of the first page.
         """
-        signed = [self._sign(proposal, proof) for proposal, proof in pages]
+        signed = [page.sign(self, proposal, proof) for proposal, proof in pages]
         proposal = pages[0][0]
         try:
             with self.writing() as session:
                 earlier = store.entries_by_id(session, [body["id"] for body in proposal.bodies])
                 if earlier:
-                    return self._first_receipt(session, proposal, earlier)
+                    return page.first_receipt(session, proposal, earlier)
                 work = Work(self, session, HOUSE, on_behalf_of=proposal.actor.user)
                 for (proposal, _), bodies in zip(pages, signed, strict=True):
                     if not {one.kid for one in bodies} <= active_kids(session, proposal.actor.user):
                         raise Refused("The key that signed is revoked or not enrolled.", rule="F-01")
-                    self._still_fresh(session, proposal)
-                    self._ask_again(session, proposal)
+                    page.check_again(self, session, proposal)
                 for (proposal, _), bodies in zip(pages, signed, strict=True):
                     work.on_behalf_of = proposal.actor.user
                     work.append(bodies)
@@ -270,76 +261,11 @@ class Desk:
             raise
         return work.receipts[0]
 
-    def _sign(self, proposal: Proposal, proof: Proof) -> list[SignedBody]:
-        """Signatures of a page's bodies by its person's key, the views kept first."""
-        if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US:
-            raise Stale("The page was shown more than 15 minutes ago.")
-        for draft in proposal.drafts:
-            if draft.owner is None:
-                self.objects.put(draft.view.document(), VIEW)
-        try:
-            signatures = self._signatures(proposal, proof)
-        except NotAuthenticated as failure:
-            self.record_failed_proof(proposal.actor.user, f"sign {proposal.bodies[0]['action']}", failure)
-            raise
-        return [
-            SignedBody(body, signature.kid, base64_text(signature.sig))
-            for body, signature in zip(proposal.bodies, signatures, strict=True)
-        ]
-
-    def _signatures(self, proposal: Proposal, proof: Proof) -> list[Signature]:
-        """Of a page's bodies. Its documents are signed first, in the same unlock, and the bodies then name them."""
-        user, drafts = proposal.actor.user, proposal.drafts
-        documents = [] if proposal.documents_signed else [one.document for one in drafts if one.document is not None]
-        if not documents:
-            return self.signer.sign_page(user, proof, [body_to_sign(body) for body in proposal.bodies])
-        certificate = self.signer.certificate_of(user)
-        page = self.signer.open_page(user, proof, [one.to_sign(certificate) for one in documents])
-        made = iter(page.signatures)
-        proposal.bodies = tuple(
-            body if draft.document is None else naming(body, draft.document.signed(next(made)))
-            for draft, body in zip(drafts, proposal.bodies, strict=True)
-        )
-        proposal.documents_signed = True
-        return self.signer.close_page(user, page.ticket, [body_to_sign(body) for body in proposal.bodies])
-
     def sign(
         self, actor: Actor, propose: Propose, proof: Proof, *, asked: str = "", then: Follow | None = None
     ) -> Receipt:
         """Prepare and commit in one go, for callers that have already shown the view."""
         return self.commit(self.prepare(actor, propose, asked=asked, then=then), proof)
-
-    def _first_receipt(self, session: Connection, proposal: Proposal, earlier: dict[str, Entry]) -> Receipt:
-        """A retry gets what the first try got, if it is the same page to the last byte (RECORD 2)."""
-        recorded = [earlier.get(body["id"]) for body in proposal.bodies]
-        if any(entry is None or canonical(entry.body) != canonical(body)
-               for entry, body in zip(recorded, proposal.bodies, strict=True)):
-            raise AlreadyDone("A page with this id is recorded with other words.")
-        return ledger.receipt_for(session, earlier[proposal.bodies[0]["id"]])
-
-    def _still_fresh(self, session: Connection, proposal: Proposal) -> None:
-        """Under the lock: what the bodies say of time, of the record's name and of what was seen must still hold."""
-        if proposal.bodies[0]["log"] != self.origin_now(session):
-            raise Stale("The record goes on under another origin since the page was opened.")
-        if self.clock.now() - proposal.occasion.at_us > DRAFT_LIFE_US - LOCK_MARGIN_US:
-            raise Stale("The page was shown more than 15 minutes ago.")
-        last = store.newest_by(session, proposal.actor.user)
-        # A head never falls for one key (RECORD 3): an older page of the same person would break the record.
-        if last is not None and last.body["head"]["size"] > proposal.bodies[0]["head"]["size"]:
-            raise Stale("You signed another page since this one was opened.")
-
-    def _ask_again(self, session: Connection, proposal: Proposal) -> None:
-        now = as_tuple(proposal.propose(session, proposal.occasion))
-        same = len(now) == len(proposal.drafts) and all(
-            fields_of(new.event) == fields_of(old.event)
-            and type(new.event) is type(old.event)
-            and (new.under.allowed, new.under.rule, new.under.role) == (True, old.under.rule, old.under.role)
-            and new.view.document() == old.view.document()
-            and (new.trial, new.reason, new.meaning) == (old.trial, old.reason, old.meaning)
-            for new, old in zip(now, proposal.drafts, strict=False)
-        )
-        if not same:
-            raise Stale("What was shown has changed since the page was opened.")
 
     def check_clock(self, newest: bytes | None) -> None:
         """Refuse to append while the clock lies more than two seconds before the newest entry's own time."""
@@ -411,14 +337,6 @@ class Desk:
         return [Occasion(at_us, at, uuid7(at_us, random=noise[place:place + NOISE]))
                 for place in range(0, NOISE * many, NOISE)]
 
-    @staticmethod
-    def _part(occasion: Occasion, index: int) -> Occasion:
-        """The id of the n-th body of a page; the first keeps the page's own."""
-        if index == 0:
-            return occasion
-        noise = hashlib.sha256(f"{occasion.id}/{index}".encode()).digest()[:10]
-        return Occasion(occasion.at_us, occasion.at, uuid7(occasion.at_us, random=noise))
-
     def body(self, session: Connection, event: Any, **members: Any) -> dict[str, Any]:
         """The body of an entry on top of the last checkpoint, for the origin in force (core/bodies.py)."""
         last = store.last_checkpoint(session)
@@ -430,31 +348,6 @@ class Desk:
 
     def origin_after(self, last: Checkpoint | None) -> str:
         return self.continued_as or (last.origin if last else self.signer.origin)
-
-    def _personal_body(self, session: Connection, actor: Actor, draft: Draft, occasion: Occasion) -> dict[str, Any]:
-        if draft.meaning not in MEANINGS:
-            raise ValueError(f"{draft.meaning!r} is no meaning of a signature.")
-        person = person_named(session, actor.user)
-        manifest: dict[str, Any] = {
-            "printed_name": person.printed_name, "meaning": draft.meaning, "record_type": word_of(draft.event).name,
-            "record_digest": hashlib.sha256(canonical(fields_of(draft.event), "fields")).hexdigest(),
-            "view_digest": hashlib.sha256(draft.view.document()).hexdigest(),
-            "trainings": list(draft.trainings), "local_offset": person.local_offset,
-            "auth": passkeys.auth(session, self.signer, actor.user, draft.factors),
-            "release": release(),
-        }
-        if draft.owner is not None:
-            # Named by the digest of its ciphertext, so the signature says where the view lies (RECORD 1, 6).
-            manifest["view"] = fields_of(self.objects.put(draft.view.document(), VIEW, subject=draft.owner))
-        manifest |= {key: value for key, value in (("scope", draft.scope), ("delegation", draft.delegation)) if value}
-        body = self.body(
-            session, draft.event, actor=actor.user, role=draft.under.role,
-            rule=draft.under.rule, occasion=occasion, trial=draft.trial, reason=draft.reason,
-            caused_by=draft.caused_by, manifest=manifest,
-        )
-        if draft.proofs_by:
-            prove(body, tuple(by for _, by in draft.proofs_by))
-        return body
 
     def record_as_root(
         self, drafts: Sequence[tuple[Any, tuple[str | Prover, ...]]], *, rule: str = "founding",

@@ -20,8 +20,8 @@ from audit.vocabulary.registry import sentence
 from core.errors import NotAuthenticated, NotFound, UnusableInput
 from core.ledger_words import utc
 from core.outbox import drain
+from core.page import DRAFT_LIFE_US, LOCK_MARGIN_US
 from core.passkeys import in_force
-from core.work import DRAFT_LIFE_US, LOCK_MARGIN_US
 from countersign.web.accounts import Session
 from countersign.web.app import Site, the_person, the_site
 from countersign.web.exports import same_session

@@ -293,3 +293,18 @@ def select(
 
     opened = house(home)
     sign(opened.desk, select_candidate(opened.desk, Actor(acting), candidate, decision, reason, comment or None))
+
+
+@cohort_app.command("decide")
+@told
+def decide(
+    candidate: str, decision: str, reason: str, acting: AsOption,
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """The investigator's decision on a selected candidate: eligible or not_eligible, with a coded reason."""
+    from core.cohort.usecases import decide_eligibility
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, decide_eligibility(opened.desk, Actor(acting), candidate, decision, reason, comment or None))

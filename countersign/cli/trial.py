@@ -316,6 +316,22 @@ def enrol(
     sign(opened.desk, enrol_subject(opened.desk, Actor(acting), trial, subject, on))
 
 
+@subject_app.command("fail")
+@told
+def fail(
+    trial: str, subject: str, reason: str, acting: AsOption,
+    on: Annotated[str, typer.Option("--on", metavar="YYYY-MM-DD")],
+    comment: Annotated[str, typer.Option(help="Free text; kept under the subject's key alone.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """The investigator ends screening without enrolment, with a coded reason."""
+    from core.policy.state import Actor
+    from core.trials.subjects import fail_screening
+
+    opened = house(home)
+    sign(opened.desk, fail_screening(opened.desk, Actor(acting), trial, subject, on, reason, comment or None))
+
+
 @subject_app.command("progress")
 @told
 def progress(

@@ -182,7 +182,8 @@ def test_several_documents_stand_on_one_page_and_each_is_an_entry_with_its_own_v
     opened.commit(usecases.draft_sop(opened.desk, THIRD, *(usecases.DraftSop(each, 0) for each in documents)))
     opened.commit(usecases.review_sop(opened.desk, OWNER, *numbers))
     opened.commit(usecases.approve_sop(opened.desk, QA, *numbers))
-    opened.commit(usecases.complete_training(opened.desk, QA, *map(usecases.CompleteTraining, numbers)))
+    opened.commit(usecases.complete_training(opened.desk, QA, *(
+        usecases.CompleteTraining(each.sop, answers=each.questions) for each in documents)))
 
     entries = opened.entries()[-3:]
     assert [each.body["fields"]["sop"] for each in entries] == numbers

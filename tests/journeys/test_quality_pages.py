@@ -209,6 +209,9 @@ def test_pages_of_validation_quality_and_procedures_are_sound(
         assert seen, f"{path}: focus is not to be seen"
         page.emulate_media(media="print")
         assert not page.locator(".tabs").is_visible()
+        assert page.locator("main .btn:visible, main form.fields:visible").count() == 0, path
         assert page.get_by_role("heading", level=1).is_visible()
+        if path == "/quality":
+            page.pdf(path=tmp_path / "quality.pdf", prefer_css_page_size=True)
         page.emulate_media(media="screen")
     page.context.close()

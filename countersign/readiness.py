@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, or_, select
 
 from audit import store
 from core.access import queries
@@ -14,12 +14,13 @@ from core.access.roles import ROLES
 from core.access.rules import Account, Installation
 from core.clock import in_words
 from core.drift.queries import alarms
-from core.errors import ClockUntrusted
+from core.errors import ClockUntrusted, NotFound
 from core.gates.sentinels import watches
 from core.policy.table import TABLE
 from core.reviews.periodic_projections import periodic_due
 from core.reviews.queries import all_due
 from core.work import release
+from countersign.acts import ACTS, LEAVES, needed
 from countersign.doctor import Finding
 from countersign.house import House
 from sops.queries import due, overdue_reviews
@@ -39,6 +40,76 @@ def people_findings(house: House) -> list[Finding]:
             *_documents(session, day), *_actions(session, day), *_reviews(session, day),
             *_drift(session), *_sentinels(session, day),
         ]
+
+
+def act_findings(house: House, action: str, trial: str | None) -> list[Finding]:
+    """What an act still waits for in a trial (or in the house), step by step, and who can supply each of them.
+
+    Raises NotFound for an act that the policy table does not know.
+    """
+    if action not in ACTS:
+        fitting = [one for one in ACTS if one.startswith(action.partition(".")[0])]
+        raise NotFound(f"There is no act {action}.",
+                       next_step=f"Acts: {', '.join(fitting or ACTS)}.")
+    with house.desk.reading() as session:
+        on_record = _on_record(session, trial)
+        missing = needed(ACTS[action].after, on_record)
+        held = _held(session, trial)
+        place = f" in {trial}" if trial else ""
+        found = [Finding(f"{action}{place} waits for {word}, which is not on record.", fine=False,
+                         remedy=_supplier(LEAVES[word], held) if word in LEAVES
+                         else "The house records it by itself: keep `countersign work` running.")
+                 for word in missing]
+    return [*found, Finding(
+        f"{action}{place} waits for nothing on record." if not missing else f"Then {action}{place} can be done.",
+        fine=not missing and bool(_doers(action, held)), remedy=_supplier(action, held))]
+
+
+def _on_record(session: Connection, trial: str | None) -> frozenset[str]:
+    """The words that the record shows for a trial and for the house."""
+    entry = store.entries.c
+    of_trial = entry.trial.is_(None) if trial is None else or_(entry.trial.is_(None), entry.trial == trial)
+    words = set(session.execute(select(entry.action).where(of_trial).distinct()).scalars())
+    if "report.issued" in words:
+        words.add("report.signed as approved")
+    return frozenset(words)
+
+
+def _held(session: Connection, trial: str | None) -> dict[str, list[str]]:
+    """Role -> the active people who hold it there."""
+    held: dict[str, list[str]] = defaultdict(list)
+    for person in queries.everybody(session):
+        if person.account is Account.ACTIVE:
+            for grant in queries.grants_of(session, person.user):
+                if grant.trial in ("", trial or ""):
+                    held[grant.role].append(person.user)
+    return held
+
+
+def _permitted(action: str) -> list[str]:
+    """The roles that a row of the policy table lets do an act; "*" is everybody."""
+    found = {role for rule in TABLE if rule.effect == "permit" and rule.names(action) for role in rule.roles}
+    return list(ACTS[action].signers) or sorted(found - {"service"})
+
+
+def _doers(action: str, held: Mapping[str, list[str]]) -> list[str]:
+    return [f"{role} ({', '.join(held[role])})" if role != "*" else "everybody for themself"
+            for role in dict.fromkeys(_permitted(action)) if role == "*" or role in held]
+
+
+def _supplier(action: str, held: Mapping[str, list[str]]) -> str:
+    """Who does an act and with which command; where nobody holds its role, who grants it."""
+    roles = list(dict.fromkeys(_permitted(action)))
+    done = f": countersign {ACTS[action].command}" if ACTS[action].command else ""
+    if not roles:
+        return "The house does it by itself: keep `countersign work` running."
+    doers = _doers(action, held)
+    lacking = [role for role in roles if role != "*" and role not in held]
+    if doers and not (ACTS[action].signers and lacking):
+        return f"{' and '.join(doers) if ACTS[action].signers else ' or '.join(doers)}{done}"
+    givers = sorted({giver for role in lacking for giver in ROLES[role].granted_by})
+    return (f"Nobody holds {' or '.join(lacking)}. {', '.join(givers)}: countersign role grant USER "
+            f"{lacking[0]}, then{done or ' it is done'}")
 
 
 def _founding(session: Connection) -> Iterator[Finding]:

@@ -21,9 +21,12 @@ def doctor(
     as_json: JsonOption = False,
     confirm_clock: Annotated[str, typer.Option(help="Vouch for the clock as it stands; say why.")] = "",
     person: Annotated[str, typer.Option("--as", help="Who vouches for the clock (user id).")] = "",
+    act: Annotated[str, typer.Option(help="Say what this act still waits for (gate.sign, read.seal, …).")] = "",
+    trial: Annotated[str, typer.Option(help="In which trial the act is.")] = "",
 ) -> None:
     """Say in words what is wrong or missing, and what to do. Ends with 2 where the record disagrees."""
     from countersign.doctor import examine
+    from countersign.readiness import act_findings
 
     opened = house(home)
     if confirm_clock:
@@ -35,7 +38,7 @@ def doctor(
             under = permit(Actor(person), "clock.confirm", standing(session, Actor(person), None, "clock.confirm"))
         receipt = opened.desk.confirm_clock(Actor(person), under, confirm_clock)
         typer.echo(f"The clock is confirmed: entry {receipt.seq}.")
-    findings = examine(opened)
+    findings = act_findings(opened, act, trial or None) if act else examine(opened)
     lines = [f"{'ok ' if one.fine else 'ATTENTION'}  {one.what}" + ("" if one.fine else f"\n    → {one.remedy}")
              for one in findings]
     answer([one.as_data() for one in findings], as_json=as_json, words="\n".join(lines))

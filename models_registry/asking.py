@@ -78,6 +78,7 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
     with desk.open(INFERENCE, on_behalf_of=person.user, asked="run.request") as work:
         for command, series in prepared:
             standing, decision = _decided(work.session, person, command, series)
+            follows = _follows(work.session, command)
             model = queries.lock_of(work.session, command.lock).fields.model
             work.record(RunRequested(
                 run=desk.occasion().id, lock=command.lock, model=model, subject=command.subject,
@@ -91,7 +92,7 @@ def request_runs(desk: Desk, person: Actor, commands: Sequence[RequestRun], imag
                 endpoint=command.endpoint, gate=standing.gate,
             ), under=decision, trial=command.trial)
             if (command.use, standing.name) == ("primary", "gated"):
-                begin_ai_read(work, command.trial, command.subject, command.time_point)
+                begin_ai_read(work, command.trial, command.subject, command.time_point, command.lock, follows)
     return work.receipts
 
 
@@ -163,9 +164,13 @@ def _second_lock(session: Connection, standing: Standing, command: RequestRun) -
             session, trial=command.trial, subject=command.subject, use=command.use, endpoint=command.endpoint,
             standing="gated") if one.state in ("requested", "finished", "undecided")},
         key=lambda one: (points.index(one[0]) if one[0] in points else len(points), one))
-    recomputes = frozenset(
+    refusal = series_refusal(command.lock, command.time_point, held, _follows(session, command))
+    return frozenset({"second_lock"}) if refusal is not None else frozenset()
+
+
+def _follows(session: Connection, command: RequestRun) -> frozenset[str]:
+    """The locks whose time points this one measures again for the endpoint, under a passed plan."""
+    return frozenset(
         plan.from_lock for plan in plans_of(session, command.trial)
         if plan.passed and plan.strategy == "recompute"
         and (plan.use, plan.endpoint, plan.to_lock) == (command.use, command.endpoint, command.lock))
-    refusal = series_refusal(command.lock, command.time_point, held, recomputes)
-    return frozenset({"second_lock"}) if refusal is not None else frozenset()

@@ -49,7 +49,7 @@ def seal_for(desk: Desk, row: RunRow) -> str | None:
     if not is_blinded(row):
         return None
     with desk.reading() as session:
-        found = seal_of(session, row.trial, row.subject, row.time_point, slot_of(row))
+        found = seal_of(session, row.trial, row.subject, row.time_point, slot_of(row), row.lock)
     if found is None:
         raise UnusableInput(f"The read of {row.subject}, {row.time_point} was not sealed.")
     return found[1]
@@ -70,7 +70,7 @@ def open_results(desk: Desk, trial: str, subject: str, time_point: str) -> int:
         ]
         keys: list[tuple[RunRow, str, str, str]] = []
         for row in waiting:
-            seal = seal_of(session, trial, subject, time_point, slot_of(row))
+            seal = seal_of(session, trial, subject, time_point, slot_of(row), row.lock)
             key = key_of_opened(session, seal[0]) if seal is not None else None
             if seal is not None and key is not None:
                 keys.append((row, *seal, key))
@@ -101,7 +101,7 @@ def withdraw_where_over(desk: Desk, trial: str, subject: str, time_point: str) -
         begun = [each for each in current_tasks(session, trial, subject, time_point)
                  if each.slot == AI_SLOT and each.state == "begun"]
         ended = [row for row in runs_of(session, trial=trial, subject=subject, use="primary", standing="gated")
-                 if row.time_point == time_point]
+                 if row.time_point == time_point and begun and begun[-1].lock in (None, row.lock)]
     if not begun or any(row.state == "requested" for row in ended):
         return False
     causes = ", ".join(sorted({row.cause or row.state for row in ended}))
@@ -129,11 +129,16 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
                 run.lesion for run in runs_of(session, trial=trial, subject=subject, use="primary", standing=standing)
                 if is_baseline(charter, run.time_point)
             ))
-        if any(one.slot == (SHADOW_SLOT if shadow else AI_SLOT) and one.locked for one in begun):
+        lock = lesions[0][0].lock
+        held = next((one for one in begun if one.slot == (SHADOW_SLOT if shadow else AI_SLOT)), None)
+        if held is not None and not shadow and held.lock not in (None, lock):
+            unsealed |= {row.run: f"The AI's read of {time_point} is that of {held.lock}." for row, _, _ in lesions}
+            continue
+        if held is not None and held.locked:
             continue
         stated = answer_of(charter, time_point, lesions, at_baseline)
         try:
-            seal_ai_read(desk, LockAnswer(trial, subject, time_point, stated), shadow=shadow)
+            seal_ai_read(desk, LockAnswer(trial, subject, time_point, stated), shadow=shadow, lock=lock)
         except RecordDamaged:
             raise
         except CountersignError as error:

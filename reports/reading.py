@@ -47,7 +47,8 @@ class Told:
     opened: Line | None
     withdrawn: Line | None
     answer: Mapping[str, Any] | None
-    # The entry by which this read counts no more: its slot went to another reader, or it was ordered to be read again.
+    # The entry by which this read counts no more: its slot went to another reader, it was ordered to be read again, or
+    # a changed lock measured again what the AI had read.
     excluded: Line | None = None
 
     @property
@@ -65,6 +66,11 @@ class Told:
     @property
     def assigned(self) -> str:
         return str(self.begun.get("assigned"))
+
+    @property
+    def left_course(self) -> bool:
+        """Whether another read of the same slot stands in its place."""
+        return self.excluded is not None and self.excluded.action in ("reread.ordered", "read.begun")
 
     @property
     def by_ai(self) -> bool:
@@ -139,6 +145,10 @@ def _excluding(book: Book, trial: str, begun: Line) -> Line | None:
     for order in book.of("reread.ordered"):
         if order.body.get("trial") == trial and supersedes(order.fields, order.seq, begun.fields, begun.seq):
             return order
+    again = [line for line in book.of("read.begun") if line.get("supersedes") == begun.id]
+    withdrawn = {str(line.get("assignment")) for line in book.of("read.withdrawn")}
+    if again and again[-1].id not in withdrawn:
+        return again[-1]
     holders = [line for line in book.of("read.assigned") if line.body.get("trial") == trial
                and (line.get("subject"), line.get("slot")) == (begun.get("subject"), begun.get("slot"))]
     return holders[-1] if holders and holders[-1].id != begun.get("assigned") else None
@@ -195,10 +205,9 @@ def courses_of(book: Book, trial: str) -> list[Course]:
     key = ("courses", trial)
     if key not in book.memo:
         newest = charter_of(book, trial)
-        # What was ordered to be read again is kept, and no part of the course; the course of a reader who was replaced
+        # What was read or measured again is kept, and no part of the course; the course of a reader who was replaced
         # stays, as one that does not count.
-        opened = [told for told in reads_of(book, trial) if told.answer is not None
-                  and not (told.excluded is not None and told.excluded.action == "reread.ordered")]
+        opened = [told for told in reads_of(book, trial) if told.answer is not None and not told.left_course]
         slots = list(dict.fromkeys((told.subject, told.slot, told.assigned) for told in opened))
         book.memo[key] = [
             _course(mine, endpoint, charter_of(book, trial, str(mine[-1].begun.get("charter_version"))) or newest)

@@ -75,7 +75,9 @@ class ShownSeries:
 )
 class ReadBegun:
     """The images are open to one slot. The id of this entry is the assignment that the sealed answer names;
-    `slots` are the human seals that must be in before any opens."""
+    `slots` are the human seals that must be in before any opens. Of an AI's read `lock` is what measures, and
+    `supersedes` the read of the lock before it that is measured again under a plan of bridging: kept, counted nowhere
+    unless this one is withdrawn."""
 
     subject: str
     time_point: str
@@ -85,6 +87,8 @@ class ReadBegun:
     slots: tuple[str, ...]
     on: str
     images: tuple[ShownSeries, ...] = ()
+    lock: str | None = None
+    supersedes: str | None = None
 
 
 @event(

@@ -120,7 +120,7 @@ def _sealed_pairs(session: Connection, trial: str, opened: list[OpenedRead]) -> 
         charter = queries.charter_for(session, trial, third.task.charter_version)
         standing = "shadow" if third.task.slot == SHADOW_SLOT else "gated"
         here = (third.task.subject, third.task.time_point)
-        locks = queries.sealed_run_locks(session, trial, *here, standing)
+        locks = (third.task.lock,) if third.task.lock else queries.sealed_run_locks(session, trial, *here, standing)
         human = [
             each
             for each in opened

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from audit.vocabulary import reads as words
@@ -14,43 +16,59 @@ from core.reads.answer import FORMAT, read_answer, sealed_text
 from core.reads.locking import LockAnswer
 from core.reads.ports import keeper_of
 from core.reads.sealing import Sealed
-from core.reads.state import AI_SLOT, AI_SLOTS, SHADOW_SLOT, human_slots
+from core.reads.state import AI_SLOT, AI_SLOTS, SHADOW_SLOT, Task, human_slots
 from core.trials import queries as trials
 from core.trials.charter import Charter
 from core.work import Desk, Receipt, Work
 
 
-def begin_ai_read(work: Work, trial: str, subject: str, time_point: str) -> None:
-    """The AI's blinded read of a time point has begun: human reads open only once it is sealed or withdrawn.
+def begin_ai_read(
+    work: Work, trial: str, subject: str, time_point: str, lock: str, follows: frozenset[str] = frozenset()
+) -> None:
+    """The AI's blinded read of a time point by a lock has begun: human reads open only once it is sealed or withdrawn.
 
-    Does nothing where it has begun before, or where the human reads are open and an AI read comes too late.
+    A read that was sealed by a lock which this one follows under a passed plan of recomputation (`follows`) is
+    superseded, whether the human reads are open or not: they stay as they are, and so does what was compared. Does
+    nothing where the read has begun before, or where the human reads are open and an AI read comes too late.
+
+    Raises UnusableInput while the read by the other lock is not sealed.
     """
     begun = queries.current_tasks(work.session, trial, subject, time_point)
-    if any(each.slot == AI_SLOT or each.state == "opened" for each in begun):
+    held = next((each for each in begun if each.slot == AI_SLOT), None)
+    before = held if held is not None and held.lock in follows else None
+    if before is not None and not before.locked:
+        raise UnusableInput(
+            f"The AI's read of {subject}, {time_point} by {before.lock} has begun and is not sealed.",
+            next_step="Wait for its runs, or give it up: `countersign read withdraw`.")
+    if before is None and (held is not None or any(each.state == "opened" for each in begun)):
         return
     point = trials.time_point_of(work.session, trial, subject, time_point)
     if point is not None and point.acquired_on is not None:
-        _begin(work, trials.charter_of(work.session, trial), trial, subject, time_point, AI_SLOT, point.acquired_on)
+        _begin(work, trials.charter_of(work.session, trial), trial, subject, time_point, AI_SLOT, point.acquired_on,
+               lock, before)
 
 
 def _begin(
-    work: Work, charter: Charter, trial: str, subject: str, time_point: str, slot: str, on: str
+    work: Work, charter: Charter, trial: str, subject: str, time_point: str, slot: str, on: str, lock: str | None,
+    before: Task | None = None,
 ) -> str:
     primary = next(each for each in charter.endpoints if each.kind == "primary")
-    relations = ("shadow",) if slot == SHADOW_SLOT else ()
+    relations = ("shadow",) if slot == SHADOW_SLOT else ("measures_again",) if before is not None else ()
     facts = facts_of(work.session, work.actor, "ai.seal_read", trial, *relations, endpoint=primary.id, about=subject)
     entry = work.record(
         words.ReadBegun(
             subject=subject, time_point=time_point, slot=slot, assigned=slot, charter_version=charter.version,
-            slots=human_slots(charter.reading.readers), on=on,
+            slots=human_slots(charter.reading.readers), on=on, lock=lock,
+            supersedes=before.assignment if before is not None else None,
         ),
         under=permit(work.actor, "ai.seal_read", facts), trial=trial,
     )  # fmt: skip
     return str(entry.body["id"])
 
 
-def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Receipt:
-    """The AI's own read of a time point, sealed like a person's, before the human reads open. Never the accepted one.
+def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False, lock: str | None = None) -> Receipt:
+    """The AI's own read of a time point by a lock, sealed like a person's, before the human reads open; where it
+    measures again what the lock before had sealed in time, at any time. Never the accepted one.
 
     In shadow no gate is needed: the read opens with the others, is shown to nobody and counts in agreement alone.
 
@@ -59,7 +77,7 @@ def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Re
     """
     inference = Actor.of_service("inference")
     slot = SHADOW_SLOT if shadow else AI_SLOT
-    sealed = _ai_seal(desk, inference, command, slot)
+    sealed = _ai_seal(desk, inference, command, slot, lock)
     with desk.open(inference, asked="ai.seal_read") as work:
         charter, under, on = _ai_facts(work.session, inference, command, slot)
         begun = [
@@ -68,14 +86,14 @@ def seal_ai_read(desk: Desk, command: LockAnswer, *, shadow: bool = False) -> Re
             if each.slot == slot
         ]
         assignment = begun[-1] if begun else _begin(
-            work, charter, command.trial, command.subject, command.time_point, slot, on
+            work, charter, command.trial, command.subject, command.time_point, slot, on, lock
         )
         event = words.ReadSealed(assignment=assignment, commit=sealed.commit, iv=sealed.iv, ct=sealed.ct)
         work.record(event, under=under, trial=command.trial, caused_by=assignment)
     return work.receipts[-1]
 
 
-def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer, slot: str) -> Sealed:
+def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer, slot: str, lock: str | None) -> Sealed:
     """Asked before anything is written, so that a refusal leaves no secret behind; sealed outside the lock."""
     try:
         with desk.reading() as session:
@@ -88,7 +106,7 @@ def _ai_seal(desk: Desk, inference: Actor, command: LockAnswer, slot: str) -> Se
             earlier = [
                 each.answer
                 for each in queries.opened_reads(session, command.trial, command.subject, shadow=True)
-                if each.task.slot == slot
+                if each.task.slot == slot and each.task.lock == lock and not each.excluded
             ]
             problems = rules.answer_problems(charter, answer, earlier, by_ai=True)
     except Refused as refusal:
@@ -112,11 +130,19 @@ def _ai_facts(session: Connection, inference: Actor, command: LockAnswer, slot: 
         "opened": any(each.state == "opened" for each in begun),
         "locked": any(each.slot == slot and each.locked for each in begun),
         "shadow": slot == SHADOW_SLOT,
+        "measures_again": _measures_again(session, command, begun, slot),
     }
     relations = [name for name, holds in found.items() if holds]
     facts = facts_of(
         session, inference, "ai.seal_read", command.trial, *relations, endpoint=primary.id, about=command.subject)
     return charter, permit(inference, "ai.seal_read", facts), point.acquired_on
+
+
+def _measures_again(session: Connection, command: LockAnswer, begun: Sequence[Task], slot: str) -> bool:
+    """Whether the AI's read that has begun replaces one that another lock sealed."""
+    every = queries.tasks_of(session, command.trial, command.subject, command.time_point)
+    again = {each.superseded for each in every if each.slot == slot and each.locked}
+    return any(each.slot == slot and each.assignment in again for each in begun)
 
 
 def withdraw_ai_read(desk: Desk, assignment: str, says: str, *, by: Actor = READS) -> Receipt:

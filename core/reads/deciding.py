@@ -55,7 +55,8 @@ def candidates(session: Connection, charter: Charter, found: Comparison) -> list
         each
         for each in queries.opened_reads(session, found.trial, found.subject)
         if found.time_point in (None, each.task.time_point)
-        and (each.task.sealed in found.sealed or (each.task.slot == AI_SLOT and _third(session, charter, found)))
+        and (each.task.sealed in found.sealed or (each.task.slot == AI_SLOT and not each.excluded
+                                                 and _third(session, charter, found)))
     ]
     by_slot: dict[str, list[OpenedRead]] = {}
     for each in opened:

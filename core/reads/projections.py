@@ -56,6 +56,7 @@ tasks = Table(
     Column("sealed_entry", Integer),
     Column("opened_entry", Integer),
     Column("superseded", String(36)),
+    Column("lock", String(120)),
     Column("entry", Integer, nullable=False),
 )
 seals = Table(
@@ -238,8 +239,11 @@ def remember_task(session: Connection, entry: Recorded, event: words.ReadBegun) 
     keep(
         session, tasks, assignment=entry.id, trial=entry.trial, subject=event.subject, time_point=event.time_point,
         slot=event.slot, reader=entry.person, assigned=event.assigned, charter_version=event.charter_version,
-        slots=" ".join(event.slots), acquired_on=event.on, state="begun", begun_at=entry.at, entry=entry.seq,
+        slots=" ".join(event.slots), acquired_on=event.on, state="begun", begun_at=entry.at,
+        lock=event.lock, entry=entry.seq,
     )  # fmt: skip
+    if event.supersedes is not None:
+        session.execute(tasks.update().where(tasks.c.assignment == event.supersedes).values(superseded=entry.id))
 
 
 @projects(words.ReadMarked, words.ReadSealed)
@@ -285,6 +289,8 @@ def supersede_tasks(session: Connection, entry: Recorded, event: words.RereadOrd
 @projects(words.ReadWithdrawn)
 def withdraw_task(session: Connection, entry: Recorded, event: words.ReadWithdrawn) -> None:
     session.execute(tasks.update().where(tasks.c.assignment == event.assignment).values(state="withdrawn"))
+    # An AI read that was to replace another one does not come: the earlier one counts again.
+    session.execute(tasks.update().where(tasks.c.superseded == event.assignment).values(superseded=None))
 
 
 @projects(words.ReadAiShown)

@@ -178,7 +178,7 @@ def opened_reads(
         rows = session.execute(select(table).where(table.c.assignment == each.assignment).order_by(table.c.entry)).all()
         answer = next(answer_under_seal(row.plaintext.encode()) for row in rows if not row.marks)
         own = next((answer_under_seal(row.plaintext.encode()) for row in rows if row.marks), None)
-        excluded = each.slot not in AI_SLOTS and (each.assigned not in held or bool(each.superseded))
+        excluded = bool(each.superseded) or (each.slot not in AI_SLOTS and each.assigned not in held)
         reads.append(OpenedRead(each, answer, own, excluded))
     return reads
 

@@ -24,9 +24,15 @@ def seals_awaited(session: Connection, trial: str, subject: str, time_point: str
     return tuple(sorted(awaited - sealed))
 
 
-def seal_of(session: Connection, trial: str, subject: str, time_point: str, slot: str) -> tuple[str, str] | None:
-    """(id, commitment) of the seal of a slot's locked read of a time point."""
+def seal_of(
+    session: Connection, trial: str, subject: str, time_point: str, slot: str, lock: str | None = None
+) -> tuple[str, str] | None:
+    """(id, commitment) of the seal of a slot's locked read of a time point; of the AI's by this model lock, where the
+    time point was measured again by another one."""
     here = queries.current_tasks(session, trial, subject, time_point)
+    if lock is not None:
+        every = queries.tasks_of(session, trial, subject, time_point)
+        here = [each for each in every if each.lock == lock and each.state != "withdrawn"] or here
     found = [each for each in here if each.slot == slot and each.locked]
     if not found:
         return None

@@ -53,6 +53,7 @@ class Task:
     sealed_entry: int | None
     opened_entry: int | None
     superseded: str | None
+    lock: str | None
     entry: int
 
     @property
@@ -62,7 +63,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRead:
-    """A read whose seal is open. `excluded` is true for reads of a holder who was replaced."""
+    """A read whose seal is open. `excluded` is true for reads of a holder who was replaced, and for those that were
+    read or measured again."""
 
     task: Task
     answer: Answer

@@ -12,6 +12,8 @@ from reports.reading import Course, Step, Told, accepted_reads, charter_of, cour
 from reports.tables.governance import of_trial
 
 NO_READ = "No read was opened in this range."
+# Why a read was read again, by the word that excluded it.
+AGAIN = {"reread.ordered": "read again", "read.begun": "measured again by another lock"}
 
 
 def time_point_name(book: Book, told: Told) -> str:
@@ -58,14 +60,15 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
         ), group=f"{told.subject}/{endpoint.id}"))
     charter = charter_of(book, trial)
     for told in reads_of(book, trial):
-        if told.answer is not None and told.excluded is not None and told.excluded.action == "reread.ordered":
+        if told.answer is not None and told.left_course:
             lines = told.lines()
-            rows += [Row(_key(book, told, endpoint.id, "read again"), (
+            why = "measured again" if told.by_ai else "read again"
+            rows += [Row(_key(book, told, endpoint.id, why), (
                 *_who(quote, told), plain(endpoint.id),
                 quote.by("read.sum", lines, code=True, unit=endpoint.unit, endpoint=endpoint.id), plain(endpoint.unit),
                 BLANK, BLANK, quote.by("read.evaluable", lines, endpoint=endpoint.id),
                 quote.field(lines[0], "at", "utc"), _final(quote, told, None), quote.by("entry", [lines[0]])),
-                group="read again") for endpoint in (charter.endpoints if charter else ())]
+                group=why) for endpoint in (charter.endpoints if charter else ())]
         if told.answer is None:
             state = "withdrawn" if told.withdrawn else "under seal" if told.sealed else "begun, not sealed"
             line = told.withdrawn or told.sealed or told.begun
@@ -88,11 +91,11 @@ def reads(book: Book, quote: Quote, trial: str) -> Table:
 
 
 def _final(quote: Quote, told: Told, final: Line | None) -> Cell:
-    """Accepted as final, or excluded by rule: the slot went to another reader, or it was read again by order."""
+    """Accepted as final, or excluded by rule: the slot went to another reader, or it was read or measured again."""
     if final is not None:
         return quote.word({"read.signed": "final, signed"}.get(final.action, "accepted"), final)
     if told.excluded is not None:
-        why = "read again" if told.excluded.action == "reread.ordered" else "reader replaced"
+        why = AGAIN.get(told.excluded.action, "reader replaced")
         return quote.word(f"excluded, {why}", told.excluded)
     return BLANK
 
@@ -176,7 +179,7 @@ def _two(told: list[Told]) -> list[Told | None]:
 def _said(quote: Quote, told: Told | None, endpoint: str, at_time_point: bool) -> Cell:
     if told is None or told.opened is None:
         return BLANK
-    if told.excluded is not None and told.excluded.action == "reread.ordered":
+    if told.left_course:
         # It has left its course, so no response follows from it any more; its value stays.
         return quote.by("read.sum", told.lines(), endpoint=endpoint)
     return quote.by("read.said", told.lines(), endpoint=endpoint, course="no" if at_time_point else "yes")

@@ -15,6 +15,11 @@ def _primary_closed(actor: Actor, facts: Facts) -> bool:
     return "shadow" not in facts.relations and use_closed("primary")(actor, facts)
 
 
+def _too_late(actor: Actor, facts: Facts) -> bool:
+    """opened, and this read replaces none that was sealed in time by the lock before"""
+    return "opened" in facts.relations and "measures_again" not in facts.relations
+
+
 ROWS: tuple[Rule, ...] = (
     # Who reads whom.
     forbid("F-501", "read.assign", "This person has not passed the reference set of this trial.",
@@ -58,7 +63,7 @@ ROWS: tuple[Rule, ...] = (
     # AI as the sealed third reader.
     forbid("F-532", "ai.seal_read", "AI use for the primary endpoint is not open.", when=_primary_closed),
     forbid("F-533", "ai.seal_read", "The human reads of this time point are open; an AI read comes too late.",
-           when=related("opened")),
+           when=_too_late),
     forbid("F-534", "ai.seal_read", "The AI read of this time point is locked already.", when=related("locked")),
     # Adjudication.
     forbid("F-540", "read.adjudicate", "You read this subject; somebody else adjudicates it.",

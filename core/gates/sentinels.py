@@ -9,6 +9,9 @@ from sqlalchemy import Connection, select
 
 from core.gates import projections as tables
 
+# A superseded lock serves what it began (validation/design/0113), and is watched as long as it does.
+IN_USE = ("locked", "superseded")
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -44,7 +47,7 @@ def watches(session: Connection) -> tuple[Watch, ...]:
     table, locks = tables.sentinels, tables.locks
     rows = session.execute(
         select(table).join(locks, locks.c.lock == table.c.lock).where(
-            locks.c.state == "locked", table.c.watched_from.is_not(None)).order_by(table.c.lock))
+            locks.c.state.in_(IN_USE), table.c.watched_from.is_not(None)).order_by(table.c.lock))
     return tuple(_watch(row) for row in rows)
 
 

@@ -4,15 +4,17 @@
     python -m tests.mutants                writes the report of what is kept
     --fresh                                forgets what an earlier run of the piece found
 
-Each piece has a folder of its own below `.mutants/`, so that a run which was stopped goes on where it stood: a mutant
-that was noticed is not asked again while its function stays as it is, all others are. What a run found is kept in
-`results/PIECE.json`; the report says of which commit. Exit code 1: a mutant survives that `reasons.yaml` does not
-explain, or a piece was run on files that are in no commit.
+Each piece has a folder of its own below `.mutants/`, so that a run which was stopped goes on where it stood. What was
+noticed is not asked again as long as the piece's files and the tests that were asked are the same bytes; tests may
+come, and what nobody noticed is asked again each time. What a run found is kept in `results/PIECE.json`, with its
+commit. Exit code 1: a mutant survives that `reasons.yaml` does not explain, or a piece was run on files that are in no
+commit.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -33,6 +35,11 @@ TOOL = Path(__file__).with_name("tool.py")
 PRELOADED = ("pytest", "hypothesis", "yaml", "orjson", "sqlalchemy", "pydantic", "numpy", "cryptography.x509",
              "nacl.signing", "rfc8785", "fastapi.testclient", "pydicom", "typer.testing", "alembic.command", "jinja2")
 
+# What pytest does at the end of a run to find forgotten objects costs ten times what most tests here do.
+QUICKLY = ("-n0", "-W", "ignore", *(word for plugin in (
+    "cacheprovider", "unraisableexception", "threadexception", "junitxml", "faulthandler", "logging", "anyio",
+) for word in ("-p", f"no:{plugin}")))
+
 
 def git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
@@ -49,13 +56,14 @@ def copy_tree(folder: Path, piece: Piece) -> None:
     changed = []
     for name in names:
         source, target = ROOT / name, folder / name
-        kept = folder / "as-it-was" / name if name in piece.files else target
+        mutated = piece.mutates(name)
+        kept = folder / "as-it-was" / name if mutated else target
         if kept.is_file() and kept.read_bytes() == source.read_bytes():
             continue
         for place in {kept, target}:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
-        if name in piece.files:
+        if mutated:
             changed.append(name)
     for name in changed:
         (folder / name).write_text(undecorated((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
@@ -67,11 +75,11 @@ def write_settings(folder: Path, piece: Piece, warmup: str) -> None:
     """mutmut's settings, where it looks for them when pyproject.toml has none."""
     packages = sorted({name.split("/")[0] for name in piece.files})
     others = [one.name for one in sorted(folder.iterdir())
-              if one.name not in {*packages, "mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "first.json"}]
+              if one.name not in {*packages, "mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "bytes.json"}]
     (folder / "mutmut-preload.txt").write_text("\n".join(PRELOADED), encoding="utf-8")
     lists = {"source_paths": packages, "only_mutate": piece.files, "also_copy": others,
              "pytest_add_cli_args_test_selection": piece.tests,
-             "pytest_add_cli_args": ("-n0", "-p", "no:cacheprovider", "-W", "ignore")}
+             "pytest_add_cli_args": QUICKLY}
     lines = ["[mutmut]", "process_isolation = forkserver", "timeout_constant = 4.0",
              f"forkserver_warmup = {warmup}",
              f"preload_modules_file = {(folder / 'mutmut-preload.txt')}"]
@@ -80,18 +88,26 @@ def write_settings(folder: Path, piece: Piece, warmup: str) -> None:
     (folder / "setup.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _bytes_of(piece: Piece) -> dict[str, str]:
+    """SHA-256 of what a verdict rests on first: the piece's files, and the tests it selects."""
+    names = [name for name in git("ls-files", "-co", "--exclude-standard").splitlines()
+             if piece.mutates(name) or any(name == one or name.startswith(f"{one}/") for one in piece.tests)]
+    return {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in names if (ROOT / name).is_file()}
+
+
 def run(name: str, *, fresh: bool, children: int) -> None:
     """One piece, to its end; what it found is written to results/."""
     piece, folder = PIECES[name], ROOT / ".mutants" / name
-    if fresh:
+    bytes_now = _bytes_of(piece)
+    known = folder / "bytes.json"
+    before = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else None
+    if fresh or before is None or any(bytes_now.get(one) != digest for one, digest in before.items()):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(bytes_now), encoding="utf-8")
     commit = git("rev-parse", "--short=12", "HEAD").strip()
     committed = not git("status", "--porcelain", "--", "*.py", "*.yaml", "*.toml").strip()
     copy_tree(folder, piece)
-    first = folder / "first.json"
-    if not first.is_file():
-        first.write_text(json.dumps({"commit": commit, "committed": committed}), encoding="utf-8")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         surroundings = {**os.environ, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -107,11 +123,10 @@ def run(name: str, *, fresh: bool, children: int) -> None:
             ask(*(f"*.x_{function}__mutmut_*" for function in piece.while_importing))
     said = subprocess.run([sys.executable, str(TOOL), "verdicts"], cwd=folder, check=True, text=True,
                           stdout=subprocess.PIPE)
-    begun = json.loads(first.read_text(encoding="utf-8"))
     kept = Kept(
-        piece=name, commit=commit, committed=committed and begun["committed"], begun=begun["commit"],
-        on=datetime.now(UTC).date().isoformat(), seconds=round(time.monotonic() - began),
-        tool=f"mutmut {version('mutmut')}", tests=list(piece.tests), mutants=json.loads(said.stdout),
+        piece=name, commit=commit, committed=committed, on=datetime.now(UTC).date().isoformat(),
+        seconds=round(time.monotonic() - began), tool=f"mutmut {version('mutmut')}", tests=list(piece.tests),
+        mutants=json.loads(said.stdout),
     )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(kept.as_json(), encoding="utf-8")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 _FORMAT = ("tests/unit/audit", "tests/audit/test_vectors.py")
-_POLICY = ("tests/unit/policy",)
-_GATE_RULES = ("tests/unit/gates/test_gate_rules.py",)
+_POLICY = ("tests/unit/policy/test_decide.py", "tests/unit/policy/test_rows.py")
+_GATE_RULES = ("tests/unit/gates/test_gate_rules.py", "tests/unit/gates/test_what_criteria_say.py")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some files, and the tests that should notice a change of them.
+    """Some files (patterns of names), and the tests that should notice a change of them.
 
     Modules are imported once and every mutant is a fork of that. What functions compute while modules are imported
     (conditions of rows, checks of criteria) is then made already: functions named in `while_importing` are asked in
@@ -23,12 +24,19 @@ class Piece:
     tests: tuple[str, ...]
     while_importing: tuple[str, ...] = ()
 
+    def mutates(self, name: str) -> bool:
+        """Whether a file is one of the piece; a folder below a pattern's is not."""
+        return any(PurePath(name).match(one) and name.count("/") == one.count("/") for one in self.files)
+
 
 PIECES: Mapping[str, Piece] = {
     "entry": Piece(("audit/entry.py",), _FORMAT),
     "proofs": Piece(("audit/proofs.py",), _FORMAT),
-    "policy": Piece(("core/policy/decide.py", "core/policy/state.py", "core/policy/matrix.py"), _POLICY,
+    "policy": Piece(("core/policy/decide.py", "core/policy/state.py", "core/policy/table/__init__.py"), _POLICY,
                     ("related", "unrelated", "use_closed", "allow", "forbid")),
-    "gates-criteria": Piece(("core/gates/criteria.py",), _GATE_RULES, ("_filed", "_able")),
-    "gates-rules": Piece(("core/gates/rules.py", "core/gates/statistics.py"), _GATE_RULES),
+    "policy-matrix": Piece(("core/policy/matrix.py",), ("tests/unit/policy/test_matrix.py",)),
+    "gates-criteria": Piece(("core/gates/criteria/*.py", "core/gates/facts.py"), _GATE_RULES,
+                            ("filed_as", "_enough_able")),
+    "gates-rules": Piece(("core/gates/rules.py", "core/gates/statistics.py"),
+                         (*_GATE_RULES, "tests/unit/gates/test_gate_numbers.py")),
 }

@@ -14,13 +14,13 @@ from tests.mutants.pieces import PIECES
 
 HERE = Path(__file__).resolve().parent
 RESULTS, REASONS = HERE / "results", HERE / "reasons.yaml"
-REPORT = HERE.parents[1] / "validation" / "design" / "0153-mutants.md"
+REPORT = HERE.parents[1] / "validation" / "design" / "0153-mutants-report.md"
 NOTICED = ("killed", "timeout")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What one run of a piece found. `begun` is the commit whose tests were asked first, `commit` the last.
+    """What one run of a piece found, on which commit; False in `committed` where files were in none.
 
     `mutants`: per file each mutant with `function` and `status`, and `before` and `after` unless it was noticed; kept
     as numbers per function and the mutants that nobody noticed.
@@ -29,7 +29,6 @@ class Kept:
     piece: str
     commit: str
     committed: bool
-    begun: str
     on: str
     seconds: int
     tool: str
@@ -99,11 +98,10 @@ def rendered(kept: list[dict], why: Mapping[tuple[str, str, str, str], str]) -> 
             total.update(found["counts"])
             lines.append(f"| {run['piece']} | `{file}` | {_numbers(found['counts'])} |")
     lines += [f"| **all** |  | {_numbers(total)} |", ""]
-    lines += ["| piece | on | tool | first commit | last commit | tests |", "|---|---|---|---|---|---|"]
-    lines += [f"| {run['piece']} | {run['on']} | {run['tool']} | {run['begun']} | {run['commit']} | "
+    lines += ["| piece | on | tool | commit | tests |", "|---|---|---|---|---|"]
+    lines += [f"| {run['piece']} | {run['on']} | {run['tool']} | {run['commit']} | "
               f"{', '.join(f'`{one}`' for one in run['tests'])} |" for run in kept]
-    lines += ["", "A piece that names two commits was begun on the first; what had survived there was asked again on "
-              "the last.", ""]
+    lines.append("")
     lacking = [name for name in PIECES if name not in {run["piece"] for run in kept}]
     if lacking:
         lines += [f"Not run yet: {', '.join(lacking)}.", ""]

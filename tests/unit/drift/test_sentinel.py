@@ -22,6 +22,7 @@ from models_registry.isolation import Expected, Session, WorkerFailed
 from models_registry.sentinel import check_due, check_sentinel, declare_sentinel
 from models_registry.tasks import Given
 from tests.builders import trials as build
+from tests.builders.locks import lock_word
 from tests.builders.models import cast, locked, stand_in
 from tests.builders.reads import DIGEST, TRIAL, recorded, signed
 from tests.house import HouseUnderTest, a_house, checked
@@ -162,6 +163,22 @@ def test_a_set_that_is_missed_too_long_suspends(house: HouseUnderTest) -> None:
 
     assert house.entries()[-1].body["fields"]["cause"] == "sentinel_overdue"
     assert uses_open(house) == []
+
+
+@req("GAT-04", "MLK-02", "MLK-08")
+def test_a_superseded_lock_is_watched_as_long_as_it_serves(house: HouseUnderTest) -> None:
+    """A new version stops nothing, and excuses nothing: the old lock's gates rest on its daily set as before."""
+    build.live(house)
+    build.evidence_of_use_1(house)
+    build.opened(house, "qc")
+    signed(house, "validation-lead", lock_word("LCK-2", "lesion-at-seed", model_version="1.1", supersedes=build.LOCK))
+    house.clock.at_us += 4 * DAY_US
+    assert enforce(house.desk) == 0
+    house.clock.at_us += DAY_US
+
+    assert enforce(house.desk) == 1
+
+    assert house.entries()[-1].body["fields"]["cause"] == "sentinel_overdue"
 
 
 @req("GAT-04", "MLK-02")

@@ -6,7 +6,7 @@
 
 Each piece has a folder of its own below `.mutants/`, so that a run which was stopped goes on where it stood. What was
 noticed is not asked again as long as the piece's files and the tests that were asked are the same bytes; tests may
-come, and what nobody noticed is asked again each time. What a run found is kept in `results/PIECE.json`, with its
+come, and then what nobody noticed is asked again. What a run found is kept in `results/PIECE.json`, with its
 commit. Exit code 1: a mutant survives that `reasons.yaml` does not explain, or a piece was run on files that are in no
 commit.
 """
@@ -74,8 +74,8 @@ def copy_tree(folder: Path, piece: Piece) -> None:
 def write_settings(folder: Path, piece: Piece, warmup: str) -> None:
     """mutmut's settings, where it looks for them when pyproject.toml has none."""
     packages = sorted({name.split("/")[0] for name in piece.files})
-    others = [one.name for one in sorted(folder.iterdir())
-              if one.name not in {*packages, "mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "bytes.json"}]
+    ours = {"mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "bytes.json", "done"}
+    others = [one.name for one in sorted(folder.iterdir()) if one.name not in {*packages, *ours}]
     (folder / "mutmut-preload.txt").write_text("\n".join(PRELOADED), encoding="utf-8")
     lists = {"source_paths": packages, "only_mutate": piece.files, "also_copy": others,
              "pytest_add_cli_args_test_selection": piece.tests,
@@ -95,38 +95,46 @@ def _bytes_of(piece: Piece) -> dict[str, str]:
     return {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in names if (ROOT / name).is_file()}
 
 
+def _verdicts(folder: Path) -> str:
+    """What the tool says of each mutant, JSON."""
+    said = subprocess.run([sys.executable, str(TOOL), "verdicts"], cwd=folder, check=True, text=True,
+                          stdout=subprocess.PIPE)
+    return said.stdout
+
+
 def run(name: str, *, fresh: bool, children: int) -> None:
     """One piece, to its end; what it found is written to results/."""
     piece, folder = PIECES[name], ROOT / ".mutants" / name
     bytes_now = _bytes_of(piece)
-    known = folder / "bytes.json"
+    known, done = folder / "bytes.json", folder / "done"
     before = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else None
     if fresh or before is None or any(bytes_now.get(one) != digest for one, digest in before.items()):
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(bytes_now), encoding="utf-8")
     commit = git("rev-parse", "--short=12", "HEAD").strip()
-    committed = not git("status", "--porcelain", "--", "*.py", "*.yaml", "*.toml").strip()
+    committed = not git("status", "--porcelain", "--", "*.py", "*.toml", ":!tests/mutants").strip()
     copy_tree(folder, piece)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         surroundings = {**os.environ, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
 
-        def ask(*names: str) -> None:
-            command = [sys.executable, str(TOOL), "run", "--max-children", str(children), *names]
+        def ask(verb: str, *names: str) -> None:
+            command = [sys.executable, str(TOOL), verb, "--max-children", str(children), *names]
             subprocess.run(command, cwd=folder, check=True, env=surroundings)
 
-        write_settings(folder, piece, "collect")
-        ask()
-        if piece.while_importing:
-            write_settings(folder, piece, "import")
-            ask(*(f"*.x_{function}__mutmut_*" for function in piece.while_importing))
-    said = subprocess.run([sys.executable, str(TOOL), "verdicts"], cwd=folder, check=True, text=True,
-                          stdout=subprocess.PIPE)
+        if before != bytes_now or not done.exists():
+            done.unlink(missing_ok=True)
+            write_settings(folder, piece, "collect")
+            ask("run" if before == bytes_now else "again")
+            if piece.while_importing:
+                write_settings(folder, piece, "import")
+                ask("run", *(f"*.x_{function}__mutmut_*" for function in piece.while_importing))
+            done.touch()
     kept = Kept(
         piece=name, commit=commit, committed=committed, on=datetime.now(UTC).date().isoformat(),
         seconds=round(time.monotonic() - began), tool=f"mutmut {version('mutmut')}", tests=list(piece.tests),
-        mutants=json.loads(said.stdout),
+        mutants=json.loads(_verdicts(folder)),
     )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(kept.as_json(), encoding="utf-8")

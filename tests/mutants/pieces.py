@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 _FORMAT = ("tests/unit/audit", "tests/audit/test_vectors.py")
 _POLICY = ("tests/unit/policy/test_decide.py", "tests/unit/policy/test_rows.py")
+_NUMBERS = "tests/unit/gates/test_gate_numbers.py"
 _GATE_RULES = ("tests/unit/gates/test_gate_rules.py", "tests/unit/gates/test_what_criteria_say.py")
 
 
@@ -35,8 +36,12 @@ PIECES: Mapping[str, Piece] = {
     "policy": Piece(("core/policy/decide.py", "core/policy/state.py", "core/policy/table/__init__.py"), _POLICY,
                     ("related", "unrelated", "use_closed", "allow", "forbid")),
     "policy-matrix": Piece(("core/policy/matrix.py",), ("tests/unit/policy/test_matrix.py",)),
-    "gates-criteria": Piece(("core/gates/criteria/*.py", "core/gates/facts.py"), _GATE_RULES,
-                            ("filed_as", "_enough_able")),
-    "gates-rules": Piece(("core/gates/rules.py", "core/gates/statistics.py"),
-                         (*_GATE_RULES, "tests/unit/gates/test_gate_numbers.py")),
+    "gates-rules": Piece(("core/gates/rules.py",), (*_GATE_RULES, _NUMBERS)),
+    "gates-statistics": Piece(("core/gates/statistics.py",), (_NUMBERS,)),
+    "gates-criteria": Piece(("core/gates/criteria/__init__.py", "core/gates/criteria/findings.py"), _GATE_RULES,
+                            ("filed_as",)),
+    "gates-criteria-model": Piece(("core/gates/criteria/model.py",), _GATE_RULES),
+    "gates-criteria-evidence": Piece(("core/gates/criteria/evidence.py",), _GATE_RULES),
+    "gates-criteria-trial": Piece(("core/gates/criteria/trial.py",), _GATE_RULES, ("_enough_able",)),
+    "gates-facts": Piece(("core/gates/facts.py",), _GATE_RULES),
 }

@@ -89,7 +89,8 @@ def rendered(kept: list[dict], why: Mapping[tuple[str, str, str, str], str]) -> 
              "(`tests/mutants/reasons.yaml`); what is mutated and how is told in "
              "`0153-what-no-test-would-notice.md`.", "",
              "Noticed = a test failed, or the change ran into the time limit. Not reached = no selected test calls the "
-             "function. Score = noticed / mutants.", "",
+             "function. Score = noticed / mutants. A verdict is kept while the piece's files and the tests that were "
+             "asked stay the same bytes; the commit is the last one for which that was looked at.", "",
              "| piece | file | mutants | failed a test | time limit | survived | not reached | score |",
              "|---|---|--:|--:|--:|--:|--:|--:|"]
     total: Counter[str] = Counter()

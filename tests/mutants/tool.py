@@ -1,6 +1,7 @@
 """mutmut with one change of ours, run in the folder that `__main__` made: what it mutates, and its verdicts as JSON.
 
     python tool.py run        every mutant without a verdict
+    python tool.py again      these, and every mutant that nobody noticed
     python tool.py verdicts   prints one JSON object
 
 A literal with a blank in it is a sentence for people: its wording is not mutated (what is computed into it, and
@@ -85,8 +86,8 @@ def main() -> None:
     for index, (kind, operator) in enumerate(mutators.mutation_operators):
         if operator is mutators.operator_string:
             mutators.mutation_operators[index] = (kind, _words_only)
-    if verb == "run":
-        if all("__mutmut_" not in one for one in options):
+    if verb in ("run", "again"):
+        if verb == "again":
             forget_survivors()
         sys.argv = ["mutmut", "run", *options]
         mutmut.cli()

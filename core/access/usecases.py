@@ -173,7 +173,12 @@ def review_access(
     """Sign the periodic review of everybody's grants; what is `to_end` is then revoked by its own acts.
 
     The next one is due on `next_by` (YYYY-MM-DD), after the longest interval where not given.
+
+    Raises:
+        UnusableInput: nothing concluded, or the day is none or too late. NotFound: a grant to end that nobody holds.
     """
+    if not conclusion.strip():
+        raise UnusableInput("A review of access ends with a conclusion in words.", next_step="Nothing was signed.")
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         decision = permit(actor, "access.review", queries.standing(session, actor, None, "access.review"))

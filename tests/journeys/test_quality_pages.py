@@ -28,7 +28,7 @@ DEVIATION = f"DEV-{RUN}-M-1"
 PAGES = (
     "/validation", f"/validation/runs/{RUN}", "/validation/protocols/IQ-SMALL/1", "/validation/requirements",
     "/quality", f"/quality/deviations/{DEVIATION}", "/quality/actions/CAPA-1", "/procedures", "/procedures/SOP-91/1",
-    "/training", "/reviews",
+    "/training", "/reviews", "/reviews/periodic/access",
 )
 # What axe calls label, heading-order, landmark-one-main, scope-attr-valid and scrollable-region-focusable.
 BASICS = """() => {

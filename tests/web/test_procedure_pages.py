@@ -130,3 +130,21 @@ def test_a_page_leaves_no_word_of_a_procedure_out(sop: str) -> None:
     assert words(shown) == words(body)
     assert spans("a `b` <c>") == "a <code>b</code> &lt;c&gt;"
     assert spans("an open ` quote") == "an open ` quote"
+
+
+@req("SOP-01")
+def test_a_procedure_whose_review_is_late_alarms_with_who_does_what(
+    browser: TestClient, drafted: HouseUnderTest
+) -> None:
+    effective(browser, drafted)
+    assert "was due by" not in browser.get(PATH).text
+    drafted.clock.advance(days=380)
+    enter(browser, "qa-1")
+
+    page, listed, ledger = (browser.get(path).text for path in (PATH, "/procedures", "/ledger"))
+
+    assert "Its periodic review was due by" in page
+    assert "overdue" in listed
+    assert "The periodic review of SOP-91 was due by" in ledger
+    assert "Its owner: a new version (countersign sop draft SOP-91), or retirement." in ledger
+    assert problems(page) == problems(listed) == problems(ledger) == []

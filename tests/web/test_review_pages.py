@@ -208,3 +208,63 @@ def test_periodic_reviews_of_the_house_stand_with_their_days_and_alarm_on_the_le
     assert "days late" in late
     assert problems(page) == problems(late) == []
     assert "periodic review" not in other.lower()
+
+
+@req("ACC-05", "ACC-04")
+def test_the_review_of_access_is_signed_on_its_page_and_moves_its_day(live: HouseUnderTest) -> None:
+    """Every grant stands on the page; what ends is marked, and nothing is marked beforehand."""
+    set_password(live.desk, CHEAP, live.person("qa-0", "qa_auditor").user, PASSWORD)
+    path = "/reviews/periodic/access"
+    with visiting(live) as browser:
+        enter(browser, "qa-2")
+        assert "You cannot review access now." in browser.get(path).text
+        enter(browser, "qa-0")
+        page = browser.get(path).text
+        assert problems(page) == []
+        assert " checked" not in page
+        form = {"token": hidden(page, "token"), "ending": "lead-9:trial_lead:T-9", "next_by": "2099-01-01"}
+        empty = browser.post(path, data=form | {"conclusion": " "})
+        late = browser.post(path, data=form | {"conclusion": "All needed."})
+        assert (empty.status_code, late.status_code) == (422, 422)
+        assert "ends with a conclusion" in empty.text
+        assert "the longest interval is 6 months" in late.text
+        assert 'value="lead-9:trial_lead:T-9" aria-label="Ends: ' in late.text
+        asked = browser.post(path, data=form | {"conclusion": "All needed but one.", "next_by": ""})
+        shown = browser.get(asked.url.path).text
+        wish = {"token": hidden(shown, "token"), "meaning": "review", "password": SIGNING_PASSWORD,
+                "code": live.proof("qa-0").code}
+        done = browser.post(asked.url.path, data=wish)
+
+    assert done.url.path == "/reviews"
+    event = live.entries()[-1].body
+    assert event["action"] == "access.reviewed"
+    assert [one["user"] for one in event["fields"]["grants"] if not one["stays"]] == ["lead-9"]
+    assert event["fields"]["next_by"] in done.text
+
+
+@req("VAL-15")
+def test_the_validated_state_is_reviewed_on_its_page_by_whoever_may(live: HouseUnderTest) -> None:
+    from tests.builders import trials
+
+    trials.evidence_of_use_1(live)
+    set_password(live.desk, CHEAP, live.person("lead-0", "validation_lead").user, PASSWORD)
+    path = "/reviews/periodic/validation"
+    with visiting(live) as browser:
+        enter(browser, "trial-lead")
+        assert "You cannot review the validated state now." in browser.get(path).text
+        enter(browser, "lead-0")
+        never = browser.get(path, params={"subject": "LCK-NONE"})
+        assert (never.status_code, "never released" in never.text) == (422, True)
+        page = browser.get(path).text
+        assert problems(page) == []
+        form = {"token": hidden(page, "token"), "subject": "installation", "conclusion": "fit", "statement": "Looked."}
+        wrong = browser.post(path, data=form | {"conclusion": "perfect"})
+        assert (wrong.status_code, ">Looked.</textarea>" in wrong.text) == (422, True)
+        asked = browser.post(path, data=form)
+        shown = browser.get(asked.url.path).text
+        assert "Deviations opened" in shown
+        wish = {"token": hidden(shown, "token"), "meaning": "review", "password": SIGNING_PASSWORD,
+                "code": live.proof("lead-0").code}
+        browser.post(asked.url.path, data=wish)
+
+    assert live.words()[-1] == "validation.periodically_reviewed"

@@ -8,10 +8,12 @@ from audit.vocabulary.gates import GateOpened, GateSuspended
 from core.cohort import usecases
 from core.cohort.queries import candidates_of
 from core.errors import Refused, UnusableInput
+from countersign.cli.gate import cohort_app
 from tests.builders import trials as build
 from tests.builders.reads import TRIAL, recorded
 from tests.house import HouseUnderTest
 from tests.req import req
+from tests.validation.test_cli import call
 
 FLAG = usecases.FlagCandidate(TRIAL, "101-001", "2.25.1", True, "0.87", build.LOCK, "R1")
 
@@ -82,3 +84,21 @@ def test_a_flag_of_another_lock_or_an_impossible_confidence_is_refused(house: Ho
         usecases.flag_candidate(house.desk, usecases.FlagCandidate(
             TRIAL, "101-001", "2.25.1", True, "0.5", "LCK-OTHER", "R1"))
     assert refusal.value.rule == "F-641"
+
+
+@req("RDG-09", "OPS-07")
+def test_coordinator_and_investigator_decide_at_the_command_line(house: HouseUnderTest) -> None:
+    build.live(house)
+    open_cohort(house)
+    usecases.flag_candidate(house.desk, FLAG)
+    candidate = f"{TRIAL}-C0001"
+
+    early = call(house, "decide", candidate, "eligible", "criteria_met", user="investigator-1", app=cohort_app)
+    selected = call(house, "select", candidate, "selected", "meets_imaging_criteria", user="coordinator",
+                    meaning="review", app=cohort_app)
+    decided = call(house, "decide", candidate, "not_eligible", "criteria_not_met", user="investigator-1",
+                   meaning="responsibility", app=cohort_app)
+
+    assert (early.exit_code, selected.exit_code, decided.exit_code) == (1, 0, 0), selected.output + decided.output
+    assert "a selected one is decided on" in early.output
+    assert house.words()[-1] == "cohort.eligibility_decided"

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from core.trials import subjects
 from countersign.cli import app
+from countersign.cli.trial import subject_app
 from tests.builders import trials as build
+from tests.builders.reads import TRIAL
 from tests.house import HouseUnderTest
 from tests.req import req
+from tests.validation.test_cli import call
 
 runner = CliRunner()
 
@@ -74,3 +78,20 @@ def test_a_trial_is_set_up_signed_and_asked_for_at_the_command_line(
     board = runner.invoke(app, ["gate", "check", "DEMO-301", "qc", "LCK-1", *home])
     assert "lock: open: no lock LCK-1" in board.output
     assert runner.invoke(app, ["gate", "status", "DEMO-999", *home]).exit_code == 1
+
+
+@req("OPS-07")
+def test_an_investigator_ends_screening_at_the_command_line(house: HouseUnderTest) -> None:
+    """With a coded reason; a subject whose screening failed is enrolled no more."""
+    build.live(house)
+    entering = subjects.ScreenSubject(TRIAL, "101-009", "101", "2026-03-02")
+    subjects.screen_subject(house.desk, build.COORDINATOR, entering)
+    failing = ("fail", TRIAL, "101-009", "no_measurable_disease", "--on", "2026-03-05")
+
+    by_coordinator = call(house, *failing, user="coordinator", app=subject_app)
+    done = call(house, *failing, user="investigator-1", meaning="responsibility", app=subject_app)
+    late = call(house, "enrol", TRIAL, "101-009", "--on", "2026-03-06", user="investigator-1", app=subject_app)
+
+    assert [one.exit_code for one in (by_coordinator, done, late)] == [1, 0, 1], done.output
+    assert "subject.screen_failed" in house.words()
+    assert "subject.enrolled" not in house.words()

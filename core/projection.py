@@ -133,19 +133,19 @@ class Fresh:
 
     def difference(self, live: Connection) -> Difference:
         """Which live tables differ from these, are missing, or have other columns."""
-        misshapen = _misshapen(live)
+        other = misshapen(live)
         different = tuple(
             table.name for table in metadata.sorted_tables
-            if table in misshapen or table_digest(self._session, table) != table_digest(live, table))
+            if table in other or table_digest(self._session, table) != table_digest(live, table))
         return Difference(different, self.entries)
 
     def swap(self, live: Connection, difference: Difference) -> None:
         """Put these in the place of the live tables that differ, within the caller's transaction."""
         tables = [table for table in metadata.sorted_tables if table.name in difference.tables]
-        misshapen = _misshapen(live)
+        other = misshapen(live)
         for table in reversed(tables):
             # Only a table of another shape is made anew: the writer's role may empty tables, not drop them.
-            if table in misshapen:
+            if table in other:
                 table.drop(live, checkfirst=True)
                 table.create(live)
             else:
@@ -179,7 +179,7 @@ def folded(stream: Iterable[Entry]) -> Iterator[tuple[Connection, int]]:
             engine.dispose()
 
 
-def _misshapen(live: Connection) -> set[Table]:
+def misshapen(live: Connection) -> set[Table]:
     """Live tables that are missing or have other columns than this release declares."""
     found = inspect(live)
     there = set(found.get_table_names())

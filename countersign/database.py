@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, insert, inspect, select
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from audit import store, turn
 from core import outbox, projection
-from core.errors import CountersignError, OutsideUnavailable
+from core.errors import CountersignError, OutsideUnavailable, UnusableInput
 from countersign import disk
-from countersign.schema import grant_roles
+from countersign.schema import admit, grant_roles
 
 IDLE_S = 1.0
+INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def connect(url: str) -> Engine:
@@ -131,6 +132,69 @@ def migrate(engine: Engine) -> None:
         projection.metadata.create_all(session)
     if engine.dialect.name == "postgresql":
         grant_roles(engine)
+
+
+def bring_up(engine: Engine) -> None:
+    """Make the schema of this release, unless the database's owner did so before (`prepare`).
+
+    Raises UnusableInput: on PostgreSQL this role may not make tables, and the owner has not made them.
+    """
+    if engine.dialect.name == "postgresql" and is_prepared(engine):
+        return
+    try:
+        migrate(engine)
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+            raise
+        raise UnusableInput(
+            "The database lacks the tables of this release, and the house's role may not make them.",
+            next_step="Its owner prepares it: countersign database prepare --owner ADDRESS --house ROLE",
+        ) from error
+
+
+def prepare(engine: Engine, *, house: str, signer: str | None = None) -> tuple[str, ...]:
+    """The owner's act on PostgreSQL: the schema of this release, the roles of RECORD 8, and who is in them.
+
+    May be repeated, and is after each new release. Read-models whose columns changed are made anew, empty: returns
+    their names, for `countersign ledger rebuild` to fill.
+
+    Raises UnusableInput as `schema.admit`.
+    """
+    if engine.dialect.name != "postgresql":
+        raise UnusableInput("Only PostgreSQL has owners and roles.", next_step="An embedded home needs no preparation.")
+    migrate(engine)
+    with engine.connect() as session, session.begin():
+        changed = sorted(projection.misshapen(session), key=lambda table: table.name)
+        for table in changed:
+            table.drop(session, checkfirst=True)
+            table.create(session)
+    grant_roles(engine)
+    admit(engine, house=house, signer=signer)
+    return tuple(table.name for table in changed)
+
+
+def is_prepared(engine: Engine) -> bool:
+    """Whether record, working tables and read-models are those of this release. Raises OutsideUnavailable."""
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    if not is_founded(engine):
+        return False
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    newest = ScriptDirectory.from_config(config).get_heads()
+    with engine.connect() as session:
+        now = MigrationContext.configure(session).get_current_heads()
+        return set(now) == set(newest) and not projection.misshapen(session)
+
+
+def holds_record(engine: Engine) -> bool:
+    """Whether an entry was appended. Raises OutsideUnavailable where the database does not answer."""
+    if not is_founded(engine):
+        return False
+    with engine.connect() as session:
+        return store.head(session)[0] > 0
 
 
 def copy_tables(source: Connection, target: Connection) -> None:

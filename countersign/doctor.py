@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from audit import proofs, store
 from audit.entry import kid_of
@@ -25,7 +25,7 @@ from core.objects import owner
 from core.passkeys import all_passkeys
 from core.persons import ED25519, ML_DSA_44, keys_in_force
 from core.privacy.queries import subjects_of
-from countersign import disk
+from countersign import disk, schema
 from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.house import House
 from countersign.signer.local import SERVICES
@@ -53,9 +53,9 @@ def examine(house: House) -> list[Finding]:
     from countersign.upkeep import standing_findings
 
     return [
-        *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_keys(house),
-        *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house), *_disk(house),
-        *people_findings(house),
+        *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_server(house),
+        *_keys(house), *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house),
+        *_disk(house), *people_findings(house),
     ]
 
 
@@ -106,6 +106,28 @@ def _protections(house: House) -> Iterator[Finding]:
         else f"The record's protections differ from this release: {'; '.join(wrong)}.",
         fine=not wrong, damaged=bool(wrong),
         remedy="Somebody with the owner's rights changed the schema: find out who, verify the record, restore it.",
+    )
+
+
+def _server(house: House) -> Iterator[Finding]:
+    """On PostgreSQL: as whom the house connects, and whether an acknowledged entry is on the disk (RECORD 8)."""
+    if house.engine.dialect.name != "postgresql":
+        return
+    with house.desk.reading() as session:
+        stands = schema.standing(session)
+    yield Finding(
+        f"The house is {stands.user} to its database: it adds to the record and can change nothing that is there"
+        if not stands.could_weaken else
+        f"The house is {stands.user} to its database, which owns the record and could lift its protections.",
+        fine=not stands.could_weaken,
+        remedy="As the owner: `countersign database prepare --house ROLE` with a login role of the house's own; then "
+        "let COUNTERSIGN_DATABASE_URL name that role.",
+    )
+    yield Finding(
+        "The database keeps what it acknowledged: fsync, full_page_writes, synchronous_commit and data checksums are on"
+        if not stands.settings else f"The database may lose what it acknowledged: {', '.join(stands.settings)}.",
+        fine=not stands.settings,
+        remedy="Set them in postgresql.conf; data checksums with `pg_checksums --enable` while the server is stopped.",
     )
 
 
@@ -275,8 +297,10 @@ def _cannot_write(house: House) -> CountersignError | None:
         with disk.in_words(house.home), tempfile.TemporaryFile(dir=house.home):
             pass
         with house.desk.working_tables() as session:
-            # A lock alone does not touch the disk; a table that is made and taken back does.
-            session.exec_driver_sql("CREATE TABLE doctor_trial (a INTEGER)")
+            # A lock alone does not touch the disk; rows that are added and taken back do, and need no owner's rights.
+            session.execute(insert(outbox.jobs), [
+                {"seq": -number, "effect": "doctor", "state": "done", "attempts": 0, "not_before": 0, "lease_until": 0,
+                 "fence": 0, "problem": "x" * 4_000} for number in range(1, 17)])
             session.rollback()
     except (DiskFull, DiskReadOnly) as refusal:
         return refusal

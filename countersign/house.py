@@ -16,7 +16,7 @@ from audit.vocabulary import registry
 from audit.vocabulary.ledger import DeclaredWord, KeyEnrolled, LedgerFounded, PolicyAdopted, VocabularyAdopted
 from core import projection
 from core.clock import Clock, SystemClock, remembering
-from core.errors import AlreadyDone, RecordDamaged
+from core.errors import AlreadyDone, RecordDamaged, UnusableInput
 from core.persons import ML_DSA_44
 from core.policy import table
 from core.projection import Difference
@@ -89,6 +89,8 @@ class House:
         """
         if not keep:
             return self.compare()
+        if self.engine.dialect.name == "postgresql":
+            self._check_shapes()
         with scratch(self.home, "rebuild") as folder, projection.Fresh(folder / "fresh.db") as fresh:
             with self.desk.reading() as session:
                 fresh.fold(store.read_entries(session))
@@ -99,6 +101,16 @@ class House:
         if self.engine.dialect.name == "postgresql" and not difference.none:
             schema.grant_roles(self.engine)
         return difference
+
+
+    def _check_shapes(self) -> None:
+        """A writer fills tables and does not make them (RECORD 8). Raises UnusableInput where one is to be made."""
+        with self.desk.reading() as session:
+            other = sorted(table.name for table in projection.misshapen(session))
+            if other and not schema.standing(session).could_weaken:
+                raise UnusableInput(
+                    f"Tables of another release: {', '.join(other)}; the house's role may not make them.",
+                    next_step="The database's owner: countersign database prepare --house ROLE; then rebuild again.")
 
 
 def open_house(home: Path, *, clock: Clock | None = None) -> House:
@@ -160,9 +172,9 @@ def found_house(settings: Settings, *, clock: Clock | None = None) -> House:
     write_settings(settings)
     house = _wire(settings, clock or remembering(SystemClock(), settings.home / CLOCK))
     try:
-        if database.is_founded(house.engine):
+        if database.holds_record(house.engine):
             raise AlreadyDone("This database already holds a record.", next_step="Give another database or home.")
-        database.migrate(house.engine)
+        database.bring_up(house.engine)
         if isinstance(house.signer, RemoteSigner):
             house.signer.check_ready(settings.database_url)
         house.signer.found()

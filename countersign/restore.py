@@ -274,9 +274,9 @@ def _into_server(stage: Path, url: str, origin: str) -> None:
     """Move the record from the copy into an empty PostgreSQL, in one transaction, and check it there before commit."""
     server, copy = database.connect(url), database.connect(sqlite_url(stage))
     try:
-        if database.is_founded(server) and _entries_in(server):
+        if database.holds_record(server):
             raise AlreadyDone("This database already holds a record.", next_step="Give an empty database.")
-        database.migrate(server)
+        database.bring_up(server)
         with _writing(server) as target:
             with copy.connect() as source, source.begin():
                 database.copy_tables(source, target)
@@ -289,11 +289,6 @@ def _into_server(stage: Path, url: str, origin: str) -> None:
         copy.dispose()
     for path in stage.glob(f"{DATABASE}*"):
         path.unlink()
-
-
-def _entries_in(server: Any) -> bool:
-    with server.connect() as session:
-        return store.head(session)[0] > 0
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 GROUPS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "A whole trial in a fresh home, to the CSR appendix; prints what to open next."),
     "init": ("people", "Found an installation: its keys, its first two people, its first entries."),
+    "database": ("database", "A PostgreSQL for the record, prepared by its owner."),
     "doctor": ("house", "Say in words what is wrong or missing, and what to do."),
     "serve": ("serve", "The pages and the API, on loopback unless told otherwise."),
     "work": ("house", "Carry out what the outbox holds: inference, mail, push."),

@@ -17,6 +17,7 @@ from core.ledger_exports import Wish, card, export
 from core.ledger_queries import SessionReader
 from core.policy.state import Decision
 from tests.house import ORIGIN, HouseUnderTest, a_house
+from tests.postgres import owner_of
 from tests.req import req
 
 QUESTIONS = ("", "actor:reader-1", "actor:*-1 -action:role.*", "action:key.* seq:3..9", "trial:T1", "-trial:T1",
@@ -80,7 +81,7 @@ def test_a_change_with_the_owners_rights_is_found_on_both(house: HouseUnderTest)
     postgres = house.desk.engine.dialect.name == "postgresql"
     off, on = (("ALTER TABLE entry DISABLE TRIGGER entry_no_change", "ALTER TABLE entry ENABLE TRIGGER entry_no_change")
                if postgres else ("DROP TRIGGER entry_no_update", None))
-    with house.desk.engine.connect() as session:
+    with owner_of(house.desk.engine).connect() as session:
         session.execute(text(off))
         session.execute(text("UPDATE entry SET actor = 'somebody' WHERE seq = 5"))
         session.commit()

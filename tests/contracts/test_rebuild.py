@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from core.errors import UnusableInput
 from core.persons import keys
 from core.projection import table_digest
+from countersign import database
 from countersign.database import connect
 from countersign.house import open_house
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
+from tests.postgres import owner_of
 from tests.req import req
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,12 +108,17 @@ def test_a_rebuild_that_is_killed_leaves_the_live_tables_as_they_were(lived: Hou
 
 @req("REC-01")
 def test_a_rebuild_touches_only_what_differs_and_makes_what_is_missing(lived: HouseUnderTest) -> None:
-    """A table that was dropped, or has a column more, is one that differs."""
-    with lived.desk.engine.begin() as session:
+    """A table that was emptied, or has a column more, is one that differs; the shape is its owner's to mend."""
+    with owner_of(lived.desk.engine).begin() as session:
         session.execute(text("ALTER TABLE key ADD COLUMN more INTEGER"))
         session.execute(text("DELETE FROM person"))
 
     assert set(lived.house.rebuild(keep=False).tables) == {"key", "person"}
+    if lived.desk.engine.dialect.name == "postgresql":
+        with pytest.raises(UnusableInput, match=r"another release: key;.*may not make them"):
+            lived.house.rebuild()
+        owner = owner_of(lived.desk.engine)
+        assert database.prepare(owner, house=str(lived.desk.engine.url.username)) == ("key",)
     assert set(lived.house.rebuild().tables) == {"key", "person"}
     assert lived.house.rebuild().none
 

@@ -46,6 +46,7 @@ from reports.recheck import check_pdf
 from tests.builders import people
 from tests.house import ORIGIN, PASSWORD, HouseUnderTest, checked
 from tests.passkeys import PAGE, Authenticator
+from tests.postgres import signer_of
 from tests.req import req
 
 OTHER_USER = 65534 if os.getuid() == 0 else os.getuid()
@@ -109,7 +110,7 @@ def set_up(
 ) -> SignerProcess:
     """A signer's folder of its own user; `pages`: the address from which it takes passkeys."""
     folder = room / "signer"
-    database = url or f"sqlite:///{room / 'home' / 'ledger.db'}"
+    database = signer_of(url) if url else f"sqlite:///{room / 'home' / 'ledger.db'}"
     folder.mkdir()
     write_setup(SignerSettings(folder, ORIGIN, database, folder / "socket", allow, cost=COST, passkey_origin=pages))
     if os.getuid() == 0:

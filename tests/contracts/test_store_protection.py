@@ -18,6 +18,7 @@ from core.ledger_schema import deviations
 from core.policy.state import Decision
 from core.work import HOUSE
 from tests.house import ORIGIN, HouseUnderTest, a_house
+from tests.postgres import owner_of
 from tests.req import req
 
 COLUMN = {"entry": "actor", "tile": "data", "checkpoint": "note", "cosignature": "line", "anchor": "token"}
@@ -53,6 +54,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HouseUnder
 def test_no_row_of_the_record_is_changed_removed_or_emptied_even_by_the_owner(house: HouseUnderTest) -> None:
     """21 CFR 11.10(e): record changes shall not obscure what was recorded before."""
     postgres = house.desk.engine.dialect.name == "postgresql"
+    owner = owner_of(house.desk.engine)
     for table, column in COLUMN.items():
         tries = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]
         if postgres:
@@ -61,7 +63,7 @@ def test_no_row_of_the_record_is_changed_removed_or_emptied_even_by_the_owner(ho
             tries.append(f"UPDATE OR REPLACE {table} SET {column} = {column}")
         for statement in tries:
             refused = pytest.raises(DBAPIError, match="append-only")
-            with refused, house.desk.engine.connect() as session, session.begin():
+            with refused, owner.connect() as session, session.begin():
                 for row in ROWS:
                     session.execute(text(row))
                 session.execute(text(statement))
@@ -137,14 +139,14 @@ def test_on_postgresql_each_role_is_refused_more(house: HouseUnderTest) -> None:
             adds = [f"INSERT INTO {table} SELECT * FROM {table}"] if role == "countersign_auditor" else []
             for statement in [*tries, *adds]:
                 refused = pytest.raises(DBAPIError, match=r"permission denied|must be owner")
-                with refused, house.desk.engine.begin() as session:
+                with refused, owner_of(house.desk.engine).begin() as session:
                     session.exec_driver_sql(f"SET LOCAL ROLE {role}")
                     session.exec_driver_sql(statement)
-            with house.desk.engine.begin() as session:
+            with owner_of(house.desk.engine).begin() as session:
                 session.exec_driver_sql(f"SET LOCAL ROLE {role}")
                 session.exec_driver_sql(f"GRANT ALL ON {table} TO {role}")  # PostgreSQL warns and gives nothing
                 session.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
-            with house.desk.engine.begin() as session:
+            with owner_of(house.desk.engine).begin() as session:
                 may = session.exec_driver_sql(f"SELECT has_table_privilege('{role}', '{table}', 'UPDATE, DELETE')")
                 assert may.scalar_one() is False
 
@@ -154,7 +156,7 @@ def test_on_postgresql_each_role_is_refused_more(house: HouseUnderTest) -> None:
 def test_on_postgresql_a_session_that_calls_itself_a_replica_is_refused_too(house: HouseUnderTest) -> None:
     """session_replication_role = replica skips ordinary triggers; these fire always."""
     for statement in ("UPDATE entry SET actor = 'x' WHERE seq = 3", "DELETE FROM checkpoint", "TRUNCATE entry"):
-        with pytest.raises(DBAPIError, match="append-only"), house.desk.engine.begin() as session:
+        with pytest.raises(DBAPIError, match="append-only"), owner_of(house.desk.engine).begin() as session:
             session.exec_driver_sql("SET LOCAL session_replication_role = replica")
             session.exec_driver_sql(statement)
 
@@ -186,7 +188,7 @@ def test_on_postgresql_every_weakened_protection_is_named(house: HouseUnderTest)
     with house.desk.reading() as session:
         assert deviations(SessionReader(session)) == []
     for name, (statement, said) in POSTGRES_CHANGES.items():
-        with house.desk.engine.connect() as session:
+        with owner_of(house.desk.engine).connect() as session:
             change = session.begin()
             session.exec_driver_sql(statement)
             reader = SessionReader(session)

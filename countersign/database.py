@@ -16,8 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from audit import store, turn
 from core import outbox, projection
 from core.errors import CountersignError, OutsideUnavailable, UnusableInput
-from countersign import disk
-from countersign.schema import admit, grant_roles
+from countersign import disk, schema
 
 IDLE_S = 1.0
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -131,7 +130,7 @@ def migrate(engine: Engine) -> None:
     with engine.connect().execution_options(countersign_write=True) as session, session.begin():
         projection.metadata.create_all(session)
     if engine.dialect.name == "postgresql":
-        grant_roles(engine)
+        schema.grant_roles(engine)
 
 
 def bring_up(engine: Engine) -> None:
@@ -168,8 +167,8 @@ def prepare(engine: Engine, *, house: str, signer: str | None = None) -> tuple[s
         for table in changed:
             table.drop(session, checkfirst=True)
             table.create(session)
-    grant_roles(engine)
-    admit(engine, house=house, signer=signer)
+    schema.grant_roles(engine)
+    schema.admit(engine, house=house, signer=signer)
     return tuple(table.name for table in changed)
 
 

@@ -42,6 +42,7 @@ from core.policy.state import Actor, Facts, Stage
 from core.work import release
 from countersign import rehearsal
 from countersign.backup import make_backup, verified_size
+from countersign.database import INSUFFICIENT_PRIVILEGE
 from countersign.house import House, open_copy
 from countersign.network_wall import StatedWall, worker_network_wall
 from validation.ports import Check, Found
@@ -187,7 +188,9 @@ def _refused_by_database(statement: str, house: House) -> Found:
             touched = connection.exec_driver_sql(statement).rowcount
         except DBAPIError as refusal:
             said = str(refusal.orig).splitlines()[0]
-            return Found("append-only" in said, f"The database answered: {said}.", {"statement": statement})
+            # The house's role on PostgreSQL is refused by its rights already, before any trigger is asked (RECORD 8).
+            lacks = getattr(refusal.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE
+            return Found("append-only" in said or lacks, f"The database answered: {said}.", {"statement": statement})
         finally:
             change.rollback()
     finally:

@@ -13,7 +13,7 @@ APPS = {"database": app}
 
 
 @app.callback()
-def database() -> None:
+def about() -> None:
     """A PostgreSQL for the record: tables, roles and who is in them."""
 
 
@@ -33,11 +33,11 @@ def prepare(
     tables can lift their protections.
     """
     import countersign.words  # noqa: F401  every read-model is declared by importing them
-    from countersign.database import connect, prepare
+    from countersign import database
 
-    engine = connect(owner)
+    engine = database.connect(owner)
     try:
-        changed = prepare(engine, house=house, signer=signer or None)
+        changed = database.prepare(engine, house=house, signer=signer or None)
     finally:
         engine.dispose()
     typer.echo(f"The database is prepared: {house} adds to the record" + (f", {signer} reads it." if signer else "."))

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
+
 from audit.signatures import NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature
 from core.errors import AlreadyDone, OutsideUnavailable, UnusableInput
 from core.reads.ports import Recovered, RecoveryKey, SealState
@@ -54,8 +56,9 @@ class RemoteSigner:
         except OutsideUnavailable as error:
             raise OutsideUnavailable(
                 f"The signer at {self._path} cannot read the database of this home.",
-                next_step=f"`database_url` in its signer.toml must name {database_url}, and its user must be able to "
-                "read that; then start it again.") from error
+                next_step="`database_url` in its signer.toml must name the same database, "
+                f"{make_url(database_url).render_as_string()}, and its user must be able to read that; then start it "
+                "again.") from error
         if said != self._stated:
             raise UnusableInput(f"The signer at {self._path} is set up for {said}, not for {self._stated}.",
                                 next_step=f"Give `--origin {said}`, or set another signer up.")

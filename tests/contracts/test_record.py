@@ -19,6 +19,7 @@ from core.policy.state import Actor, Decision
 from core.work import Draft, Occasion, Proof, View
 from tests.clocks import START_US, SetClock
 from tests.house import PASSWORD, HouseUnderTest, a_house
+from tests.postgres import owner_of
 from tests.req import req
 
 YES = Decision(True, "P-100", "for a test", "qa_auditor")
@@ -313,10 +314,10 @@ def test_on_postgresql_the_writer_adds_and_the_auditor_reads(house: HouseUnderTe
     for role, statements in tries.items():
         for statement in statements:
             refused = pytest.raises(DBAPIError, match=r"permission denied|must be owner")
-            with refused, house.desk.engine.begin() as session:
+            with refused, owner_of(house.desk.engine).begin() as session:
                 session.exec_driver_sql(f"SET LOCAL ROLE {role}")
                 session.exec_driver_sql(statement)
-        with house.desk.engine.begin() as session:
+        with owner_of(house.desk.engine).begin() as session:
             session.exec_driver_sql(f"SET LOCAL ROLE {role}")
             assert session.exec_driver_sql("SELECT count(*) FROM entry").scalar_one() > 0
 
@@ -333,7 +334,7 @@ def test_a_changed_schema_is_named(house: HouseUnderTest) -> None:
         "DROP TRIGGER entry_no_delete" if house.desk.engine.dialect.name == "sqlite"
         else "ALTER TABLE entry DISABLE TRIGGER entry_no_change"
     )
-    with house.desk.engine.begin() as session:
+    with owner_of(house.desk.engine).begin() as session:
         session.exec_driver_sql(statement)
 
     with house.desk.reading() as session:

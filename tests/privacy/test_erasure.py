@@ -31,6 +31,7 @@ from tests.builders.arrival import SUBJECT, a_subject, a_trial_that_receives, ta
 from tests.builders.reads import TRIAL
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
+from tests.postgres import owner_of
 from tests.req import req
 
 WHOSE = owner(TRIAL, SUBJECT)
@@ -73,7 +74,7 @@ def data_folder(house: HouseUnderTest) -> Path | None:
     """Where the PostgreSQL server of this house keeps its files, flushed."""
     if house.desk.engine.dialect.name != "postgresql":
         return None
-    with house.desk.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+    with owner_of(house.desk.engine).connect().execution_options(isolation_level="AUTOCOMMIT") as session:
         session.exec_driver_sql("CHECKPOINT")
         return Path(str(session.execute(text("SHOW data_directory")).scalar()))
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -158,6 +158,15 @@ def _postgres_protection() -> list[str]:
     # ALWAYS: a session that calls itself a replica (session_replication_role) would skip ordinary triggers.
     made = [found.groups() for found in (re.match(r"CREATE TRIGGER (\w+) .*? ON (\w+) ", one) for one in out) if found]
     return out + [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for name, table in made]
+
+
+def connected(engine: Engine, isolation: Literal["REPEATABLE READ", "AUTOCOMMIT"]) -> Connection:
+    """To read one view of everything, or one question by itself without the exchanges of a transaction around it.
+
+    On SQLite a transaction is a snapshot and costs no exchange, so there it is left as it is.
+    """
+    session = engine.connect()
+    return session if engine.dialect.name == "sqlite" else session.execution_options(isolation_level=isolation)
 
 
 @dataclass(frozen=True, slots=True)

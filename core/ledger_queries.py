@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +20,7 @@ from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
+from core.ledger_postgresql import for_psycopg
 from core.ledger_ways import MOST_WAYS, Ways, each_value, ways_to
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 CAP = 10_000
 # Entries that are looked at for the counts beside a page.
 SAMPLE = 1_500
-KEPT_TILES = 64
+KEPT_TILES, KEPT_VOCABULARIES = 64, 4
 LARGEST_PAGE = 500
 # Facets that have an index of their own, beginning with their column.
 INDEXED = ("actor", "action", "trial")
@@ -91,15 +90,9 @@ class SessionReader:
 
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
         # Straight to the driver: to compose each text anew costs more than most questions.
-        asked = sql if self.dialect == "sqlite" else _for_psycopg(sql)
+        asked = sql if self.dialect == "sqlite" else for_psycopg(sql)
         for some in self._session.exec_driver_sql(asked, parameters).partitions(LARGEST_PAGE):
             yield from some
-
-
-@lru_cache(maxsize=256)
-def _for_psycopg(sql: str) -> str:
-    """The text with parameters as its driver writes them. `::` is a cast."""
-    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,17 +394,20 @@ def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:
     return proofs.inclusion_path(ReadNodes(reader), seq, note.size)
 
 
+# By the hash of the entry that adopted them: it holds a hundred kilobytes, and another vocabulary is another entry.
+_SENTENCES: dict[bytes, Mapping[tuple[str, int], str]] = {}
+
+
 def sentences(reader: Reader) -> dict[tuple[str, int], str]:
     """The sentence of each word, out of the newest vocabulary on record: it needs no release to be read."""
-    sql = "SELECT data FROM entry WHERE action = 'vocabulary.adopted' ORDER BY seq DESC LIMIT 1"
+    sql = "SELECT seq, leaf FROM entry WHERE action = 'vocabulary.adopted' ORDER BY seq DESC LIMIT 1"
     row = next(reader.rows(sql), None)
     if row is None:
         return {}
-    return dict(_sentences(bytes(row[0])))
-
-
-@lru_cache(maxsize=4)
-def _sentences(adopted: bytes) -> Mapping[tuple[str, int], str]:
-    """Kept by the entry's own bytes, which never change: another vocabulary is another entry."""
-    words = json.loads(adopted)["body"]["fields"]["words"]
-    return {(word["name"], word["version"]): word["sentence"] for word in words}
+    seq, leaf = int(row[0]), bytes(row[1])
+    if leaf not in _SENTENCES:
+        if len(_SENTENCES) >= KEPT_VOCABULARIES:
+            _SENTENCES.clear()
+        words = line_at(reader, seq).body["fields"]["words"]
+        _SENTENCES[leaf] = {(word["name"], word["version"]): word["sentence"] for word in words}
+    return dict(_SENTENCES[leaf])

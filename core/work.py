@@ -177,8 +177,8 @@ class Desk:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A consistent view of the tables, nothing written."""
-        with self.engine.connect() as session, session.begin():
+        """A consistent view of the tables, nothing written: all questions see the record as the first one met it."""
+        with store.connected(self.engine, "REPEATABLE READ") as session, session.begin():
             yield session
 
     @contextmanager

@@ -44,22 +44,18 @@ No default range is applied.
 @contextmanager
 def _reader(home: str | None) -> Iterator[tuple[Reader, Settings]]:
     """The record of a home, for reading; PostgreSQL needs its driver, SQLite only the standard library."""
-    from core.ledger_queries import SessionReader, SqliteReader
+    from core.ledger_postgresql import PsycopgReader
+    from core.ledger_queries import SqliteReader
     from countersign.settings import home_folder, read_settings
 
     settings = read_settings(home_folder(home))
     prefix = "sqlite:///"
-    if settings.database_url.startswith(prefix):
-        reader = SqliteReader(Path(settings.database_url.removeprefix(prefix)))
-        try:
-            yield reader, settings
-        finally:
-            reader.close()
-    else:
-        from countersign.database import connect
-
-        with connect(settings.database_url).connect() as session, session.begin():
-            yield SessionReader(session), settings
+    url = settings.database_url
+    reader = SqliteReader(Path(url.removeprefix(prefix))) if url.startswith(prefix) else PsycopgReader(url)
+    try:
+        yield reader, settings
+    finally:
+        reader.close()
 
 
 # A question may begin with an exclusion, `-trial:T2`, and is then no option.

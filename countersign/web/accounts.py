@@ -14,6 +14,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import BigInteger, Column, Integer, String, Table, delete, insert, select, update
 
+from audit import store
+from core.access.projections import people
 from core.access.queries import person_row
 from core.access.rules import Account
 from core.errors import NotAuthenticated, NotFound, Refused, UnusableInput
@@ -134,10 +136,11 @@ def session_of(desk: Desk, token: str | None) -> Session | None:
     if not token or len(token) > 100:
         return None
     now = desk.clock.now()
-    with desk.reading() as session:
-        row = session.execute(select(sessions).where(sessions.c.token_sha256 == _digest(token))).first()
-        person = person_row(session, row.user) if row else None
-    if row is None or person is None or person.account is Account.CLOSED:
+    with store.connected(desk.engine, "AUTOCOMMIT") as session, session.begin():
+        row = session.execute(
+            select(sessions, people.c.account).join(people, people.c.user == sessions.c.user)
+            .where(sessions.c.token_sha256 == _digest(token))).first()
+    if row is None or Account(row.account) is Account.CLOSED:
         return None
     if now - row.seen > IDLE_US or now - row.began > LONGEST_US:
         return None

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Site:
     tls: bool
     to_sign: dict[str, Waiting] = field(default_factory=dict)
     new_passkeys: dict[str, bytes] = field(default_factory=dict)
+    paths: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def cookie(self) -> str:
@@ -75,9 +77,17 @@ class Site:
         except ClockUntrusted:
             now = "the clock is not trusted"
         text = self.templates.get_template(name).render(
-            request=request, session=session, now=now, release=release(), watch=self.watch.last,
+            request=request, path=partial(self._path, request), session=session, now=now, release=release(),
+            watch=self.watch.last,
             ends=utc(session.ends_us)[11:16] if session else "", **things)
         return HTMLResponse(text, status)
+
+    def _path(self, request: Request, name: str) -> str:
+        """The path of a page without parameters; looked up once, as each page names a dozen."""
+        asked = request.scope.get("root_path", ""), name
+        if asked not in self.paths:
+            self.paths[asked] = request.url_for(name).path
+        return self.paths[asked]
 
 
 def build_app(house: House, *, tls: bool = False, watching: bool = True) -> FastAPI:

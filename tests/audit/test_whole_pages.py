@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from core.ledger_queries import Line, SessionReader
 from core.ledger_words import filled
 from tests.bundles import START_US, in_words, jcs
 from tests.conftest import need
+from tests.house import HouseUnderTest, a_house
 from tests.req import req
 
 HOUR_US = 3_600_000_000
@@ -80,6 +82,19 @@ def filled_store(
             store.add_entries(session, made[first:first + 7])
         yield session, [Line.of((one.seq, one.ts, one.leaf, one.raw)) for one in made]
     engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HouseUnderTest]:
+    """A house on each store."""
+    url = None
+    if request.param == "postgresql":
+        need("postgres")
+        from tests.postgres import fresh_database
+
+        url = fresh_database()
+    with a_house(tmp_path, url) as made:
+        yield made
 
 
 def meant(lines: list[Line], line: Line, setting: Setting, back: int | None) -> Line | None:
@@ -161,3 +176,21 @@ def test_a_pattern_finds_values_behind_many_others(
                     if fits(query, line.seq, line.ts, {**line.body, **store.search_columns(line.body["fields"])})]
         assert [line.seq for line in record.every(reader, query)] == expected, question
         assert record.count(reader, query).number == len(expected) > 0
+
+
+@req("ATR-04", "REC-04")
+def test_a_page_sees_the_record_as_its_first_question_met_it(house: HouseUnderTest) -> None:
+    """What is recorded meanwhile stands on the next page: rows, counts and checkpoint of one are of one moment."""
+    def seen(session: Connection) -> tuple[int, int, int]:
+        reader = SessionReader(session)
+        return (record.newest_note(reader).size, record.count(reader, parse("")).number,
+                record.page(reader, parse("")).lines[0].seq + 1)
+
+    with house.desk.reading() as session:
+        size = record.newest_note(SessionReader(session)).size
+        house.person("reader-1", "reader", trial="T1")
+        assert seen(session) == (size, size, size)
+    with house.desk.reading() as session:
+        later = seen(session)
+        assert later[0] > size
+        assert set(later) == {later[0]}

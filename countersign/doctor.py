@@ -55,7 +55,7 @@ def examine(house: House) -> list[Finding]:
     return [
         *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_server(house),
         *_keys(house), *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house),
-        *_disk(house), *people_findings(house),
+        *_workers(house), *_disk(house), *people_findings(house),
     ]
 
 
@@ -276,6 +276,22 @@ def _work(house: House) -> Iterator[Finding]:
         f"{waiting} jobs wait, {failed} failed for good", fine=not failed,
         remedy="Look at the column `problem` of table job, mend the cause and set the job to waiting again.",
     )
+
+
+def _workers(house: House) -> Iterator[Finding]:
+    """What keeps a model's worker process off the network here; where nothing does, no model starts."""
+    from models_registry.isolation import NoNetworkWall, network_wall
+    from models_registry.queries import wall_stated
+
+    with house.desk.reading() as session:
+        stated = wall_stated(session)
+    if network_wall():
+        yield Finding("Models run in a network namespace of their own, which the kernel gives")
+    elif stated is not None:
+        yield Finding(f"The kernel gives no network namespace; models run behind {stated.replace('_', ' ')} (IQ)")
+    else:
+        none = NoNetworkWall()
+        yield Finding(f"No model starts here: {none.fact[0].lower()}{none.fact[1:]}", fine=False, remedy=none.next_step)
 
 
 def _disk(house: House) -> Iterator[Finding]:

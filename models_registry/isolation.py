@@ -109,10 +109,10 @@ class WorkerFailed(CountersignError):
 class NoNetworkWall(WorkerFailed):
     """Nothing keeps the worker off the network here, so it does not start."""
 
-    next_step = ("Allow the service's account namespaces (`unshare --user --net true` must work). Where that cannot "
-                 "be, run it in a container without network or behind a firewall, and let the installation's IQ state "
-                 "so: `countersign validate installation --network-wall KIND --evidence FILE`, reviewed by a second "
-                 "person.")
+    next_step = ("Whoever runs this machine allows the service's account namespaces (`unshare --user --net true` must "
+                 "work). Where that cannot be, run it in a container without network or behind a firewall, and the "
+                 "validation lead lets the installation's IQ state so: `countersign validate installation "
+                 "--network-wall KIND --evidence FILE`, reviewed by a second person.")
 
     def __init__(self) -> None:
         super().__init__("The kernel gives the worker process no network namespace, and no IQ in force of this "

@@ -65,6 +65,15 @@ class CaseResult:
     pairs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     # By measure, what each scan of a lesion that was scanned again measured; None where it was scanned once.
     repeats: Mapping[str, tuple[float, ...]] | None = None
+    # What monitors of drift compare (`ports.Reply`).
+    monitored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def observed(self) -> dict[str, object]:
+        """The case as the monitors take a study: one lesion, as at a baseline visit."""
+        run = {name: dict(sorted(self.monitored.get(name, {}).items())) for name in ("inputs", "outputs")}
+        return {"at_baseline": True, "runs": [run], "undecided": self.status == "undecided",
+                "failed": self.status == "failed"}
 
     def as_data(self) -> dict[str, object]:
         """For evidence: numbers as text at four decimals."""
@@ -181,7 +190,7 @@ def measured(case: Case, reply: Reply) -> CaseResult:
                     metrics[f"{name}_error"] = pairs[name][0] - truth
     return CaseResult(
         case.question.case, case.groups, reply.status, reply.cause, reply.input_sha256, reply.output_sha256, metrics,
-        pairs,
+        pairs, monitored=reply.monitored,
     )
 
 

@@ -66,6 +66,8 @@ class Reply:
     input_sha256: str
     output_sha256: str
     mask: NDArray[np.bool_] | None
+    # What monitors of drift compare, decimal text by name: features of the images (`inputs`), of answers (`outputs`).
+    monitored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class LockedModel(Protocol):

@@ -105,6 +105,8 @@ class Going:
     steps: list[tuple[str, str, str]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     deviations: list[str] = field(default_factory=list)
+    # What monitors of drift compare of each case, in the order of asking.
+    observed: list[dict[str, Any]] = field(default_factory=list)
     # Steps that the protocol asks of other locks than this one: recorded, and of no weight.
     beside: set[str] = field(default_factory=set)
 
@@ -287,6 +289,7 @@ def _cases(going: Going) -> tuple[CriterionVerdict, ...]:
     why_not: dict[str, str] = {}
     for part in going.plan.test_set.strata:
         found, results[part.stratum] = _stratum(going, part)
+        going.observed += [one.observed for one in results[part.stratum] or () if one.monitored]
         why_not[part.stratum] = found.says
         going.step(
             f"{CASES}{part.stratum}", ["VAL-08", "VAL-04"], f"Cases of the stratum {part.stratum}",
@@ -365,6 +368,7 @@ def conclude(going: Going, judged: tuple[CriterionVerdict, ...]) -> Outcome:
     weigh = [verdict for name, verdict, _ in going.steps if verdict != "passed" and name not in going.beside]
     verdict = overall([*(part.verdict for part in strata), *weigh])
     report = going.desk.objects.put(as_bytes(_report(going, judged, strata, verdict)), JSON)
+    distribution = going.desk.objects.put(as_bytes({"studies": going.observed}), JSON) if going.observed else None
     with going.desk.open(SERVICE, on_behalf_of=going.tester, asked="validation.conclude") as work:
         decision = permit(SERVICE, "validation.conclude", Facts())
         if queries.run_row(work.session, going.run)["state"] not in GOING_ON:
@@ -381,7 +385,8 @@ def conclude(going: Going, judged: tuple[CriterionVerdict, ...]) -> Outcome:
                 strata=strata, criteria=judged, steps=len(going.steps), steps_failed=len(failed),
                 deviations=tuple(going.deviations), evidence_class=going.evidence_class, report=report,
                 lock=row["lock"], use=row["use"], use_name=row["use_name"], endpoint=row["endpoint"],
-                test_set=plan.test_set.id if plan.test_set else None,
+                test_set=plan.test_set.id if plan.test_set else None, distribution=distribution,
+                cases=len(going.observed) or None,
             ),
             under=decision,
         )

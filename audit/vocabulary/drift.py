@@ -19,12 +19,13 @@ class DriftLimit:
 @event(
     "drift.baselined", signed_by="person",
     clause="FDA AI draft 2025, life-cycle maintenance; EU Annex 22 draft 2025, 10",
-    sentence="{actor} signed {studies} studies of {trial} as the drift baseline of {model} {lock}",
+    sentence="{actor} signed {studies} studies as the drift baseline of {model} {lock} in {trial}",
 )
 class DriftBaselined:
     """The studies that later ones are compared with: every study of this lock whose newest run ended within the range.
 
     `observations_sha256` is over the observations that are under no seal. A later baseline takes the place of this one.
+    Where `validation` names a run of a PQ, its cases are the studies, and its conclusion both ends of the range.
     """
 
     lock: str
@@ -33,6 +34,7 @@ class DriftBaselined:
     last_entry: int
     studies: int
     observations_sha256: str
+    validation: str | None = None
 
 
 @piece

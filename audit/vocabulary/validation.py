@@ -307,6 +307,7 @@ class StratumVerdict:
 class ValidationConcluded:
     """The verdict of a run. `verdict` is passed only if every stratum and measure passed, else failed,
     insufficient_evidence or not_executed; a gate reads the stratum and measure that it needs from `strata`.
+    `distribution` holds what monitors of drift compare of each case that a locked model was asked, `cases` how many.
     `evidence_class` is that of the run's start; of an exploratory one no gate reads anything.
     """
 
@@ -330,6 +331,8 @@ class ValidationConcluded:
     use_name: str | None = None
     endpoint: str | None = None
     test_set: str | None = None
+    distribution: ObjectRef | None = None
+    cases: int | None = None
 
 
 @event(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete
 
 from audit.vocabulary import drift as words
-from audit.vocabulary import gates, models
+from audit.vocabulary import gates, models, validation
 from core.projection import Recorded, keep, metadata, projects, reference
 
 runs = Table(
@@ -32,9 +32,23 @@ baselines = Table(
     Column("last_entry", Integer, nullable=False),
     Column("studies", Integer, nullable=False),
     Column("observations_sha256", String(64), nullable=False),
+    Column("validation", String(120)),
     Column("signed_by", String(120), nullable=False),
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
+)
+# What a run of validation measured of a lock's inputs and answers, case by case.
+distributions = Table(
+    "drift_distribution", metadata,
+    Column("run", String(120), primary_key=True),
+    Column("lock", String(120), nullable=False),
+    Column("verdict", String(24), nullable=False),
+    Column("evidence_class", String(16), nullable=False),
+    Column("cases", Integer, nullable=False),
+    Column("held", Text, nullable=False),
+    Column("reviewed_by", String(120)),
+    Column("suspect", Boolean, nullable=False),
+    Column("entry", Integer, nullable=False),
 )
 evaluations = Table(
     "drift_evaluation", metadata,
@@ -85,7 +99,28 @@ def remember_baseline(session: Connection, entry: Recorded, event: words.DriftBa
     """The newest baseline of a lock in a trial is the one in force."""
     keep(session, baselines, trial=entry.trial, lock=event.lock, first_entry=event.first_entry,
          last_entry=event.last_entry, studies=event.studies, observations_sha256=event.observations_sha256,
-         signed_by=entry.person, entry_id=entry.id, entry=entry.seq)
+         validation=event.validation, signed_by=entry.person, entry_id=entry.id, entry=entry.seq)
+
+
+@projects(validation.ValidationConcluded)
+def remember_distribution(session: Connection, entry: Recorded, event: validation.ValidationConcluded) -> None:
+    """Only a PQ asks a lock cases of a test set."""
+    if event.distribution is not None and event.lock is not None and event.cases is not None:
+        keep(session, distributions, run=event.run, lock=event.lock, verdict=event.verdict,
+             evidence_class=event.evidence_class, cases=event.cases, held=reference(event.distribution), suspect=False,
+             entry=entry.seq)
+
+
+@projects(validation.ValidationReviewed)
+def remember_review(session: Connection, entry: Recorded, event: validation.ValidationReviewed) -> None:
+    """A second person signed the report."""
+    session.execute(distributions.update().where(distributions.c.run == event.run).values(reviewed_by=entry.person))
+
+
+@projects(validation.ValidationSuspect)
+def remember_suspicion(session: Connection, entry: Recorded, event: validation.ValidationSuspect) -> None:
+    """What the run showed counts no more."""
+    session.execute(distributions.update().where(distributions.c.run == event.run).values(suspect=True))
 
 
 @projects(words.DriftEvaluated)

@@ -14,6 +14,7 @@ from audit import store
 from audit.vocabulary.registry import ObjectRef, event_from
 from core.drift import projections as tables
 from core.drift.rules import PREFIX, Limits, Signal
+from core.errors import NotFound
 from core.projection import from_reference
 from core.trials.charter import Charter
 from core.trials.queries import signed_charter
@@ -44,8 +45,24 @@ class BaselineRow:
     last_entry: int
     studies: int
     observations_sha256: str
+    validation: str | None
     signed_by: str
     entry_id: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class DistributionRow:
+    """What a PQ run measured of a lock: how many cases, and the object that holds them."""
+
+    run: str
+    lock: str
+    verdict: str
+    evidence_class: str
+    cases: int
+    held: ObjectRef
+    reviewed_by: str | None
+    suspect: bool
     entry: int
 
 
@@ -92,6 +109,15 @@ def baseline_of(session: Connection, trial: str, lock: str) -> BaselineRow | Non
     row = session.execute(select(table).where(table.c.trial == trial, table.c.lock == lock)
                           .order_by(table.c.entry.desc()).limit(1)).first()
     return BaselineRow(**row._mapping) if row else None
+
+
+def distribution_of(session: Connection, run: str) -> DistributionRow:
+    """What a validation run measured. Raises NotFound where it asked a lock no cases."""
+    row = session.execute(select(tables.distributions).where(tables.distributions.c.run == run)).first()
+    if row is None:
+        raise NotFound(f"{run} is no concluded run of a PQ whose cases were kept for monitors.",
+                       next_step="`countersign validate list` shows the runs.")
+    return DistributionRow(**dict(row._mapping) | {"held": from_reference(row.held)})
 
 
 def studies_of(

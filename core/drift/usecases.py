@@ -26,7 +26,7 @@ from core.reads.queries import algorithm_of
 from core.reads.rules import is_baseline
 from core.trials.acting import allowed, draft
 from core.trials.charter import Charter
-from core.trials.queries import charter_of, facts_for
+from core.trials.queries import charter_of, facts_for, the_trial
 from core.work import Desk, Draft, Occasion, Proposal, View
 
 SUSPENDS, CAUSE = 2, "drift_level_2"
@@ -34,45 +34,78 @@ SUSPENDS, CAUSE = 2, "drift_level_2"
 
 @dataclass(frozen=True, slots=True)
 class SignBaseline:
-    """Make studies the baseline of a lock in a trial: all that ended from entry `first` to `last` (None: until now)."""
+    """Make studies the baseline of a lock in a trial: all that ended from entry `first` to `last` (None: until now), or
+    the cases of the lock's PQ run `validation`."""
 
     trial: str
     lock: str
     first: int = 0
     last: int | None = None
+    validation: str | None = None
 
 
 def sign_baseline(desk: Desk, actor: Actor, command: SignBaseline) -> Proposal:
     """Let a statistician or validation lead sign which studies later ones are compared with.
 
     Raises:
-        UnusableInput: fewer studies than the charter asks for.
+        UnusableInput: fewer studies than the charter asks for, or a validation run that shows nothing of this lock.
+        NotFound: no such validation run.
         Refused: another role.
     """
     with desk.reading() as session:
         charter, model = charter_of(session, command.trial), algorithm_of(session, command.lock).name
-        last = command.last if command.last is not None else store.head(session)[0] - 1
-        found = queries.studies_of(session, command.trial, command.lock, first=command.first, last=last)
-    studies = _loaded(desk, command.trial, charter, found)
+        run = _fitting(session, command, command.validation) if command.validation is not None else None
+        first = run.entry if run is not None else command.first
+        last = run.entry if run is not None else command.last
+        last = last if last is not None else store.head(session)[0] - 1
+        found = queries.studies_of(session, command.trial, command.lock, first=first, last=last)
+    studies = _measured(desk, run) if run is not None else _loaded(desk, command.trial, charter, found)
     least = charter.limit_in_force(f"{PREFIX}baseline_studies")
     if len(studies) < least:
+        where = command.validation or f"{command.trial} from entry {first} to {last}"
         raise UnusableInput(
-            f"{command.lock} has {len(studies)} studies in {command.trial} from entry {command.first} to {last}; a "
-            f"baseline needs at least {least}.", next_step="Wait for more; runs in shadow count as well.")
+            f"{command.lock} has {len(studies)} studies in {where}; a baseline needs at least {least}.",
+            next_step="Wait for more (runs in shadow count as well), or name a PQ run with as many cases.")
     event = words.DriftBaselined(
-        lock=command.lock, model=model, first_entry=command.first, last_entry=last, studies=len(studies),
-        observations_sha256=_digest(studies))
+        lock=command.lock, model=model, first_entry=first, last_entry=last, studies=len(studies),
+        observations_sha256=_digest(studies), validation=command.validation)
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         under = allowed(session, actor, "drift.baseline", command.trial)
         lines = (("Trial", command.trial), ("Lock", command.lock), ("Model", model),
-                 ("Studies", str(event.studies)), ("Entries", f"{event.first_entry} to {event.last_entry}"),
+                 ("Studies", str(event.studies)),
+                 ("Cases of" if event.validation else "Entries",
+                  event.validation or f"{event.first_entry} to {event.last_entry}"),
                  ("Digest of what is under no seal", event.observations_sha256),
                  *_limit_lines(queries.limits_of(charter_of(session, command.trial))))
         return draft(session, actor, "drift.baseline", command.trial, event, under=under, meaning="approval",
                      view=View("Baseline of drift", "drift/baseline", lines))
 
     return desk.prepare(actor, propose, asked="drift.baseline")
+
+
+def _fitting(session: Connection, command: SignBaseline, name: str) -> queries.DistributionRow:
+    """The PQ run, once it is known that its cases stand for this lock in this trial. Raises UnusableInput."""
+    run, trial = queries.distribution_of(session, name), the_trial(session, command.trial)
+    refusals = (
+        (run.lock != command.lock, f"it asked {run.lock}, not {command.lock}"),
+        (run.verdict != "passed", f"its verdict is {run.verdict.replace('_', ' ')}"),
+        (run.reviewed_by is None, "nobody signed its report"),
+        (run.suspect, "it is suspect"),
+        (run.evidence_class not in ("clinical", trial.evidence_class),
+         f"it is evidence of the class {run.evidence_class}"),
+    )
+    for holds, why in refusals:
+        if holds:
+            raise UnusableInput(f"{name} gives no baseline of {command.lock} in {command.trial}: {why}.",
+                                next_step="Name a passed and reviewed PQ run of this lock; nothing was signed.")
+    return run
+
+
+def _measured(desk: Desk, run: queries.DistributionRow) -> list[dict[str, Any]]:
+    """The cases of a PQ run as a job holds studies."""
+    found: list[dict[str, Any]] = json.loads(desk.objects.get(run.held))["studies"]
+    return found
 
 
 def _limit_lines(limits: Limits) -> tuple[tuple[str, str], ...]:
@@ -120,14 +153,16 @@ def evaluate(desk: Desk, stream: Stream) -> words.DriftEvaluated | None:
         if baseline is None:
             raise NotFound(f"{stream.lock} has no drift baseline in {stream.trial}.",
                            next_step=f"`countersign drift baseline {stream.lock} --trial {stream.trial}`.")
-        before = queries.studies_of(session, stream.trial, stream.lock, first=baseline.first_entry,
-                                    last=baseline.last_entry)
+        pq = queries.distribution_of(session, baseline.validation) if baseline.validation is not None else None
+        before = {} if pq is not None else queries.studies_of(
+            session, stream.trial, stream.lock, first=baseline.first_entry, last=baseline.last_entry)
         begins = max(baseline.last_entry, queries.restarted(session, stream.trial, stream.lock)) + 1
         since = queries.studies_of(session, stream.trial, stream.lock, use=stream.use, first=begins)
     if not since:
         raise NotFound(f"No study of {stream.lock}, use {stream.use}, ended in {stream.trial} since the baseline.")
     limits = queries.limits_of(charter)
-    job = {"limits": limits.as_data(), "baseline": _loaded(desk, stream.trial, charter, before),
+    job = {"limits": limits.as_data(),
+           "baseline": _loaded(desk, stream.trial, charter, before) if pq is None else _measured(desk, pq),
            "since": _loaded(desk, stream.trial, charter, since)}
     ended = [run.entry for runs in since.values() for run in runs]
     sealed = any(run.sealed for part in (before, since) for runs in part.values() for run in runs)

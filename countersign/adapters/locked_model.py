@@ -22,6 +22,7 @@ from models_registry.isolation import Expected, Limits, WorkerDiffers, WorkerFai
 from models_registry.loading import ModelDiffers
 from models_registry.pipeline import input_digest
 from models_registry.preprocessing import Image
+from models_registry.sampling import input_features, output_features
 from models_registry.servers import worker_here
 from models_registry.training.samples import generated_seeds, split
 from validation.ports import Check, DeviceAbsent, Found, Grid, ModelRefusedToLoad, Question, Reply
@@ -182,7 +183,14 @@ def _image(grid: Grid) -> Image:
 
 def _reply(study: Study, answer: Answer) -> Reply:
     return Reply(answer.status, answer.cause, input_digest(study), answer.output_sha256,
-                 None if answer.mask is None else answer.mask.astype(np.bool_))
+                 None if answer.mask is None else answer.mask.astype(np.bool_), _monitored(study, answer))
+
+
+def _monitored(study: Study, answer: Answer) -> dict[str, dict[str, str]]:
+    """As of a run in a trial; what the contract did not let through has no features."""
+    if answer.status == "failed":
+        return {}
+    return {"inputs": input_features(study, answer), "outputs": output_features(answer)}
 
 
 def _one_bit_off(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -27,15 +27,16 @@ def baseline(
     person: AsOption,
     first: Annotated[int, typer.Option(help="First entry whose run counts.")] = 0,
     last: Annotated[int, typer.Option(help="Last entry whose run counts; until now where not given.")] = -1,
+    validation: Annotated[str, typer.Option(metavar="RUN", help="The cases of this PQ run of the lock instead.")] = "",
     home: HomeOption = None,
 ) -> None:
-    """Sign which studies of a trial later ones are compared with, such as those of its run-in."""
+    """Sign which studies later ones are compared with: those of a trial's run-in, or the cases of the lock's PQ."""
     from core.drift.usecases import SignBaseline, sign_baseline
     from core.policy.state import Actor
     from countersign.cli.signing import sign
 
     opened = house(home)
-    command = SignBaseline(trial, lock, first, None if last < 0 else last)
+    command = SignBaseline(trial, lock, first, None if last < 0 else last, validation or None)
     sign(opened.desk, sign_baseline(opened.desk, Actor(person), command))
 
 
@@ -69,8 +70,10 @@ def show(
         for name, each in pairs:
             row, signed = queries.baseline_of(session, name, each), signed_charter(session, name)
             if row is not None:
-                lines.append(f"{name}  {each}  baseline of {row.studies} studies, entries {row.first_entry} to "
-                             f"{row.last_entry}, signed by {row.signed_by}, entry {row.entry}")
+                what = (f"cases of {row.validation}" if row.validation else
+                        f"studies, entries {row.first_entry} to {row.last_entry}")
+                lines.append(f"{name}  {each}  baseline of {row.studies} {what}, signed by {row.signed_by}, "
+                             f"entry {row.entry}")
             if signed is not None:
                 stated = signed.charter.limits
                 lines += [f"  limit {PREFIX}{limit} {value}"

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from audit.entry import base64_text
-from audit.vocabulary import models
+from audit.vocabulary import models, validation
 from core.drift.usecases import SignBaseline, sign_baseline
 from core.objects import JSON
 from core.policy.state import Actor, Decision
 from core.reads.ports import keeper_of
 from tests.builders import trials as build
-from tests.builders.reads import DIGEST, TRIAL
+from tests.builders.reads import DIGEST, TRIAL, recorded, signed
 from tests.house import HouseUnderTest
 
 STATISTICIAN = Actor("statistician")
@@ -52,6 +52,35 @@ def measured(
     with house.desk.open(Actor.of_service("inference")) as work:
         for event in events:
             work.record(event, under=Decision(True, "P-03", "for a test", "service"), trial=TRIAL)
+
+
+def qualified(
+    house: HouseUnderTest, cases: int = 30, *, lock: str = build.LOCK, verdict: str = "passed", reviewed: bool = True,
+    evidence_class: str = "demonstration",
+) -> str:
+    """A PQ of the lock with what it measured of its cases; returns the run."""
+    draw, run = np.random.default_rng((17, cases)), f"PQ-{len(house.entries())}"
+    studies = [{
+        "at_baseline": True, "undecided": False, "failed": False, "runs": [{
+            "inputs": {"ct_spread_hu": f"{draw.normal(20, 2):.1f}",
+                       "domain_distance": f"{abs(draw.normal(2.5, 0.6)):.2f}"},
+            "outputs": {"confidence": f"{draw.normal(0.9, 0.03):.3f}", "log_volume": f"{draw.normal(9, 1):.4f}"}}],
+    } for _ in range(cases)]
+    signed(house, "validation-lead", validation.ProtocolDrafted(
+        protocol=f"P-{run}", version=1, title="PQ", kind="PQ", target="model", document=build.OBJECT, digest=DIGEST,
+        evidence_class=evidence_class, signers=(), lock=lock))
+    recorded(house, validation.ValidationStarted(
+        run=run, protocol=f"P-{run}", version=1, digest=DIGEST, kind="PQ", target="model", protocol_seq=0,
+        environment=build.OBJECT, evidence_class=evidence_class, lock=lock), "validation")
+    recorded(house, validation.ValidationConcluded(
+        run=run, protocol=f"P-{run}", version=1, digest=DIGEST, protocol_seq=0, kind="PQ", target="model",
+        verdict=verdict, criteria=(), steps=1, steps_failed=0, deviations=(), strata=(), evidence_class=evidence_class,
+        report=build.OBJECT, lock=lock, cases=cases,
+        distribution=house.desk.objects.put(json.dumps({"studies": studies}).encode(), JSON)), "validation")
+    if reviewed:
+        signed(house, "qa-auditor", validation.ValidationReviewed(
+            run=run, report_digest=DIGEST, verdict=verdict, steps=(), sampled=(), conclusion="fit"))
+    return run
 
 
 def based(house: HouseUnderTest) -> None:

@@ -159,7 +159,9 @@ class FakeModel:
         truth = cases.generated_case(int(seed)).mask if question.case.startswith("G") else values > -2000
         status, mask = self.spoil(question.case, truth)
         output = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest() if mask is not None else ""
-        return Reply(status, "" if status == "finished" else "spoilt", digest, output, mask)
+        monitored = {"inputs": {"ct_mean_hu": f"{float(np.mean(values)):.1f}"}, "outputs": {"confidence": "0.9"}}
+        return Reply(status, "" if status == "finished" else "spoilt", digest, output, mask,
+                     {} if status == "failed" else monitored)
 
 
 def locked(house: HouseUnderTest, lock: str = LOCK) -> None:

@@ -11,6 +11,7 @@ import pytest
 from core.errors import UnusableInput
 from core.policy.state import Actor
 from countersign import network_wall as walls
+from countersign.doctor import _workers
 from countersign.network_wall import CONTAINER, FIREWALL, StatedWall, worker_network_wall
 from models_registry import isolation
 from models_registry.isolation import NoNetworkWall, WorkerFailed
@@ -61,6 +62,9 @@ def test_only_the_reviewed_iq_of_this_installation_opens_the_worker(
     worker = {"deed": b'{"do": "rights"}'}
     monkeypatch.setattr(isolation, "WORKER", Path(__file__).parents[1] / "unit" / "models" / "hostile_worker.py")
 
+    (alone,) = _workers(house.house)
+    assert "No model starts here" in alone.what
+    assert "--network-wall" in alone.remedy
     with pytest.raises(NoNetworkWall, match="does not start"):
         lock_model(house.desk, Actor("custodian"), LockModel("lesion-at-seed"))
     name = qualified(house, team, RULES)
@@ -71,6 +75,8 @@ def test_only_the_reviewed_iq_of_this_installation_opens_the_worker(
         worker_here(house.desk)(worker, [], None)
 
     assert stated_in(house) == f"firewall, stated by {name}"
+    (behind,) = _workers(house.house)
+    assert (behind.fine, f"behind firewall, stated by {name}" in behind.what) == (True, True)
     step = next(entry.body["fields"] for entry in house.entries() if entry.body["action"] == "step.recorded")
     assert step["states"] == [{"name": "network_wall", "value": "firewall"}]
     assert "tester-1 states by hand: firewall; evidence rules.txt" in step["found"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audit.vocabulary.registry import ObjectRef
 from core.errors import AlreadyDone, NotFound, Refused, Stale, UnusableInput
 from core.projection import from_reference
 from tests.builders.validation import (
@@ -302,6 +303,10 @@ def test_a_good_model_passes_where_it_was_shown_and_only_there(house: HouseUnder
     assert "data absent" in clinical.says
     concluded = house.entries()[-1].body["fields"]
     assert (concluded["lock"], concluded["use"], concluded["endpoint"]) == (LOCK, 3, "E2")
+    # What the monitors of drift compare, of each case that was asked.
+    held = json.loads(house.desk.objects.get(ObjectRef(**concluded["distribution"])))["studies"]
+    asked = {one["runs"][0]["outputs"]["confidence"] for one in held}
+    assert (concluded["cases"], asked, held[0]["at_baseline"]) == (len(held), {"0.9"}, True)
     assert house.entries()[concluded["protocol_seq"]].body["action"] == "protocol.approved"
 
 

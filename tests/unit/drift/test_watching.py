@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from audit.entry import base64_text
+from audit.vocabulary import validation
 from core.drift import queries
 from core.drift.queries import Stream
 from core.drift.usecases import SignBaseline, evaluate, evaluate_due, sign_baseline
-from core.errors import Refused, UnusableInput
+from core.errors import NotFound, Refused, UnusableInput
 from core.policy.decide import decide
 from core.policy.state import Actor
 from core.reads.ports import keeper_of
@@ -21,8 +23,8 @@ from core.trials.queries import facts_for, open_uses
 from countersign.cli import app
 from countersign.daily import look_after
 from tests.builders import trials as build
-from tests.builders.drift import STATISTICIAN, based, measured
-from tests.builders.reads import TRIAL
+from tests.builders.drift import STATISTICIAN, based, measured, qualified
+from tests.builders.reads import TRIAL, signed
 from tests.house import HouseUnderTest, a_house, checked
 from tests.req import req
 
@@ -63,6 +65,51 @@ def test_a_baseline_is_signed_by_who_answers_for_it_on_enough_studies(watched: H
     body = watched.entries()[-1].body
     assert (body["action"], body["role"], body["fields"]["studies"]) == ("drift.baselined", "statistician", 30)
     assert "101-0" not in json.dumps(body["fields"])
+
+
+@req("VAL-13", "VAL-04")
+def test_the_cases_of_a_pq_are_a_baseline_before_any_study_came(watched: HouseUnderTest) -> None:
+    """Signed from the validation's measured distribution; then every study of the trial is held against it."""
+    run = qualified(watched)
+    watched.commit(sign_baseline(watched.desk, STATISTICIAN, SignBaseline(TRIAL, build.LOCK, validation=run)))
+
+    fields = watched.entries()[-1].body["fields"]
+    assert (fields["validation"], fields["studies"], fields["first_entry"]) == (run, 30, fields["last_entry"])
+    measured(watched, 100, 25)
+    assert evaluate_due(watched.desk) == 1
+    assert watched.entries()[-1].body["fields"]["level"] == 0
+    measured(watched, 200, 25, confidence=0.8)
+    assert evaluate_due(watched.desk) == 1
+    assert watched.words()[-2:] == ["drift.evaluated", "gate.suspended"]
+    assert uses_open(watched) == []
+    said = CliRunner().invoke(app, ["drift", "show", "--home", str(watched.home)]).output
+    assert f"baseline of 30 cases of {run}, signed by statistician" in said
+
+
+@req("VAL-13", "VAL-04")
+@pytest.mark.parametrize(("stated", "why"), [
+    ({"lock": "LCK-other"}, "it asked LCK-other"), ({"verdict": "failed"}, "its verdict is failed"),
+    ({"reviewed": False}, "nobody signed its report"), ({"evidence_class": "exploratory"}, "class exploratory"),
+    ({"cases": 12}, "at least 30"),
+])
+def test_a_run_that_shows_nothing_of_this_lock_is_no_baseline(
+    watched: HouseUnderTest, stated: dict[str, Any], why: str
+) -> None:
+    run = qualified(watched, **stated)
+
+    with pytest.raises(UnusableInput, match=why):
+        sign_baseline(watched.desk, STATISTICIAN, SignBaseline(TRIAL, build.LOCK, validation=run))
+
+
+@req("VAL-13", "VAL-05")
+def test_a_suspect_pq_is_no_baseline_and_a_run_without_cases_neither(watched: HouseUnderTest) -> None:
+    run = qualified(watched)
+    signed(watched, "validation-lead", validation.ValidationSuspect(
+        run=run, cause="A driver was patched.", scope="PQ", lock="LCK-none"))
+
+    for name, error, why in ((run, UnusableInput, "it is suspect"), ("PQ-none", NotFound, "no concluded run of a PQ")):
+        with pytest.raises(error, match=why):
+            sign_baseline(watched.desk, STATISTICIAN, SignBaseline(TRIAL, build.LOCK, validation=name))
 
 
 @req("VAL-13", "OPS-09")

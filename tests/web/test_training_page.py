@@ -42,5 +42,6 @@ def test_the_page_shows_the_matrix_what_a_lapse_stops_and_the_delegation_log(tri
     assert f'href="/ledger/{delegated.seq}"' in page.text
     assert "countersign sop train SOP-90 --as reader-1" in page.text
     assert "<code>read.seal</code>" in page.text
+    assert "no last day" in page.text.split("Delegation log")[-1]
     assert "reader-1" not in other
     assert TRIAL not in other

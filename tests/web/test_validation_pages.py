@@ -289,3 +289,25 @@ def test_an_exploratory_run_is_shown_as_evidence_of_nothing(browser: TestClient,
     assert "This run is exploratory and is evidence of nothing, for ever." in shown
     assert "Review the report" not in shown
     assert problems(shown) == []
+
+
+@req("VAL-10")
+def test_a_criterion_that_could_not_be_judged_stands_on_the_page_of_its_run(
+    browser: TestClient, waiting: HouseUnderTest
+) -> None:
+    """Cases that are not here leave no estimate and no interval; the page says so and does not fail."""
+    from tests.builders.validation import FakeModel, locked, ready_pq, small_pq
+
+    team = Team.of(waiting)
+    locked(waiting)
+    ready_pq(waiting, team, small_pq())
+    name = run(waiting, team, "PQ-SMALL", model=FakeModel()).run
+    enter(browser, "lead-1")
+
+    page = browser.get(f"/validation/runs/{name}")
+
+    assert page.status_code == 200
+    assert problems(page.text) == []
+    (row,) = [part for part in page.text.split("<tr") if ">C1<" in part]
+    assert "nothing" in row
+    assert "not executed" in row

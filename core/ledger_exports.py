@@ -29,6 +29,7 @@ class Wish:
     """What is asked for: everything, one trial, or chosen entries (always with all of the stream keys).
 
     `house` adds the house's own stream to a trial's: locks, validation and training, which a paper rests on, too.
+    Without a trial it is the house's alone.
     """
 
     trial: str | None = None
@@ -38,11 +39,13 @@ class Wish:
 
     @property
     def kind(self) -> str:
-        return bundle.CHOSEN if self.seqs else bundle.STREAMS if self.trial else bundle.WHOLE
+        return bundle.CHOSEN if self.seqs else bundle.STREAMS if self.trial or self.house else bundle.WHOLE
 
     def in_words(self) -> str:
         if self.seqs:
             return "entries " + ", ".join(str(seq) for seq in self.seqs)
+        if self.house and not self.trial:
+            return "the house"
         own = " and the house" if self.house else ""
         return f"trial {self.trial}{own}" if self.trial else "the whole ledger"
 
@@ -128,8 +131,10 @@ def _streams(wish: Wish, reader: Reader, ends: dict[str, int]) -> tuple[tuple[st
             except NotFound as missing:
                 raise UnusableInput(missing.fact, next_step="Nothing was exported.") from missing
         return (("keys", ends["keys"]),)
-    if wish.trial is None:
+    if wish.trial is None and not wish.house:
         return tuple(ends.items())
+    if wish.trial is None:
+        return tuple((one, ends[one]) for one in ("house", "keys") if one in ends)
     name = f"trial/{wish.trial}"
     if name not in ends:
         raise UnusableInput(f"Nothing of a trial {wish.trial!r} is on record.", next_step="Nothing was exported.")

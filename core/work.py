@@ -209,9 +209,10 @@ class Desk:
             self.record_refusal(on_behalf_of or actor.user, asked or "an act", refusal)
             raise
 
-    def prepare(self, actor: Actor, propose: Propose, *, asked: str = "", then: Follow | None = None) -> Proposal:
-        """Complete bodies and views for a person to sign; `then` runs in the same transaction after the signature."""
-        occasion = self.occasion()
+    def prepare(self, actor: Actor, propose: Propose, *, asked: str = "", then: Follow | None = None,
+                occasion: Occasion | None = None) -> Proposal:
+        """Complete bodies and views for a person to sign, on this `occasion` or now; `then` runs in the same commit."""
+        occasion = occasion or self.occasion()
         try:
             with self.reading() as session:
                 drafts = as_tuple(propose(session, occasion))

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,6 +42,7 @@ from core.work import release
 from countersign import rehearsal
 from countersign.backup import make_backup, verified_size
 from countersign.database import INSUFFICIENT_PRIVILEGE
+from countersign.export_rehearsal import changed_bundle, exports_hold, one_digit_off
 from countersign.house import House, open_copy
 from countersign.network_wall import StatedWall, worker_network_wall
 from validation.ports import Check, Found
@@ -64,6 +64,7 @@ def checks_of(house: House, tester: str, stated: StatedWall | None = None) -> di
     made |= {
         "session_and_proof": rehearsal.session_and_proof, "clock_step": rehearsal.clock_step,
         "two_writers": rehearsal.two_writers, "restore_drill": rehearsal.restore_drill,
+        "exports_hold": exports_hold,
         "live_record_kept": partial(rehearsal.live_record_kept, house, rehearsal.standing_of(house)),
     }
     of_house: dict[str, Callable[[House], Found]] = {
@@ -293,7 +294,7 @@ def tamper_is_found(house: House, tester: str) -> Found:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = _bundle(house, tester, folder)
-        middle, changed = _changed_bundle(bundle, folder / "changed.zip")
+        middle, changed = changed_bundle(bundle, folder / "changed.zip")
         code, said = _verify_alone(changed)
         named = re.search(rf"entry {middle}\b", said) is not None
         did = "named" if named else "did not name"
@@ -306,30 +307,13 @@ def tamper_is_found(house: House, tester: str) -> Found:
     return Found(fits, says, {"exit": code, "said": said.splitlines()[:10]})
 
 
-def _changed_bundle(bundle: Path, out: Path) -> tuple[int, Path]:
-    with zipfile.ZipFile(bundle) as given, zipfile.ZipFile(out, "w") as made:
-        lines = given.read("entries.jsonl").split(b"\n")
-        middle = len([line for line in lines if line]) // 2
-        lines[middle] = _one_digit_off(lines[middle])
-        for item in given.infolist():
-            changed = item.filename == "entries.jsonl"
-            made.writestr(item.filename, b"\n".join(lines) if changed else given.read(item))
-    return middle, out
-
-
-def _one_digit_off(entry: bytes) -> bytes:
-    """The same entry with another last digit in its body's time: still canonical, one byte different."""
-    at = entry.index(b'"at":"') + len(b'"at":"2026-11-24T10:00:00.00000')
-    return entry[:at] + (b"1" if entry[at : at + 1] != b"1" else b"2") + entry[at + 1 :]
-
-
 def _changed_home_is_noticed(house: House, to: Path, seq: int) -> bool:
     make_backup(house, to)
     with sqlite3.connect(str(to / "ledger.db")) as copy:
         for (trigger,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             copy.execute(f'DROP TRIGGER "{trigger}"')
         data = copy.execute("SELECT data FROM entry WHERE seq = ?", (seq,)).fetchone()[0]
-        copy.execute("UPDATE entry SET data = ? WHERE seq = ?", (_one_digit_off(bytes(data)), seq))
+        copy.execute("UPDATE entry SET data = ? WHERE seq = ?", (one_digit_off(bytes(data)), seq))
     copy.close()
     try:
         verified_size(to)
@@ -359,8 +343,10 @@ def refusal_is_recorded(house: House, tester: str) -> Found:
         with house.desk.open(SERVICE, on_behalf_of=tester, asked="ai.accept_all"):
             permit(SERVICE, "ai.accept_all", Facts())
     except Refused as refusal:
-        entry = _newest(house, "action.refused")
-        on_record = entry is not None and entry.body["rule"] == refusal.rule and entry.body["on_behalf_of"] == tester
+        entry, now = _newest(house, "action.refused"), house.desk.clock.now()
+        # One entry tells of all such refusals of a minute; an older one tells of another attempt.
+        on_record = (entry is not None and entry.body["rule"] == refusal.rule and entry.body["on_behalf_of"] == tester
+                     and entry.ts >= now - 60_000_000)
         seq = entry.seq if entry is not None else -1
         return Found(on_record, f"Refused by {refusal.rule}; {'entry ' + str(seq) if on_record else 'not on record'}.",
                      {"rule": refusal.rule, "entry": seq})

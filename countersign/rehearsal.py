@@ -55,7 +55,8 @@ class Later:
 
 
 @contextmanager
-def _scratch() -> Iterator[House]:
+def scratch_home() -> Iterator[House]:
+    """A home founded for one check, taken away afterwards."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name) / "home"
         made = found_house(Settings(
@@ -80,24 +81,29 @@ def _standing(house: House) -> tuple[int, str]:
         return size, proofs.root_at(store.StoredNodes(session), size).hex()
 
 
+def enrolled(house: House, user: str, password: str) -> pyotp.HOTP:
+    """A person of a scratch home with a key of their own; what gives their one-time codes."""
+    key = house.signer.new_person(user, "Rehearsal", password, one_time_kind="counter")
+    word = KeyEnrolled(
+        klass="person", holder=user, public_key=base64_text(key.public_key), printed_name="Rehearsal",
+        certificate_sha256=key.certificate_sha256, at_init=True,
+    )
+    house.desk.record_as_root([
+        (PersonRegistered(user=user, printed_name="Rehearsal", local_offset="+00:00", at_init=True), ()),
+        (IdentityChecked(user=user, how="in_person", at_init=True), ()),
+        (word, (partial(house.signer.prove_new_person, user, password),)),
+    ])
+    return pyotp.HOTP(key.one_time_secret)
+
+
 # -- Sessions and proofs -------------------------------------------------------------------------------------------
 
 
 def session_and_proof() -> Found:
     """A code works once, a wrong password never, and a login left alone for a quarter of an hour has to be repeated."""
     user, password = "rehearsal-1", secrets.token_urlsafe(18)
-    with _scratch() as house:
-        key = house.signer.new_person(user, "Rehearsal", password, one_time_kind="counter")
-        enrolled = KeyEnrolled(
-            klass="person", holder=user, public_key=base64_text(key.public_key), printed_name="Rehearsal",
-            certificate_sha256=key.certificate_sha256, at_init=True,
-        )
-        house.desk.record_as_root([
-            (PersonRegistered(user=user, printed_name="Rehearsal", local_offset="+00:00", at_init=True), ()),
-            (IdentityChecked(user=user, how="in_person", at_init=True), ()),
-            (enrolled, (partial(house.signer.prove_new_person, user, password),)),
-        ])
-        codes = pyotp.HOTP(key.one_time_secret)
+    with scratch_home() as house:
+        codes = enrolled(house, user, password)
         answers = {
             "first proof": _accepted(partial(house.signer.prove, user, Proof(password, codes.at(0)))),
             "the same proof again": _accepted(partial(house.signer.prove, user, Proof(password, codes.at(0)))),
@@ -130,7 +136,7 @@ def _accepted(prove: Callable[[], object]) -> bool:
 def clock_step() -> Found:
     """A clock that stands an hour off what this boot remembers appends nothing until somebody vouches for it."""
     answers = {}
-    with _scratch() as house, tempfile.TemporaryDirectory() as name:
+    with scratch_home() as house, tempfile.TemporaryDirectory() as name:
         for direction, hours in (("ahead", -1), ("back", 1)):
             kept = Path(name) / direction
             SystemClock().remember_in(kept)
@@ -158,7 +164,7 @@ def clock_step() -> Found:
 
 def two_writers() -> Found:
     """Two openings of one home append at once: every entry is there, numbered without gap, and the record verifies."""
-    with _scratch() as house:
+    with scratch_home() as house:
         before, _ = _standing(house)
         failures: list[str] = []
         start = threading.Barrier(WRITERS)
@@ -198,7 +204,7 @@ def two_writers() -> Found:
 def restore_drill() -> Found:
     """A backup becomes a home again with the same root; it appends nothing, and a later checkpoint that is known
     outside shows the loss, which two persons alone can heal (`ledger continue`)."""
-    with _scratch() as house:
+    with scratch_home() as house:
         place = house.home.parent
         make_backup(house, place / "backup")
         copied = _standing(house)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.ledger_exports import Wish, export
 from core.policy.decide import permit
-from core.policy.state import Actor
+from core.policy.state import Actor, Facts
 from core.trials.queries import facts_for
 from core.work import Desk
 
@@ -24,4 +24,13 @@ def trial_bundle(desk: Desk, trial: str, person: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="countersign-bundle-") as folder:
         out = Path(folder) / "record.zip"
         export(desk, Wish(trial=trial, house=True), out, under=decision, on_behalf_of=person)
+        return out.read_bytes()
+
+
+def house_bundle(desk: Desk, person: str) -> bytes:
+    """The same of the house alone: what a report of validation rests on. Nothing of any trial is in it but leaves."""
+    decision = permit(SERVICE, "ledger.export", Facts())
+    with tempfile.TemporaryDirectory(prefix="countersign-bundle-") as folder:
+        out = Path(folder) / "record.zip"
+        export(desk, Wish(house=True), out, under=decision, on_behalf_of=person)
         return out.read_bytes()

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from cryptography import x509
 from sqlalchemy import Connection
@@ -29,21 +30,24 @@ MakeBundle = Callable[[Desk, str, str], bytes]
 
 @dataclass(slots=True)
 class SignedPaper:
-    """The file of a paper as core.proposal.Document: PAdES by the certificate of who issues it."""
+    """The file of a paper as core.proposal.Document: PAdES by the certificate of who signs it. `event` names the file
+    in its field `pdf`; `reason` are the person's words in the signature."""
 
     objects: ObjectStore
     pdf: bytes
     authority: str
     at: datetime
-    event: ReportIssued
+    event: Any
+    reason: str = SAYS
+    begin: Callable[..., pades.BegunSignature] = pades.begin_signature
     _begun: pades.BegunSignature | None = field(default=None, repr=False)
 
     def to_sign(self, certificate: str) -> bytes:
         own, issuer = (x509.load_pem_x509_certificate(pem.encode()) for pem in (certificate, self.authority))
-        self._begun = pades.begin_signature(self.pdf, own, issuer, self.at, reason=SAYS)
+        self._begun = self.begin(self.pdf, own, issuer, self.at, reason=self.reason)
         return self._begun.message
 
-    def signed(self, signature: bytes) -> ReportIssued:
+    def signed(self, signature: bytes) -> Any:
         assert self._begun is not None  # asked for before
         return replace(self.event, pdf=self.objects.put(self._begun.complete(signature), PDF))
 

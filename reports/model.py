@@ -110,7 +110,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """One signature block on the cover: made (with entry) or still needed (entry None)."""
+    """One signature block on the cover: made (with entry, or in the file) or still needed."""
 
     name: str
     meaning: str
@@ -118,6 +118,8 @@ class Signing:
     lines: tuple[str, ...] = ()
     entry: int | None = None
     code: str = ""
+    # The signature is one of the file itself: no entry before it can be named.
+    in_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Cover:
     release: str = ""
     # Which tables this kind of paper has and how they are filled; a change of either is a new edition.
     edition: str = "1"
+    # Which kind of paper it is; empty for the imaging appendix.
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ def content(paper: Paper) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "cover": {
+            **({"kind": cover.kind} if cover.kind else {}),
             "trial": cover.trial, "document": cover.document, "version": cover.version, "title": cover.title,
             "subtitle": cover.subtitle, "status": cover.status, "evidence_class": cover.evidence_class,
             "release": cover.release, "edition": cover.edition,

@@ -2,7 +2,8 @@
 
 The bytes to sign are handed out and the signature is handed back; the person's key stays with the signer. Each is a
 revision of its own behind the paper, whose bytes stay as they were drawn. The signature certifies the file: no change
-after it is allowed but a time stamp (ISO 32000-2, 12.8.2.2, P = 1).
+after it is allowed but a time stamp (ISO 32000-2, 12.8.2.2, P = 1); where a second person signs after the first, the
+signature in the one field kept for them as well (P = 2).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ from core.errors import OutsideUnavailable, UnusableInput
 
 FIELD: Final = "Issued"
 STAMP_FIELD: Final = "TimeStamp"
+# Of a file that two persons sign, one after the other.
+FIRST_FIELD: Final = "Executed"
+SECOND_FIELD: Final = "Reviewed"
 DIGEST: Final = "sha256"
 # Hexadecimal digits kept free in the file for signature and certificates; ours need about 3,000.
 RESERVED: Final = 16_384
@@ -42,6 +46,7 @@ class BegunSignature:
     _prepared: Any
     _attributes: Any
     _certificates: tuple[x509.Certificate, ...]
+    _by_two: bool = False
 
     def complete(self, signature: bytes) -> bytes:
         """The signed file. Raises UnusableInput where the signature is not by the key of the certificate."""
@@ -49,14 +54,15 @@ class BegunSignature:
         content = asyncio.run(signer.async_sign_prescribed_attributes(DIGEST, self._attributes))
         self._prepared.fill_with_cms(self._output, content)
         signed: bytes = self._output.getvalue()
-        (found,) = signatures_of(signed)
+        *_, found = signatures_of(signed, by_two=self._by_two)
         if found.problem:
             raise UnusableInput(f"The signature of the file {found.problem}.", next_step="Nothing was kept.")
         return signed
 
 
 def begin_signature(
-    pdf: bytes, certificate: x509.Certificate, authority: x509.Certificate, signed_at: datetime, *, reason: str
+    pdf: bytes, certificate: x509.Certificate, authority: x509.Certificate, signed_at: datetime, *, reason: str,
+    by_two: bool = False,
 ) -> BegunSignature:
     """Prepare an invisible, certifying signature over a whole file that bears none yet.
 
@@ -66,23 +72,55 @@ def begin_signature(
         authority: who issued it; travels along.
         signed_at: the instant that the signature states, with its offset from UTC.
         reason: why the person signs, in their words on the page.
+        by_two: a second person signs after this one, in a field that is made for them now.
     """
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
     from pyhanko.sign import fields
-    from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
+    from pyhanko.sign.signers import PdfSignatureMetadata
 
-    certificates = (certificate, authority)
-    signer = _external(certificates, None)
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    if by_two:
+        fields.append_signature_field(writer, fields.SigFieldSpec(SECOND_FIELD))
     wanted = PdfSignatureMetadata(
-        field_name=FIELD, md_algorithm=DIGEST, subfilter=fields.SigSeedSubFilter.PADES, reason=reason,
-        certify=True, docmdp_permissions=fields.MDPPerm.NO_CHANGES,
+        field_name=FIRST_FIELD if by_two else FIELD, md_algorithm=DIGEST, subfilter=fields.SigSeedSubFilter.PADES,
+        reason=reason, certify=True,
+        docmdp_permissions=fields.MDPPerm.FILL_FORMS if by_two else fields.MDPPerm.NO_CHANGES,
     )
-    session = PdfSigner(wanted, signer=signer).init_signing_session(IncrementalPdfFileWriter(io.BytesIO(pdf)))
+    return _begun(writer, wanted, (certificate, authority), signed_at, by_two=by_two)
+
+
+def begin_second_signature(
+    pdf: bytes, certificate: x509.Certificate, authority: x509.Certificate, signed_at: datetime, *, reason: str
+) -> BegunSignature:
+    """The same for the second person, in the field that the first signature kept for them.
+
+    Raises UnusableInput where the file keeps no such field, or somebody signed in it.
+    """
+    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+    from pyhanko.sign import fields
+    from pyhanko.sign.signers import PdfSignatureMetadata
+
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    free = [name for name, value, _ in fields.enumerate_sig_fields(writer.prev) if value is None]
+    if free != [SECOND_FIELD]:
+        raise UnusableInput("The file keeps no place for a second signature.", next_step="Nothing was signed.")
+    wanted = PdfSignatureMetadata(
+        field_name=SECOND_FIELD, md_algorithm=DIGEST, subfilter=fields.SigSeedSubFilter.PADES, reason=reason)
+    return _begun(writer, wanted, (certificate, authority), signed_at, by_two=True)
+
+
+def _begun(
+    writer: Any, wanted: Any, certificates: tuple[x509.Certificate, ...], signed_at: datetime, *, by_two: bool
+) -> BegunSignature:
+    from pyhanko.sign.signers import PdfSigner
+
+    signer = _external(certificates, None)
+    session = PdfSigner(wanted, signer=signer).init_signing_session(writer)
     session.system_time = signed_at
     document = session.prepare_tbs_document(validation_info=None, bytes_reserved=RESERVED)
     prepared, output = document.digest_tbs_document()
     attributes = asyncio.run(signer.signed_attrs(prepared.document_digest, DIGEST, use_pades=True))
-    return BegunSignature(attributes.dump(), output, prepared, attributes, certificates)
+    return BegunSignature(attributes.dump(), output, prepared, attributes, certificates, by_two)
 
 
 def with_time_stamp(pdf: bytes, ask: AskAuthority, roots: Sequence[x509.Certificate]) -> bytes:
@@ -125,6 +163,7 @@ class FoundSignature:
     others: tuple[x509.Certificate, ...]
     at: datetime | None
     problem: str
+    field: str = FIELD
 
     @property
     def signer(self) -> str:
@@ -132,12 +171,15 @@ class FoundSignature:
         return self.certificate.subject.rfc4514_string()
 
 
-def signatures_of(pdf: bytes, stamp_roots: Sequence[x509.Certificate] = ()) -> list[FoundSignature]:
+def signatures_of(
+    pdf: bytes, stamp_roots: Sequence[x509.Certificate] = (), *, by_two: bool = False
+) -> list[FoundSignature]:
     """Every signature and document time stamp of a file, in order, each checked against the bytes it covers, its
     certificate, and what was appended after it.
 
     Args:
         stamp_roots: roots of time-stamp authorities; where there are any, time stamps must lead to one of them.
+        by_two: two persons sign this kind of file, the second in the field kept for them.
 
     Raises:
         UnusableInput: the file's revisions or signatures cannot be read.
@@ -147,16 +189,27 @@ def signatures_of(pdf: bytes, stamp_roots: Sequence[x509.Certificate] = ()) -> l
     try:
         reader = PdfFileReader(io.BytesIO(pdf))
         embedded = list(reader.embedded_signatures)
-        return [_found(one, last=n == len(embedded) - 1, first=n == 0, stamp_roots=stamp_roots)
-                for n, one in enumerate(embedded)]
+        found = [_found(one, number=n, last=n == len(embedded) - 1, stamp_roots=stamp_roots, by_two=by_two)
+                 for n, one in enumerate(embedded)]
+        if by_two and found and (others := _other_fields(reader)):
+            found = [replace(one, problem=one.problem or f"was followed by fields that it kept for nobody: {others}")
+                     for one in found]
+        return found
     except Exception as error:
         # Whatever foreign bytes do to a reader is a fact about them, never a crash of ours.
         raise UnusableInput(f"The signatures of the file cannot be read: {type(error).__name__}: {error}",
                             next_step="Get a whole copy.") from error
 
 
+def _other_fields(reader: Any) -> str:
+    """Fields of a file signed by two that are neither of theirs nor of a time stamp."""
+    names = [str(field.get_object().get("/T", "")) for field in reader.root["/AcroForm"]["/Fields"]]
+    return ", ".join(sorted(name for name in names
+                            if name not in (FIRST_FIELD, SECOND_FIELD) and not name.startswith(STAMP_FIELD)))
+
+
 def _found(
-    embedded: Any, *, last: bool, first: bool, stamp_roots: Sequence[x509.Certificate]
+    embedded: Any, *, number: int, last: bool, stamp_roots: Sequence[x509.Certificate], by_two: bool
 ) -> FoundSignature:
     from pyhanko.sign.diff_analysis import ModificationLevel
     from pyhanko.sign.validation import SignatureCoverageLevel, validate_pdf_signature, validate_pdf_timestamp
@@ -173,6 +226,9 @@ def _found(
     embedded.compute_integrity_info()
     level = embedded.summarise_integrity_info().get("modification_level")
     covers = embedded.coverage
+    name = str(embedded.field_name)
+    first, second = number == 0, by_two and number == 1 and name == SECOND_FIELD
+    allowed = ModificationLevel.FORM_FILLING if by_two and first else ModificationLevel.LTA_UPDATES
     if not status.intact:
         problem = "does not fit the bytes of the file"
     elif not status.valid:
@@ -181,11 +237,11 @@ def _found(
         problem = "does not cover the whole file: something was appended or left out"
     elif covers < SignatureCoverageLevel.ENTIRE_REVISION:
         problem = "does not cover all that was there when it was made"
-    elif not last and level is not None and level > ModificationLevel.LTA_UPDATES:
+    elif not last and level is not None and level > allowed:
         problem = "was followed by a change of the file"
-    elif not time_stamp and (not first or str(embedded.sig_object.get("/SubFilter")) != PADES):
+    elif not time_stamp and (not (first or second) or str(embedded.sig_object.get("/SubFilter")) != PADES):
         problem = "is not the one that certifies the file"
-    elif not time_stamp and embedded.docmdp_level is None:
+    elif not time_stamp and not second and embedded.docmdp_level is None:
         problem = "does not certify the file"
     elif not time_stamp and not _is_exact(embedded, others):
         problem = "was changed beside what it signs"
@@ -194,7 +250,7 @@ def _found(
                    else "rests on a certificate that its authority did not issue, or that was not valid then")
     else:
         problem = ""
-    return FoundSignature(time_stamp, _from_asn1(embedded.signer_cert), others, at, problem)
+    return FoundSignature(time_stamp, _from_asn1(embedded.signer_cert), others, at, problem, name)
 
 
 def _is_exact(embedded: Any, others: Sequence[x509.Certificate]) -> bool:

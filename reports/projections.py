@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
 
 from audit.vocabulary.reports import ReportDrawn, ReportIssued, ReportSigned, ReportTimeStamped
+from audit.vocabulary.validation import ValidationReportSigned
 from core.projection import Recorded, keep, metadata, projects, reference
 
 drawn = Table(
@@ -39,6 +42,24 @@ stamped = Table(
     Column("issued", String(40), nullable=False, index=True), Column("pdf", Text, nullable=False),
     Column("authority", Text, nullable=False), Column("at", String(40), nullable=False),
 )
+
+
+report_files = Table(
+    "validation_report_file", metadata,
+    Column("entry", BigInteger, primary_key=True), Column("runs", Text, nullable=False),
+    Column("part", String(12), nullable=False), Column("content_digest", String(64), nullable=False),
+    Column("pdf", Text, nullable=False), Column("pages", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False), Column("root", String(80), nullable=False),
+    Column("bundle_sha256", String(64), nullable=False), Column("person", String(120), nullable=False),
+    Column("at", String(40), nullable=False),
+)
+
+
+@projects(ValidationReportSigned)
+def remember_report_file(session: Connection, entry: Recorded, event: ValidationReportSigned) -> None:
+    keep(session, report_files, entry=entry.seq, runs=json.dumps(event.runs), part=event.part,
+         content_digest=event.content_digest, pdf=reference(event.pdf), pages=event.pages, size=event.size,
+         root=event.root, bundle_sha256=event.bundle_sha256, person=entry.person, at=entry.at)
 
 
 @projects(ReportDrawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from core.errors import NotFound, RecordDamaged
 from core.projection import from_reference
 from reports.book import Book, Line
 from reports.projections import drawn, issued, signed, stamped
+from reports.projections import report_files as signed_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,31 @@ class IssuedReport:
     at: str
     newest: ObjectRef
     stamps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFile:
+    """A signed file of the report of validation runs, as its entry names it. part: executed or reviewed."""
+
+    entry: int
+    runs: tuple[str, ...]
+    part: str
+    content_digest: str
+    pdf: ObjectRef
+    pages: int
+    size: int
+    root: str
+    bundle_sha256: str
+    person: str
+    at: str
+
+
+def report_files(session: Connection, run: str) -> list[ReportFile]:
+    """Signed files that tell of a run, newest first."""
+    rows = session.execute(select(signed_files).order_by(signed_files.c.entry.desc())).mappings()
+    found = [ReportFile(**{**row, "runs": tuple(json.loads(row["runs"])), "pdf": from_reference(row["pdf"])})
+             for row in rows]
+    return [one for one in found if run in one.runs]
 
 
 def drawn_reports(session: Connection, trial: str) -> list[DrawnReport]:

@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CountersignError, UnusableInput
-from reports import csr_appendix, recompute
+from reports import csr_appendix, recompute, validation_report
 from reports.attached import BUNDLE_NAME, CONTENT_NAME, OpenedPaper, open_paper, paper_of
 from reports.book import Book
-from reports.model import Cell, Paper, cells_of, content_digest
+from reports.model import Cell, Paper, Signing, cells_of, content_digest
+from reports.render import Attached
+from reports.validation_report import Files
 
 NAMES = {1: "File", 2: "Content", 3: "Record", 4: "Range", 5: "Numbers", 6: "Whole", 7: "Print", 8: "Tables",
          9: "Signature"}
@@ -107,9 +109,10 @@ class PaperCheck:
 
 def check_pdf(
     path: str | Path, *, trust: Path | None = None, require_trust: bool = False, jobs: int = 1, unsigned: bool = False,
+    signings: tuple[Signing, ...] = (),
 ) -> PaperCheck:
     """Check a paper offline. `trust` is the trust card of the log it was drawn from; `unsigned` says that the paper is
-    about to be signed, so that its file bears no signature yet.
+    about to be signed, so that its file bears no signature yet, and `signings` which blocks it prints then.
 
     Raises UnusableInput where the file is no paper of ours: then there is nothing to compare.
     """
@@ -120,7 +123,7 @@ def check_pdf(
     check.steps[1] = f"{len(opened.files)} attached files, {len(opened.printed)} pages"
     if opened.checksum_problem:
         check.findings.append(Finding(1, "bytes of the file", "another checksum", opened.checksum_problem))
-    _Checker(check, opened, paper_of(opened.files[CONTENT_NAME])).run(
+    _Checker(check, opened, paper_of(opened.files[CONTENT_NAME]), signings).run(
         trust, require_trust, jobs, unsigned)
     del check.findings[MOST_FINDINGS:]
     return check
@@ -133,6 +136,7 @@ class _Checker:
     check: PaperCheck
     opened: OpenedPaper
     paper: Paper
+    signings: tuple[Signing, ...] = ()
     told: set[str] = field(default_factory=set)
 
     def run(self, trust: Path | None, require_trust: bool, jobs: int, unsigned: bool) -> None:
@@ -145,8 +149,16 @@ class _Checker:
             self.numbers(book)
             self.whole(book)
             self.print(whole)
-            self.tables()
+            self.tables(whole)
             self.signature(whole, trust, unsigned)
+
+    @property
+    def of_validation(self) -> bool:
+        return self.paper.cover.kind == validation_report.KIND
+
+    @property
+    def more(self) -> list[Attached]:
+        return Files.among(self.opened.files).attached() if self.of_validation else []
 
     def tell(self, step: int, where: str, printed: str, record: str, entries: tuple[int, ...] = ()) -> None:
         """One finding a place: the first step that finds it tells it."""
@@ -215,15 +227,16 @@ class _Checker:
 
     def whole(self, book: Book) -> None:  # 6
         edition = self.paper.cover.edition
-        if edition in csr_appendix.EARLIER:
-            self.check.steps[6] = f"not done: edition {edition}, this release builds {csr_appendix.EDITION}; a row " \
+        about: Any = validation_report if self.of_validation else csr_appendix
+        if edition in about.EARLIER:
+            self.check.steps[6] = f"not done: edition {edition}, this release builds {about.EDITION}; a row " \
                                   "left out would not be seen"
             return
-        if edition != csr_appendix.EDITION:
-            self.tell(6, "edition of the paper", edition, f"{csr_appendix.EDITION} is the newest this release knows")
+        if edition != about.EDITION or self.paper.cover.kind not in ("", validation_report.KIND):
+            self.tell(6, "edition of the paper", edition, f"{about.EDITION} is the newest this release knows")
             return
         try:
-            again = csr_appendix.build(book, self.paper.cover.trial, self.paper.cover.release)
+            again = self._again(book)
         except (recompute.CannotRecompute, CountersignError) as error:
             self.tell(6, "whole paper", "a paper", str(error))
             return
@@ -236,14 +249,26 @@ class _Checker:
         if before == 0 and not self.check.findings:
             self.tell(6, "content digest", self.check.content_sha256, content_digest(again))
 
+    def _again(self, book: Book) -> Paper:
+        cover = self.paper.cover
+        if self.of_validation:
+            files = Files.among(self.opened.files)
+            return validation_report.build(book, validation_report.runs_of(self.paper), files, cover.release)
+        return csr_appendix.build(book, cover.trial, cover.release)
+
+    def _signings(self, whole: Book) -> tuple[Signing, ...]:
+        if not self.of_validation:
+            return csr_appendix.signings(whole, self.paper.cover.trial, self.check.content_sha256)
+        return self.signings or printed_signings(whole, self.opened.raw)
+
     def print(self, whole: Book) -> None:  # 7
         from reports import visible
         from reports.render import attached_data
 
-        signings = csr_appendix.signings(whole, self.paper.cover.trial, self.check.content_sha256)
+        signings = self._signings(whole)
         self.check.signatures = sum(signing.entry is not None for signing in signings)
         signed = Paper(self.paper.cover, self.paper.tables, self.paper.figures, signings)
-        files = attached_data(self.paper, self.opened.files[BUNDLE_NAME])
+        files = attached_data(self.paper, self.opened.files[BUNDLE_NAME], self.more)
         places = dict(_cells(self.paper))
         for difference in visible.compare(signed, files, self.opened.printed):
             cell = places.get(difference.where)
@@ -251,12 +276,14 @@ class _Checker:
             entries = cell.basis.entries if cell and cell.basis else ()
             self.tell(7, difference.where, difference.printed.removesuffix(code),
                       difference.expected.removesuffix(code), entries)
-        self.check.steps[7] = f"{self.check.pages} pages, {self.check.signatures} of {len(signings)} signatures made"
+        made = "" if self.of_validation else f", {self.check.signatures} of {len(signings)} signatures made"
+        self.check.steps[7] = f"{self.check.pages} pages{made}"
 
-    def tables(self) -> None:  # 8
+    def tables(self, whole: Book) -> None:  # 8
         from reports.render import attached_data
 
-        files = {item.name: item.data for item in attached_data(self.paper, self.opened.files[BUNDLE_NAME])}
+        files = {item.name: item.data for item in attached_data(
+            self.paper, self.opened.files[BUNDLE_NAME], self.more)}
         for name in sorted(files.keys() | self.opened.files.keys()):
             there, wanted = self.opened.files.get(name), files.get(name)
             if there is None or wanted is None:
@@ -266,19 +293,48 @@ class _Checker:
                 line = _first_other_line(there, wanted)
                 self.tell(8, f"attached file {name}, line {line[0]}", line[1], line[2])
         self.check.steps[8] = f"{len(files)} attached files"
+        if self.of_validation:
+            runs, shown = validation_report.runs_of(self.paper), 0
+            for where, printed, record, entries in validation_report.digests(whole, runs, Files.among(
+                    self.opened.files)):
+                shown += printed == record
+                if printed != record:
+                    self.tell(8, where, printed, record, entries)
+            self.check.steps[8] += f", {shown} of them or of their evidence by the digest in its entry"
 
     def signature(self, whole: Book, trust: Path | None, unsigned: bool) -> None:  # 9
         from audit.verifier import read_card
-        from reports.signed_file import judge
+        from reports.signed_file import judge, judge_report
 
         card = read_card(trust)
-        judged = judge(
-            self.opened.raw, self.opened.appended, whole, self.paper.cover.trial, self.check.content_sha256,
-            stamp_roots=card.timestamp_roots if card else (), unsigned=unsigned)
+        roots = card.timestamp_roots if card else ()
+        if self.of_validation:
+            judged = judge_report(self.opened.raw, self.opened.appended, whole, validation_report.runs_of(self.paper),
+                                  stamp_roots=roots, unsigned=unsigned)
+        else:
+            judged = judge(self.opened.raw, self.opened.appended, whole, self.paper.cover.trial,
+                           self.check.content_sha256, stamp_roots=roots, unsigned=unsigned)
         self.check.file_signatures = judged.signatures
         for n, (found, wanted, entries) in enumerate(judged.wrong, 1):
             self.tell(9, f"signature of the file{f', {n}' if n > 1 else ''}", found, wanted, entries)
         self.check.steps[9] = judged.said
+
+
+def printed_signings(whole: Book, raw: bytes) -> tuple[Signing, ...]:
+    """The blocks that a report of validation must print: those of its file's own first signature, or of a draft."""
+    from reports.pades import signatures_of
+    from reports.signed_file import enrolment_of
+
+    try:
+        first = next(iter(signatures_of(raw, by_two=True)), None)
+    except UnusableInput:
+        first = None
+    key = enrolment_of(whole, first.certificate) if first is not None else None
+    if first is None or first.at is None or key is None:
+        return validation_report.still_needed(), validation_report.review_block()
+    user = str(key.get("holder"))
+    offset = validation_report.offset_of(whole, user)
+    return validation_report.signing_block(whole, user, first.at, offset), validation_report.review_block()
 
 
 def _cells(paper: Paper) -> Iterator[tuple[str, Cell]]:

@@ -37,8 +37,9 @@ UNBROKEN_SIGNS = 32
 SHORT_ROWS = 14
 # The page of an entry, as `countersign serve` gives it on its own machine.
 DEFAULT_EVIDENCE_URL = "http://127.0.0.1:8080/ledger/"
-DEMONSTRATION = "demonstration"
+DEMONSTRATION, EXPLORATORY = "demonstration", "exploratory"
 TIMEOUT_S = 1_800
+PRINTED_WITH = ("paper.css", "mark-line.svg", "exploratory.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class _Listing:
     shares: list[int]
 
 
-def attached_data(paper: Paper, bundle: bytes | None) -> list[Attached]:
-    """The data that travel with the paper: content, one CSV a table, the record it was drawn from."""
+def attached_data(paper: Paper, bundle: bytes | None, more: Sequence[Attached] = ()) -> list[Attached]:
+    """The data that travel with the paper: content, one CSV a table, the record it was drawn from, and `more`."""
     files = [Attached(CONTENT_NAME, content_bytes(paper),
                       "Every printed cell with its rule and entries; its SHA-256 is the content digest")]
     files += [
@@ -77,24 +78,27 @@ def attached_data(paper: Paper, bundle: bytes | None) -> list[Attached]:
     if bundle is not None:
         files.append(Attached(BUNDLE_NAME, bundle, "The record this paper was drawn from, with proofs and verifier",
                               "Supplement"))
-    return files
+    return [*files, *more]
 
 
-def render(paper: Paper, *, bundle: bytes | None = None, evidence_url: str = DEFAULT_EVIDENCE_URL) -> bytes:
-    """The paper as PDF bytes.
+def render(
+    paper: Paper, *, bundle: bytes | None = None, more: Sequence[Attached] = (),
+    evidence_url: str = DEFAULT_EVIDENCE_URL,
+) -> bytes:
+    """The paper as PDF bytes; `more` are files that travel along.
 
     Raises:
         UnusableInput: the renderer failed, or ran longer than half an hour; nothing was written.
     """
     for table in paper.tables:
         list(cells_of(table))
-    files = attached_data(paper, bundle)
+    files = attached_data(paper, bundle, more)
     with tempfile.TemporaryDirectory(prefix="countersign-paper-") as name:
         folder = Path(name)
         (folder / "page.html").write_text(page(paper, files, evidence_url))
         for figure in paper.figures:
             (folder / f"{figure.id}.svg").write_bytes(figures.draw(figure))
-        for source in (HERE / "report.css", HERE / "templates" / "paper.css", HERE / "templates" / "mark-line.svg"):
+        for source in (HERE / "report.css", *(HERE / "templates" / name for name in PRINTED_WITH)):
             (folder / source.name).write_bytes(source.read_bytes())
         (folder / "attached").mkdir()
         for item in files:
@@ -135,6 +139,7 @@ def page(paper: Paper, files: Sequence[Attached] = (), evidence_url: str = DEFAU
         cover=paper.cover, tables=listings, figures=paper.figures, signings=paper.signings, attachments=files,
         digest=content_digest(paper), created=_iso(paper.cover.range.last_entry_at), evidence_url=evidence_url,
         demonstration=paper.cover.evidence_class.startswith(DEMONSTRATION), example=_example(paper),
+        exploratory=paper.cover.evidence_class.startswith(EXPLORATORY),
         wide={table.id for table in paper.tables if _is_wide(table)}, flow=_flowing(paper), classes=_CLASSES,
         long={table.id for table in paper.tables if len(table.rows) > 2 * SHORT_ROWS},
         drawn={figure.after for figure in paper.figures},
@@ -151,6 +156,9 @@ _CLASSES = {
 def _signature_note(paper: Paper) -> str:
     if not paper.signings:
         return "This is an unsigned copy: nobody has put a name to it."
+    if any(signing.in_file for signing in paper.signings):
+        return ("The signatures are those of this file (PAdES), each with the certificate that the attached record "
+                "enrolled for its person; a copy without them is a draft. Who signed: countersign verify FILE.pdf")
     if all(signing.entry is not None for signing in paper.signings):
         return ("These electronic signatures were made under re-authentication and are bound to the content digest. "
                 "The file itself bears the PAdES signature of the person who approved it; without it this is a copy.")

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from audit.entry import from_base64, kid_of
 from core.errors import UnusableInput
+from reports import validation_report
 from reports.book import Book, Line
 from reports.pades import FoundSignature, signatures_of
 from reports.recompute import name_of
+from reports.tables import qualification
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ def judge(
     if approval is None or first.time_stamp:
         wrong.append((f"a {'time stamp' if first.time_stamp else 'signature'} by {first.signer}", wanted, entries))
     else:
-        who, problem, entries = _whose(book, first, approval)
+        holder, who, problem, entries = _whose(book, first, approval)
+        if holder and holder != approval.person:
+            problem = f"a signature by {holder}"
         said.append(f"PAdES by {who}, {_utc(first.at)} by the signer's clock")
         if problem:
             wrong.append((problem, wanted, entries))
@@ -81,25 +85,76 @@ def judge(
     return Judged("; ".join(said), tuple(map(_as_data, found)), tuple(wrong))
 
 
-def _whose(book: Book, found: FoundSignature, approval: Line) -> tuple[str, str, tuple[int, ...]]:
-    """Whose certificate it is, in words; what is wrong with that; the entries that say so."""
+def judge_report(
+    raw: bytes, appended: int, book: Book, runs: Sequence[str], *, stamp_roots: Sequence[x509.Certificate] = (),
+    unsigned: bool = False,
+) -> Judged:
+    """Hold the signatures of a report of validation against the record that travels with it.
+
+    The first is by who ran the runs, after their verdicts; a second, if there is one, by a person who neither ran
+    them nor carried out a step of theirs. A file without any is a draft.
+    """
+    ends = [end for run in runs if (end := qualification.concluded(book, run))]
+    ran = {line.person for line in qualification.started(book, runs)}
+    wanted = f"a signature by {' or '.join(sorted(ran))}, who ran it"
+    wrong: list[tuple[str, str, tuple[int, ...]]] = []
+    try:
+        found = signatures_of(raw, stamp_roots, by_two=True)
+    except UnusableInput as error:
+        return Judged("", wrong=((error.fact, wanted, ()),))
+    if appended and not found:
+        wrong.append((f"{appended} bytes behind the paper", "none", ()))
+    if not found or not ends:
+        return Judged("a draft, not signed as a file" if not unsigned else "about to be signed", wrong=tuple(wrong))
+    barred, last = validation_report.testers(book, runs), max(ends, key=lambda end: end.seq)
+    said: list[str] = []
+    for number, one in enumerate(found):
+        entries: tuple[int, ...] = ()
+        holder, who, problem = "", one.signer, one.problem
+        if not one.time_stamp:
+            holder, who, other, entries = _whose(book, one, last)
+            problem = problem or other
+            right = holder in ran if number == 0 else holder not in barred
+            if not problem and not right:
+                problem = f"a signature by {holder}" + (", who ran it" if number else "")
+            part = "executed" if number == 0 else "reviewed"
+            said.append(f"PAdES as {part} by {who}, {_utc(one.at)} by the signer's clock")
+        else:
+            said.append(f"time stamp of {one.signer}, {_utc(one.at)}"
+                        + ("" if stamp_roots else ", not traced: no trust card names a time-stamp root"))
+            problem = problem or ("a time stamp before any signature" if number == 0 else "")
+        if problem:
+            wrong.append((f"{who}: {problem}", wanted if number == 0 else "a second signature by another person",
+                          entries))
+    if len([one for one in found if not one.time_stamp]) == 1:
+        said.append("not signed by a reviewer")
+    return Judged("; ".join(said), tuple(map(_as_data, found)), tuple(wrong))
+
+
+def enrolment_of(book: Book, certificate: x509.Certificate) -> Line | None:
+    """The entry that names a person's certificate by its digest; the newest where there are several."""
     enrolled = [line for line in book.of("key.enrolled", "key.rotated")
-                if line.get("class") == "person" and line.get("certificate_sha256") == _sha256(found.certificate)]
-    if not enrolled:
-        return found.signer, f"a certificate of {found.signer} that no entry enrolled", ()
-    key = enrolled[-1]
-    holder, entries = str(key.get("holder")), (key.seq, approval.seq)
+                if line.get("class") == "person" and line.get("certificate_sha256") == _sha256(certificate)]
+    return enrolled[-1] if enrolled else None
+
+
+def _whose(book: Book, found: FoundSignature, since: Line) -> tuple[str, str, str, tuple[int, ...]]:
+    """Whose certificate it is, by id and in words; what is wrong with it; the entries that say so. `since`: what was
+    there before the person signed."""
+    key = enrolment_of(book, found.certificate)
+    if key is None:
+        return "", found.signer, f"a certificate of {found.signer} that no entry enrolled", ()
+    holder, entries = str(key.get("holder")), (key.seq, since.seq)
     who = f"{name_of(book, holder)} ({holder}), certificate enrolled by entry {key.seq}"
     kid = kid_of(from_base64(str(key.get("public_key"))))
     ended = next((line for line in book.of("key.revoked", "key.rotated") if line.get("kid") == kid), None)
-    if holder != approval.person:
-        return who, f"a signature by {holder}", entries
     if ended is not None:
-        return who, f"a certificate whose key entry {ended.seq} had ended", (*entries, ended.seq)
+        return holder, who, f"a certificate whose key entry {ended.seq} had ended", (*entries, ended.seq)
     # The file states whole seconds.
-    if found.at is None or found.at < datetime.fromisoformat(str(approval.body["at"])).replace(microsecond=0):
-        return who, f"a signature that states a time before the approval, {_utc(found.at)}", entries
-    return who, "", entries
+    if found.at is None or found.at < datetime.fromisoformat(str(since.body["at"])).replace(microsecond=0):
+        before = "approval" if since.action == "report.signed" else "verdict"
+        return holder, who, f"a signature that states a time before the {before}, {_utc(found.at)}", entries
+    return holder, who, "", entries
 
 
 def _as_data(found: FoundSignature) -> dict[str, Any]:

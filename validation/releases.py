@@ -46,10 +46,11 @@ def review_run(desk: Desk, actor: Actor, command: ReviewRun) -> Proposal:
     """
     if not command.conclusion:
         raise UnusableInput("A review ends with a conclusion.")
-    return desk.prepare(actor, partial(_propose_review, actor, command), asked="validation.review")
+    return desk.prepare(actor, partial(review_draft, actor, command), asked="validation.review")
 
 
-def _propose_review(actor: Actor, command: ReviewRun, session: Connection, _occasion: Occasion) -> Draft:
+def review_draft(actor: Actor, command: ReviewRun, session: Connection, _occasion: Occasion) -> Draft:
+    """What the reviewer of one run is about to sign."""
     row = queries.run_row(session, command.run)
     if row["report"] is None:
         raise NotFound(f"{command.run} was not concluded; there is no report.", next_step="Run the protocol again.")

@@ -8,6 +8,7 @@ Every step is its own transaction, so that an interrupted run shows how far it c
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -111,9 +112,10 @@ class Going:
     beside: set[str] = field(default_factory=set)
 
     def step(
-        self, name: str, requirements: Sequence[str], title: str, expected: str, found: Found, *, on_fail: str
+        self, name: str, requirements: Sequence[str], title: str, expected: str, found: Found, *, on_fail: str,
+        took_s: float,
     ) -> None:
-        """Keep the evidence, record the step, and a deviation where it failed."""
+        """Keep the evidence, record the step, and a deviation where it failed. `took_s` is told and not recorded."""
         verdict = "not_executed" if not found.executed else "passed" if found.passed else "failed"
         stated = tuple(Stated(name=n, value=found.states[n]) for n in sorted(found.states)) if found.passed else ()
         kept = self.desk.objects.put(as_bytes({"step": name, "found": found.says, **found.evidence}), JSON)
@@ -131,7 +133,7 @@ class Going:
                               f"{self.run}/{name}", entry.body["id"])
         self.steps.append((name, verdict, found.says))
         self.evidence.append({"step": name, "verdict": verdict, "found": found.says, "evidence": fields_of(kept)})
-        self.bench.say(f"{name}: {verdict.replace('_', ' ')} - {found.says}")
+        self.bench.say(f"          {verdict.replace('_', ' ')} in {took_s:.1f} s: {found.says}")
 
     def deviate(
         self, work: Any, decision: Decision, name: str, klass: str, says: str, about: str, caused_by: str
@@ -143,6 +145,20 @@ class Going:
             under=decision, caused_by=caused_by,
         )
         self.deviations.append(name)
+
+
+def run_in_order(desk: Desk, tester: Actor, commands: Sequence[RunProtocol], bench: Bench) -> list[Outcome]:
+    """Several protocols, one after the other; what follows one without a passed verdict is left out, and said.
+
+    Raises what `run_protocol` raises for the first of them that is refused.
+    """
+    outcomes: list[Outcome] = []
+    for command in commands:
+        if outcomes and outcomes[-1].verdict not in ("passed", "waits"):
+            bench.say(f"{command.protocol}: not run, as {outcomes[-1].run} did not pass.")
+            continue
+        outcomes.append(run_protocol(desk, tester, command, bench))
+    return outcomes
 
 
 def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) -> Outcome:
@@ -188,9 +204,11 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
             manifest = desk.objects.get(from_reference(sealed["manifest"]))
     going = Going(desk, tester.user, name, row, plan, bench, manifest, evidence_class, earlier)
     bench.say(f"{name}: {plan.protocol.title}")
-    for step in plan.steps:
-        if step.check is None:
-            continue
+    automatic = [step for step in plan.steps if step.check is not None]
+    for number, step in enumerate(automatic, 1):
+        assert step.check is not None
+        bench.say(f"  {number:>2} of {len(automatic)}  {step.id}  {step.title}")
+        begun = time.monotonic()
         device = bench.model.device if bench.model is not None else "none"
         if step.only_for is None or device.startswith(step.only_for):
             found = _made(checks[step.check])
@@ -198,7 +216,8 @@ def run_protocol(desk: Desk, tester: Actor, command: RunProtocol, bench: Bench) 
             going.beside.add(step.id)
             found = Found(False, f"Not executed: for a lock that names {step.only_for}; this one names {device}.",
                           executed=False)
-        going.step(step.id, step.requirements, step.title, step.expected, found, on_fail=step.on_fail)
+        going.step(step.id, step.requirements, step.title, step.expected, found, on_fail=step.on_fail,
+                   took_s=time.monotonic() - begun)
     waits_for = tuple(step.id for step in plan.steps if step.manual)
     if waits_for:
         bench.say(f"{name}: waits for the manual steps {', '.join(waits_for)}; each is signed by who carries it out")
@@ -288,12 +307,13 @@ def _cases(going: Going) -> tuple[CriterionVerdict, ...]:
     results: dict[str, Sequence[CaseResult] | None] = {}
     why_not: dict[str, str] = {}
     for part in going.plan.test_set.strata:
+        begun = time.monotonic()
         found, results[part.stratum] = _stratum(going, part)
         going.observed += [one.observed for one in results[part.stratum] or () if one.monitored]
         why_not[part.stratum] = found.says
         going.step(
             f"{CASES}{part.stratum}", ["VAL-08", "VAL-04"], f"Cases of the stratum {part.stratum}",
-            f"{len(part.cases())} sealed cases are asked", found, on_fail="major",
+            f"{len(part.cases())} sealed cases are asked", found, on_fail="major", took_s=time.monotonic() - begun,
         )
     return judging.judged(going.plan, results, why_not)
 

@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -68,9 +67,10 @@ class Traced:
         return "open" if self.requirement.method == "test" else "elsewhere"
 
 
-def requirements() -> list[Requirement]:
-    """All requirements, in the order of the file."""
-    document = yaml.safe_load((files("validation") / "requirements.yaml").read_text(encoding="utf-8"))
+def requirements(text: str | None = None) -> list[Requirement]:
+    """All requirements, in the order of the file: of this release, or of the given one."""
+    shipped = text if text is not None else (files("validation") / "requirements.yaml").read_text(encoding="utf-8")
+    document = yaml.safe_load(shipped)
     return [
         Requirement(row["id"], row["risk"], row["method"], row["text"], tuple(row["clauses"]), tuple(row["to_confirm"]))
         for row in document["requirements"]
@@ -86,14 +86,23 @@ def high_risk() -> frozenset[str]:
 def read_evidence(path: Path) -> dict[str, Mapping[str, Any]]:
     """Outcome and requirements of each test, by its id. Raises UnusableInput where the file is no such evidence."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnusableInput(f"{path} cannot be read: {error.strerror}.", next_step="Check the path.") from error
+    return evidence_of(content, path.name)
+
+
+def evidence_of(content: bytes, name: str) -> dict[str, Mapping[str, Any]]:
+    """The same from the content of such a file. Raises UnusableInput."""
+    try:
+        document = json.loads(content)
         tests: dict[str, Mapping[str, Any]] = document["tests"]
-        for name, one in tests.items():
+        for test, one in tests.items():
             if one["outcome"] not in ("passed", "failed", "skipped") or not isinstance(one["requirements"], list):
-                raise UnusableInput(f"{path.name}: test {name} has no outcome or no requirements.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UnusableInput(f"{name}: test {test} has no outcome or no requirements.")
+    except (ValueError, KeyError, TypeError) as error:
         raise UnusableInput(
-            f"{path} is no evidence of tests ({type(error).__name__}: {error}).",
+            f"{name} is no evidence of tests ({type(error).__name__}: {error}).",
             next_step="Make it with `python -m pytest --evidence=FILE`.",
         ) from error
     return tests
@@ -105,10 +114,7 @@ def evidence_for_release(content: bytes, version: str) -> dict[str, Mapping[str,
     Raises:
         UnusableInput: no such evidence, or it was made with another version or other code than runs here.
     """
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "tests.json"
-        path.write_bytes(content)
-        tests = read_evidence(path)
+    tests = evidence_of(content, "The file")
     document = json.loads(content)
     if (document.get("release"), document.get("code_sha256")) != (version, code_digest()):
         raise UnusableInput(
@@ -120,13 +126,15 @@ def evidence_for_release(content: bytes, version: str) -> dict[str, Mapping[str,
 
 
 def traced(
-    tests: Mapping[str, Mapping[str, Any]], steps: Iterable[tuple[str, str, Iterable[str]]]
+    tests: Mapping[str, Mapping[str, Any]], steps: Iterable[tuple[str, str, Iterable[str]]],
+    rows: Iterable[Requirement] | None = None,
 ) -> list[Traced]:
     """The matrix.
 
     Args:
         tests: as `read_evidence` gives them.
         steps: run and step, verdict, requirements of every recorded step that counts.
+        rows: the requirements; those of this release where none are given.
     """
     by_outcome: dict[str, dict[str, list[str]]] = {"passed": {}, "failed": {}, "skipped": {}}
     for name, one in sorted(tests.items()):
@@ -145,7 +153,7 @@ def traced(
     return [
         Traced(one, listed("passed", one.id), listed("failed", one.id), listed("skipped", one.id),
                tuple(done.get(one.id, ())))
-        for one in requirements()
+        for one in (requirements() if rows is None else rows)
     ]
 
 

@@ -354,6 +354,28 @@ class ValidationReviewed:
 
 
 @event(
+    "validation.report_signed", signed_by="person", clause="21 CFR 11.50, 11.70; EMA computerised systems 2023, A2.6",
+    sentence="{actor} signed the report of {runs} as {part}: content {content_digest}, {pages} pages",
+)
+class ValidationReportSigned:
+    """The report of these runs as a file that bears the signer's PAdES signature; no file holds its own digest.
+
+    `part`: executed, by who ran them; reviewed, by another person, on the file `before`. `size` and `root` name the
+    range of the record that the report was drawn from.
+    """
+
+    runs: tuple[str, ...]
+    part: str
+    content_digest: str
+    pdf: ObjectRef
+    pages: int
+    size: int
+    root: str
+    bundle_sha256: str
+    before: ObjectRef | None = None
+
+
+@event(
     "validation.suspect", signed_by=("service", "person"), clause="EU Annex 11, 10; draft Annex 22, 10.1",
     sentence="What run {run} showed is suspect: {cause}",
 )

@@ -27,29 +27,32 @@ BecauseOption = Annotated[str, typer.Option("--because", help="Why; part of the 
 WIDTH = 100
 
 
-def sign(desk: Desk, proposal: Proposal) -> Receipt:
+def sign(desk: Desk, proposal: Proposal, *, aside: bool = False) -> Receipt:
     """Show the page, ask its signer for meaning, password and code, commit, and show the receipt.
+
+    aside: show it on the error stream, where the answer of the command is for a machine.
 
     Raises:
         UnusableInput: an answer is missing, or another meaning was typed; nothing is signed.
         NotAuthenticated, Stale, Refused: as `Desk.commit` says.
     """
-    show(proposal)
+    show(proposal, aside=aside)
     meanings = tuple(dict.fromkeys(draft.meaning for draft in proposal.drafts))
     ask_meaning(" and ".join(meanings))
     receipt = desk.commit(proposal, proof_of(proposal.actor.user))
-    typer.echo(f"Signed. Entry {receipt.seq}, {receipt.action}, id {receipt.id}, covered by a checkpoint.")
+    typer.echo(f"Signed. Entry {receipt.seq}, {receipt.action}, id {receipt.id}, covered by a checkpoint.",
+               err=aside)
     return receipt
 
 
-def show(proposal: Proposal) -> None:
+def show(proposal: Proposal, *, aside: bool = False) -> None:
     """Every value that is to be signed, and who signs."""
     for view in proposal.views:
-        typer.echo(page(view))
+        typer.echo(page(view), err=aside)
     manifest = proposal.bodies[0]["manifest"]
     at = proposal.occasion.at[:19].replace("T", " ")
     name, offset = manifest["printed_name"], manifest["local_offset"]
-    typer.echo(f"Signer: {name} ({proposal.actor.user}), {at} UTC, local time UTC{offset}")
+    typer.echo(f"Signer: {name} ({proposal.actor.user}), {at} UTC, local time UTC{offset}", err=aside)
 
 
 def page(view: View) -> str:

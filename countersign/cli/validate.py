@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from countersign.cli import validate_runs
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
 from countersign.cli.signing import AsOption
-
-if TYPE_CHECKING:
-    from validation.runner import Outcome
+from countersign.cli.validate_runs import DataOption, ProtocolArgument, VersionOption
 
 app = typer.Typer(no_args_is_help=True, help="Validation of this installation and of model versions.")
 APPS = {"validate": app}
+validate_runs.register(app)
 
-ProtocolArgument = Annotated[str, typer.Argument(metavar="PROTOCOL", help="Id of a protocol.")]
-VersionOption = Annotated[int, typer.Option("--version", help="Version; the newest where not given.")]
 TextArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped protocol, or a YAML file.")]
 LockOption = Annotated[str, typer.Option("--lock", help="Lock that the protocol is about.")]
 UseOption = Annotated[int, typer.Option("--use", help="1 qc, 2 cohort, 3 secondary, 4 primary.")]
 EndpointOption = Annotated[str, typer.Option("--endpoint", help="Endpoint id, for uses 3 and 4.")]
-ExploratoryOption = Annotated[bool, typer.Option(
-    "--exploratory", help="Try a protocol that is not approved yet; the run is evidence of nothing, for ever.")]
-DataOption = Annotated[
-    str, typer.Option("--data", envvar="COUNTERSIGN_DATA", help="Folder of clinical test cases.", show_default=False)
-]
 
 
 @app.command("list")
@@ -168,87 +161,6 @@ def open_(
 
 @app.command()
 @told
-def installation(
-    person: AsOption,
-    protocols: Annotated[str, typer.Option(help="Ids, in order, separated by commas.")] =
-    "IQ-INSTALLATION,OQ-INSTALLATION",
-    network_wall: Annotated[str, typer.Option(help="Where the kernel gives no network namespace, what keeps this "
-                                              "machine off the network: container_without_network or firewall.")] = "",
-    evidence: Annotated[str, typer.Option(help="File that shows the stated network wall.")] = "",
-    exploratory: ExploratoryOption = False, home: HomeOption = None, as_json: JsonOption = False,
-) -> None:
-    """Run the approved IQ and OQ of this installation. Ends with 1 where a verdict is not passed."""
-    from core.policy.state import Actor
-    from countersign.network_wall import StatedWall
-    from countersign.qualification import checks_of, environment
-    from validation.runner import Bench, RunProtocol, run_protocol
-
-    stated = StatedWall.read(network_wall, evidence)
-    opened = house(home)
-    bench = Bench(environment(opened), checks_of(opened, person, stated), say=_say(as_json))
-    outcomes = [run_protocol(opened.desk, Actor(person), RunProtocol(name.strip(), exploratory=exploratory), bench)
-                for name in protocols.split(",")]
-    _tell(outcomes, as_json=as_json)
-
-
-@app.command()
-@told
-def model(
-    protocol: ProtocolArgument, person: AsOption, version: VersionOption = 0, data: DataOption = "",
-    exploratory: ExploratoryOption = False, home: HomeOption = None, as_json: JsonOption = False,
-) -> None:
-    """Run an approved protocol on the lock that it names. Ends with 1 where the verdict is not passed."""
-    from pathlib import Path
-
-    from core.errors import UnusableInput
-    from core.policy.state import Actor
-    from countersign.adapters.locked_model import RegistryModel
-    from countersign.qualification import environment
-    from validation.queries import protocol_row
-    from validation.runner import Bench, RunProtocol, run_protocol
-
-    opened = house(home)
-    with opened.desk.reading() as session:
-        row = protocol_row(session, protocol, version or None)
-    if row["lock"] is None:
-        raise UnusableInput(f"{protocol} is about this installation.", next_step="`countersign validate installation`.")
-    asked = RegistryModel(opened.desk, row["lock"])
-    about = {f"model {name}": value for name, value in asked.environment().items()}
-    bench = Bench(environment(opened) | about, model=asked, data=Path(data) if data else None, say=_say(as_json))
-    command = RunProtocol(protocol, row["version"], exploratory)
-    _tell([run_protocol(opened.desk, Actor(person), command, bench)], as_json=as_json)
-
-
-def _say(as_json: bool) -> Any:
-    return (lambda text: None) if as_json else typer.echo
-
-
-def _tell(outcomes: list[Outcome], *, as_json: bool) -> None:
-    from audit.vocabulary.registry import fields_of
-
-    data = [
-        {"run": one.run, "verdict": one.verdict, "evidence_class": one.evidence_class,
-         "strata": [fields_of(part) for part in one.strata],
-         "criteria": [fields_of(part) for part in one.criteria], "deviations": list(one.deviations),
-         "report": fields_of(one.report) if one.report else None, "entry": one.seq, "waits_for": list(one.waits_for)}
-        for one in outcomes
-    ]
-    words = []
-    for one in outcomes:
-        words += [f"{one.run}: {one.verdict.replace('_', ' ')} (entry {one.seq}, report {one.report.sha256[:12]}…)"
-                  if one.report else f"{one.run}: no verdict yet; `countersign validate observe {one.run} STEP` for "
-                  f"{', '.join(one.waits_for)}"]
-        words += [f"  {c.criterion}: {c.verdict.replace('_', ' ')}; {c.limit}; found {c.estimate or 'nothing'} "
-                  f"[{c.low or '-'}, {c.high or '-'}] on {c.subjects}" for c in one.criteria]
-        words += [f"  {part.stratum}, {part.measure}: {part.verdict.replace('_', ' ')}" for part in one.strata]
-        words += [f"  deviation {name} is open" for name in one.deviations]
-    answer(data, as_json=as_json, words="\n".join(words))
-    if any(one.verdict != "passed" for one in outcomes):
-        raise typer.Exit(1)
-
-
-@app.command()
-@told
 def observe(
     run: Annotated[str, typer.Argument(help="Id of a run with open manual steps.")],
     step: Annotated[str, typer.Argument(help="Id of the manual step.")], person: AsOption,
@@ -277,21 +189,6 @@ def observe(
     with opened.desk.reading() as session:
         row = run_row(session, run)
     typer.echo(f"{run}: {row['state']}, {(row['verdict'] or 'no verdict yet').replace('_', ' ')}")
-
-
-@app.command()
-@told
-def review(
-    run: Annotated[str, typer.Argument(help="Id of a concluded run.")], person: AsOption,
-    conclusion: Annotated[str, typer.Option(help="What follows from the report.")], home: HomeOption = None,
-) -> None:
-    """Sign the report of a run as its reviewer; not by the person who ran it."""
-    from core.policy.state import Actor
-    from countersign.cli.signing import sign
-    from validation.releases import ReviewRun, review_run
-
-    opened = house(home)
-    sign(opened.desk, review_run(opened.desk, Actor(person), ReviewRun(run, conclusion)))
 
 
 @app.command()
@@ -374,50 +271,6 @@ def release(
     command = SignRelease(tuple(runs), conclusion, lock or None, Path(tests).read_bytes() if tests else None,
                           demonstration)
     sign(opened.desk, sign_release(opened.desk, Actor(person), command))
-
-
-@app.command()
-@told
-def report(
-    run: Annotated[str, typer.Argument(help="Id of a concluded run.")],
-    pdf: Annotated[str, typer.Option(help="Write it here as a PDF, with the matrices.")] = "",
-    tests: Annotated[str, typer.Option(help="With --pdf: evidence of this software's tests, counted there.")] = "",
-    home: HomeOption = None,
-) -> None:
-    """The report of a run as the runner wrote it, JSON, digest checked; or told as a PDF."""
-    from core.errors import NotFound
-    from core.projection import from_reference
-    from validation.queries import run_row
-
-    opened = house(home)
-    with opened.desk.reading() as session:
-        row = run_row(session, run)
-    if row["report"] is None:
-        raise NotFound(f"{run} was not concluded; it has no report.", next_step="Run the protocol again.")
-    content = opened.desk.objects.get(from_reference(row["report"]))
-    if pdf:
-        _print(opened, row, content, pdf, tests)
-    else:
-        typer.echo(content.decode("utf-8"))
-
-
-def _print(opened: Any, row: Any, content: bytes, pdf: str, tests: str) -> None:
-    from pathlib import Path
-
-    from core.policy.matrix import printed_matrix
-    from core.work import release
-    from reports.validation_paper import ValidationReport, write_validation
-    from validation import traceability
-    from validation.queries import counting_steps, deviations_of
-
-    shown = traceability.evidence_for_release(Path(tests).read_bytes(), release()) if tests else {}
-    with opened.desk.reading() as session:
-        matrix = traceability.traced(shown, counting_steps(session, with_evidence=True))
-        found = deviations_of(session, row["run"])
-    write_validation(ValidationReport(
-        content, dict(row), [dict(one) for one in found], matrix, traceability.as_csv(matrix), printed_matrix(),
-        bool(tests)), Path(pdf))
-    typer.echo(f"{row['run']} is told in {pdf}.")
 
 
 @app.command()

@@ -33,7 +33,8 @@ def test_a_protocol_goes_from_draft_to_verdict_at_the_command_line(house: HouseU
     early = call(house, "installation", "--protocols", "IQ-INSTALLATION", user="tester-1")
     reviewed = call(house, "sign", "IQ-INSTALLATION", user="lead-1", meaning="review")
     approved = call(house, "sign", "IQ-INSTALLATION", user="qa-1", meaning="approval")
-    ran = call(house, "installation", "--protocols", "IQ-INSTALLATION", "--json", user="tester-1")
+    ran = call(house, "installation", "--protocols", "IQ-INSTALLATION", "--unsigned", "--json",
+               user="tester-1")
     listed = json.loads(call(house, "list", "--json").output)
 
     assert (before.exit_code, early.exit_code) == (1, 1)

@@ -205,7 +205,8 @@ def test_the_command_line_states_it(house: HouseUnderTest) -> None:
     Team.of(house)
     call(house, "draft", "iq-installation", user="author-1", meaning="authorship")
 
-    done = call(house, "installation", "--protocols", "IQ-INSTALLATION", "--exploratory", "--json", user="tester-1")
+    done = call(house, "installation", "--protocols", "IQ-INSTALLATION", "--exploratory", "--unsigned", "--json",
+                user="tester-1")
 
     (one,) = json.loads(done.output)
     assert one["evidence_class"] == "exploratory"

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import subprocess
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pikepdf
 import pytest
+from sqlalchemy import Connection, Engine
 
+from audit import store
 from core.errors import Refused, UnusableInput
-from core.work import release
-from countersign import rehearsal
+from core.work import Desk, release
+from countersign import export_rehearsal, qualification, rehearsal
+from reports import query_export
+from reports.attached import open_paper
+from reports.recheck import check_pdf
+from reports.visible import squeezed
 from tests.builders.validation import Team, approve, failing, installation, passing, reviewed, run
 from tests.house import HouseUnderTest
 from tests.req import req
@@ -116,11 +125,10 @@ def test_a_release_without_the_matrix_is_one_of_class_demonstration(house: House
 
 @req("VAL-01", "VAL-04")
 def test_the_report_of_a_run_is_told_as_a_paper(house: HouseUnderTest, tmp_path: Path) -> None:
-    """Verdict, steps, deviation and the digests stand there; what was reviewed is attached byte for byte."""
+    """A draft, as nobody signed: verdict, deviation and digests stand there; the runner's report is attached whole."""
     team = Team.of(house)
     approve(house, team, installation("fine", "bad"))
     outcome = run(house, team, "IQ-SMALL", checks={"fine": passing(), "bad": failing("Two files differ.")})
-    reviewed(house, team, outcome.run)
     out = tmp_path / "iq.pdf"
 
     done = call(house, "report", outcome.run, "--pdf", str(out))
@@ -128,14 +136,14 @@ def test_the_report_of_a_run_is_told_as_a_paper(house: HouseUnderTest, tmp_path:
     assert done.exit_code == 0, done.output
     assert outcome.report is not None
     with pikepdf.open(out) as pdf:
-        attached = pdf.attachments["validation-report.json"].get_file().read_bytes()
+        attached = pdf.attachments[f"report-{outcome.run}.json"].get_file().read_bytes()
         policy = pdf.attachments["policy-matrix.csv"].get_file().read_bytes()
-    text = " ".join(subprocess.run(["pdftotext", "-layout", str(out), "-"], capture_output=True, text=True, check=True)
-                    .stdout.split())
     assert hashlib.sha256(attached).hexdigest() == outcome.report.sha256
-    for said in (outcome.run, "failed", "Two files differ.", outcome.deviations[0], team.lead.user,
+    text = squeezed("".join(piece for page in open_paper(out).printed for piece in page))
+    for said in (outcome.run, "failed", "Two files differ.", outcome.deviations[0], "Signature needed",
                  outcome.report.sha256, hashlib.sha256(policy).hexdigest()):
-        assert said in text or said[:24] in text, said
+        assert squeezed(said) in text, said
+    assert "a draft, not signed as a file" in check_pdf(out).steps[9]
 
 
 # -- The checks behind OQ: each protection taken away once ---------------------------------------------------------
@@ -161,6 +169,71 @@ def test_a_login_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("countersign.web.accounts.IDLE_US", 10**13)
 
     assert not rehearsal.session_and_proof().passed
+
+
+@req("REC-01", "VAL-04")
+def test_a_writer_that_takes_no_lock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers that read the same head: one of them fails or overwrites, and the check says so."""
+
+    @contextmanager
+    def unlocked(engine: Engine) -> Iterator[Connection]:
+        connection = engine.connect()
+        try:
+            with connection.begin():
+                connection.exec_driver_sql("SELECT count(*) FROM entry")  # a read transaction, as without the lock
+                time.sleep(0.002)
+                yield connection.execution_options(countersign_write=True)
+        finally:
+            connection.close()
+
+    real = store.locked
+    monkeypatch.setattr(rehearsal, "EACH", 5)
+
+    def only_for_writers(engine: Engine) -> Any:
+        return unlocked(engine) if threading.current_thread() is not threading.main_thread() else real(engine)
+
+    monkeypatch.setattr(store, "locked", only_for_writers)
+
+    assert not rehearsal.two_writers().passed
+
+
+@req("GAT-03", "VAL-04")
+def test_a_refusal_that_leaves_no_trace_is_found(house: HouseUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the same refusal of an earlier day stands on record; and an act that is allowed is found."""
+    house.person("tester-9")
+    assert qualification.refusal_is_recorded(house.house, "tester-9").passed
+    house.clock.advance(minutes=90)
+    with monkeypatch.context() as patched:
+        patched.setattr(Desk, "record_refusal", lambda *given: None)
+        assert not qualification.refusal_is_recorded(house.house, "tester-9").passed
+    with monkeypatch.context() as patched:
+        patched.setattr(qualification, "permit", lambda *given: None)
+        assert not qualification.refusal_is_recorded(house.house, "tester-9").passed
+
+
+def _yes_to_all(folder: Path) -> Path:
+    (folder / "yes.py").write_text("print('VERIFIED')\n", encoding="utf-8")
+    return folder / "yes.py"
+
+
+@req("REC-08", "ATR-04", "VAL-04")
+@pytest.mark.parametrize("broken", ["a row is left out", "another file is named", "the verifier says yes to all"])
+def test_an_export_that_is_not_as_the_record_is_found(
+    broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(export_rehearsal, "FORMS", ("csv", "json"))
+    rows, digest = query_export._rows, query_export._digest
+    if broken == "a row is left out":
+        monkeypatch.setattr(query_export, "_rows", lambda *a, **b: itertools.islice(rows(*a, **b), 1, None))
+    elif broken == "another file is named":
+        monkeypatch.setattr(query_export, "_digest", lambda path: ("0" * 64, digest(path)[1]))
+    else:
+        monkeypatch.setattr("audit.bundle.verifier", SimpleNamespace(__file__=str(_yes_to_all(tmp_path))))
+
+    found = export_rehearsal.exports_hold()
+
+    assert not found.passed
+    assert "NOT" in found.says
 
 
 @req("REC-01", "VAL-04")

@@ -159,7 +159,7 @@ def test_a_wrong_password_is_counted_recorded_and_locks_without_telling_who_exis
     assert enter(own_browser, "qa-1").status_code == 200
 
 
-@req("ACC-06")
+@req("ACC-06", "SIG-08")
 def test_a_session_ends_by_idleness_by_age_and_by_logging_out(lived: HouseUnderTest) -> None:
     token, session = log_in(lived.desk, CHEAP, "qa-1", PASSWORD)
     assert session_of(lived.desk, token) is not None

@@ -1,6 +1,6 @@
 """Rows about validation (F-7nn forbids, P-7nn permits). Qualifying an installation is a founding act (TRIAL 1)."""
 
-from core.policy.state import HouseState, Rule, allow, forbid, related
+from core.policy.state import HouseState, Rule, allow, forbid, related, unrelated
 
 EITHER = frozenset(HouseState)
 AUTHORS = "system_owner validation_lead statistician qa_auditor"
@@ -50,6 +50,8 @@ ROWS: tuple[Rule, ...] = (
            when=related("exploratory")),
     forbid("F-741", "validation.review", "You ran this protocol; another person reviews its report.",
            when=related("tester")),
+    forbid("F-742", "validation.sign_report", "Another person ran this; who ran it signs that it is complete.",
+           when=unrelated("tester")),
     allow("P-701", "protocol.draft", AUTHORS, "You write validation protocols.", house=EITHER),
     allow("P-702", "protocol.review", "statistician validation_lead system_owner",
           "You review validation protocols.", house=EITHER),
@@ -76,6 +78,8 @@ ROWS: tuple[Rule, ...] = (
           "You judge what a change touches."),
     allow("P-716", "validation.review_periodically", "validation_lead qa_auditor",
           "You review whether what was released is still fit."),
+    allow("P-717", "validation.sign_report", "validation_lead system_owner statistician",
+          "You sign the report of what you ran.", house=EITHER),
     allow("P-710", "validation.see", AUTHORS + " inspector trial_lead model_custodian imaging_lead regulatory monitor",
           "You may see what was validated.", house=EITHER),
 )

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pyotp
+from sqlalchemy.exc import SQLAlchemyError
 
 from audit import proofs, store
 from audit.entry import base64_text
@@ -175,7 +176,7 @@ def two_writers() -> Found:
                 start.wait(timeout=30)
                 for entry in range(EACH):
                     _register(own, f"writer-{number}-{entry}")
-            except (CountersignError, threading.BrokenBarrierError) as error:
+            except (CountersignError, threading.BrokenBarrierError, SQLAlchemyError) as error:
                 failures.append(f"writer {number}: {error}")
             finally:
                 own.close()

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from tests.evidence import Evidence, remember_requirements
+from tests.evidence import Evidence, narrowing, remember_requirements
 
 if TYPE_CHECKING:
     from tests.house import HouseUnderTest
@@ -117,7 +117,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # With xdist only the controller collects; its workers carry the option as well.
     if config.getoption("--evidence") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Evidence(Path(config.getoption("--evidence")).absolute()), "evidence")
+        config.pluginmanager.register(Evidence(
+            Path(config.getoption("--evidence")).absolute(), narrowing(config)), "evidence")
     unknown = [name for name in required() if name not in REQUIRABLE]
     if unknown:
         raise pytest.UsageError(f"COUNTERSIGN_REQUIRE names {', '.join(unknown)}; known: {', '.join(REQUIRABLE)}.")

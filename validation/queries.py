@@ -162,6 +162,25 @@ def runs_resting_on(session: Connection, kid: str, since: int) -> list[str]:
     return found
 
 
+def overtaken(session: Connection, run: Row) -> str | None:
+    """Why a run is not the last word of its protocol: the later run that did not pass, or the version in force that
+    replaced its own; None where it is."""
+    later = session.execute(
+        select(runs.c.run).where(
+            runs.c.protocol == run["protocol"], runs.c.lock.is_not_distinct_from(run["lock"]),
+            runs.c.entry > run["entry"], runs.c.state.not_in(NEVER_COUNTS), runs.c.verdict.is_not(None),
+            runs.c.verdict != "passed").order_by(runs.c.entry.desc()).limit(1)).scalar()
+    passed_since = later is not None and session.execute(
+        select(runs.c.entry).where(
+            runs.c.protocol == run["protocol"], runs.c.lock.is_not_distinct_from(run["lock"]),
+            runs.c.state == "concluded", runs.c.verdict == "passed",
+            runs.c.entry > run_row(session, later)["entry"])).first() is not None
+    if later is not None and not passed_since:
+        return str(later)
+    plan = protocol_row(session, run["protocol"], run["version"])
+    return f"a newer version of {run['protocol']}" if plan["state"] == "superseded" else None
+
+
 def open_deviations(session: Connection, about: Iterable[str]) -> list[str]:
     """Ids of open deviations about these runs."""
     named = list(about)

@@ -255,11 +255,16 @@ def sign_release(desk: Desk, actor: Actor, command: SignRelease) -> Proposal:
     An installation's release is refused, with their list, while a requirement of high risk is not shown (VAL-02).
 
     Raises:
-        UnusableInput: nothing concluded, or tests of another software than this.
+        UnusableInput: nothing concluded, tests of another software than this, not all of them, or one failed that no
+            requirement names.
     """
     if not command.runs or not command.conclusion:
         raise UnusableInput("A release names the runs that it rests on, and a conclusion.")
     tests = traceability.evidence_for_release(command.tests, release()) if command.tests else {}
+    if failed := traceability.failures_of_no_requirement(tests):
+        raise UnusableInput(f"Tests of this software failed that name no requirement: {', '.join(failed[:10])}"
+                            + (f" and {len(failed) - 10} more." if len(failed) > 10 else "."),
+                            next_step="Mend what fails, and run all tests again.")
     shown = desk.objects.put(command.tests, JSON) if command.tests else None
     return desk.prepare(actor, partial(_propose_release, desk, actor, command, tests, shown), asked="release.sign")
 
@@ -280,6 +285,8 @@ def _propose_release(
         relations.add("not_passed")
     if any(row["state"] in NEVER_COUNTS for row in rows):
         relations.add("exploratory")
+    if any(queries.overtaken(session, row) for row in rows):
+        relations.add("overtaken")
     if any(row["reviewed_by"] is None for row in rows):
         relations.add("unreviewed")
     observed = {step["observed_by"] for run in command.runs for step in queries.steps_of(session, run)}

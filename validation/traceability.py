@@ -112,7 +112,8 @@ def evidence_for_release(content: bytes, version: str) -> dict[str, Mapping[str,
     """The same, of tests that ran on exactly this software.
 
     Raises:
-        UnusableInput: no such evidence, or it was made with another version or other code than runs here.
+        UnusableInput: no such evidence, it was made with another version or other code than runs here, or not all
+            tests ran, so that one that fails might have been left out.
     """
     tests = evidence_of(content, "The file")
     document = json.loads(content)
@@ -122,7 +123,17 @@ def evidence_for_release(content: bytes, version: str) -> dict[str, Mapping[str,
             f"{str(document.get('code_sha256', 'unknown'))[:12]}…; here runs {version}, code {code_digest()[:12]}….",
             next_step="Run the tests on the code that is installed here: `make evidence`.",
         )
+    if document.get("whole") is not True:
+        raise UnusableInput(
+            f"This is evidence of {len(tests)} tests and not of all: {document.get('because', 'it does not say')}.",
+            next_step="Run all of them: `make evidence`.",
+        )
     return tests
+
+
+def failures_of_no_requirement(tests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Tests that failed and name no requirement, so that no row of the matrix shows them."""
+    return sorted(name for name, one in tests.items() if one["outcome"] == "failed" and not one["requirements"])
 
 
 def traced(

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any
 
 import pikepdf
 import pytest
 from sqlalchemy import Connection, Engine
 
-from audit import store
+from audit import turn
 from core.errors import Refused, UnusableInput
 from core.work import Desk, release
 from countersign import export_rehearsal, qualification, rehearsal
@@ -36,7 +36,7 @@ from validation.traceability import code_digest, requirements
 
 
 def evidence(
-    outcome: str = "passed", *, left_out: tuple[str, ...] = (), changed: Mapping[str, str] = MappingProxyType({})
+    outcome: str = "passed", *, left_out: tuple[str, ...] = (), changed: Mapping[str, Any] = MappingProxyType({})
 ) -> bytes:
     """Evidence in the form of `pytest --evidence`: one test for each requirement that a test must show."""
     tests: dict[str, Any] = {
@@ -44,7 +44,7 @@ def evidence(
         for one in requirements() if one.method == "test" and one.id not in left_out
     }
     tests["tests/test_one.py::test_it"] = {"requirements": ["OPS-10"], "outcome": outcome}
-    document = {"release": release(), "code_sha256": code_digest(), "tests": tests, **changed}
+    document = {"release": release(), "code_sha256": code_digest(), "whole": True, "tests": tests, **changed}
     return json.dumps(document).encode()
 
 
@@ -103,11 +103,19 @@ def test_a_requirement_of_high_risk_that_nothing_shows_blocks_the_release(house:
 
 
 @req("VAL-02")
-@pytest.mark.parametrize("changed", [{"code_sha256": "0" * 64}, {"release": "0.0"}])
-def test_tests_of_another_software_show_nothing(house: HouseUnderTest, changed: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"code_sha256": "0" * 64}, "here runs"), ({"release": "0.0"}, "here runs"),
+     ({"whole": False, "because": "only some were asked for: -k gates"}, "not of all: only some"),
+     ({"tests": {"tests/t.py::test_it": {"requirements": [], "outcome": "failed"}}}, "no requirement: tests/t.py")],
+)
+def test_tests_of_another_software_or_not_all_of_them_show_nothing(
+    house: HouseUnderTest, changed: dict[str, Any], said: str
+) -> None:
+    """Who may choose which tests are told would leave out the one that fails."""
     team, runs = ready(house)
 
-    with pytest.raises(UnusableInput, match="here runs"):
+    with pytest.raises(UnusableInput, match=said):
         sign_release(house.desk, team.qa, SignRelease(runs, "Fit for use.", tests=evidence(changed=changed)))
 
 
@@ -144,6 +152,31 @@ def test_the_report_of_a_run_is_told_as_a_paper(house: HouseUnderTest, tmp_path:
                  outcome.report.sha256, hashlib.sha256(policy).hexdigest()):
         assert squeezed(said) in text, said
     assert "a draft, not signed as a file" in check_pdf(out).steps[9]
+
+
+@req("VAL-06", "VAL-05")
+def test_a_release_rests_on_the_last_word_of_each_protocol(house: HouseUnderTest) -> None:
+    """An older run that passed is not named past a later one that failed, nor past a newer version of the protocol."""
+    team, named = ready(house)
+
+    def released(*names: str) -> Any:
+        return sign_release(house.desk, team.qa, SignRelease(names, "To be shown.", demonstration=True))
+
+    released(*named)
+    run(house, team, "OQ-SMALL", checks={"fine": failing()})
+    with pytest.raises(Refused) as failed:
+        released(*named)
+    again = run(house, team, "OQ-SMALL", checks={"fine": passing()}).run
+    reviewed(house, team, again)
+    released(named[0], again)
+    approve(house, team, installation("fine", kind="IQ"))
+    with pytest.raises(Refused) as replaced:
+        released(named[0], again)
+    newest = run(house, team, "IQ-SMALL", checks={"fine": passing()}).run
+    reviewed(house, team, newest)
+    released(newest, again)
+
+    assert (failed.value.rule, replaced.value.rule) == ("F-736", "F-736")
 
 
 # -- The checks behind OQ: each protection taken away once ---------------------------------------------------------
@@ -186,13 +219,13 @@ def test_a_writer_that_takes_no_lock_is_found(monkeypatch: pytest.MonkeyPatch) -
         finally:
             connection.close()
 
-    real = store.locked
+    real = turn.locked
     monkeypatch.setattr(rehearsal, "EACH", 5)
 
     def only_for_writers(engine: Engine) -> Any:
         return unlocked(engine) if threading.current_thread() is not threading.main_thread() else real(engine)
 
-    monkeypatch.setattr(store, "locked", only_for_writers)
+    monkeypatch.setattr(turn, "locked", only_for_writers)
 
     assert not rehearsal.two_writers().passed
 
@@ -228,7 +261,7 @@ def test_an_export_that_is_not_as_the_record_is_found(
     elif broken == "another file is named":
         monkeypatch.setattr(query_export, "_digest", lambda path: ("0" * 64, digest(path)[1]))
     else:
-        monkeypatch.setattr("audit.bundle.verifier", SimpleNamespace(__file__=str(_yes_to_all(tmp_path))))
+        monkeypatch.setattr("audit.verifier.__file__", str(_yes_to_all(tmp_path)))
 
     found = export_rehearsal.exports_hold()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,16 +54,51 @@ def test_evidence_is_written_by_the_run_itself(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     file = tmp_path / "evidence.json"
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-n", "1",
          "-p", "no:cacheprovider", "--evidence", str(file), str(tmp_path)],
-        cwd=ROOT, capture_output=True, check=False,
+        cwd=ROOT, capture_output=True, text=True, check=False,
     )
 
     tests = traceability.read_evidence(file)
 
     assert {name.split("::")[1]: (one["outcome"], one["requirements"]) for name, one in tests.items()} == {
         "test_good": ("passed", ["REC-01"]), "test_bad": ("failed", ["REC-02"]), "test_absent": ("skipped", ["REC-03"])}
+    said = json.loads(file.read_text(encoding="utf-8"))
+    assert (said["whole"], said["collected"]) == (False, 3)
+    assert said["because"].startswith("only some were asked for: paths ")
+    assert "NOT WHOLE" in done.stdout
+    assert "REC-01" not in done.stdout.partition("Of high risk and not shown")[2].partition("\n")[0]
+    assert "REC-02 (failing)" in done.stdout
+
+
+@req("VAL-02")
+@pytest.mark.parametrize(
+    ("spoilt", "because"), [("", ""), ("raise KeyboardInterrupt", "the run ended early"),
+                            ("Path('code.txt').write_text('2')", "the code was changed")])
+def test_evidence_is_whole_when_every_test_ran_on_one_code(tmp_path: Path, spoilt: str, because: str) -> None:
+    """A run that was interrupted, or beside which somebody changed a file, says so of itself."""
+    file = tmp_path / "e.json"
+    (tmp_path / "code.txt").write_text("1", encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(
+        "import tests.evidence\nfrom pathlib import Path\n"
+        "class Code:\n    def __call__(self):\n        return Path('code.txt').read_text()\n"
+        "    def cache_clear(self):\n        pass\n"
+        "tests.evidence.code_digest = Code()\n"
+        "def pytest_configure(config):\n    config.pluginmanager.register(tests.evidence.Evidence("
+        f"Path({str(file)!r}), tests.evidence.narrowing(config)), 'evidence')\n", encoding="utf-8")
+    (tmp_path / "test_two.py").write_text(
+        "from pathlib import Path\ndef test_one() -> None:\n    pass\n"
+        f"def test_two() -> None:\n    {spoilt or 'pass'}\n", encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"], cwd=tmp_path,
+                   env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+
+    said = json.loads(file.read_text(encoding="utf-8"))
+    assert said["whole"] is not bool(because)
+    assert because in said["because"]
+    outcomes = [one["outcome"] for one in said["tests"].values()]
+    assert outcomes == ["passed", "failed" if "Interrupt" in spoilt else "passed"]
 
 
 @req("VAL-02")

@@ -90,7 +90,8 @@ NAMED: Mapping[str, str] = {
     "trial.create": "countersign trial create", "unblinding.do": "countersign allocation unblind",
     "validation.review": "countersign validate review",
     "validation.review_periodically": "countersign review validation",
-    "validation.run": "countersign validate model", "validation.suspect": "countersign validate suspect",
+    "validation.run": "countersign validate model",
+    "validation.sign_report": "countersign validate sign-report", "validation.suspect": "countersign validate suspect",
     "waiver.approve": "countersign gate approve-waiver", "waiver.request": "countersign gate waive",
 }
 

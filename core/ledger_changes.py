@@ -51,7 +51,8 @@ SETTINGS: tuple[Setting, ...] = (
         "consent.recorded": "version {consent_version} for {scopes}", "consent.withdrawn": "withdrawn as of {as_of}"}),
     Setting("{time_point} of {subject}", ("subject", "time_point"), {
         "time_point.expected": "expected", "time_point.unscheduled": "unscheduled", "time_point.moved": "{became}",
-        "time_point.missed": "missed", "time_point.not_evaluable": "not evaluable"}),
+        "time_point.rescheduled": "expected", "time_point.missed": "missed",
+        "time_point.not_evaluable": "not evaluable"}),
     Setting("disposition of series {series}", ("subject", "series"), {"quality.disposed": "{disposition}"}),
     Setting("instances of series {series}", ("subject", "series"), {
         "series.received": "{instances}", "series.extended": "{instances}"}),

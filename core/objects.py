@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from audit.vocabulary.registry import ObjectRef, SubjectText
@@ -74,6 +74,17 @@ class ObjectStore(Protocol):
 
     def get(self, ref: ObjectRef, *, subject: str | None = None) -> bytes:
         """Read and check the digest. Raises NotFound, SubjectErased, or RecordDamaged where the bytes differ."""
+        ...
+
+    def of_subject(self, subject: str) -> Iterator[tuple[str, int, bytes]]:
+        """Every object that opens with a subject's key: digest and size as stored, and the clear bytes.
+
+        Raises SubjectErased where the subject's key was destroyed.
+        """
+        ...
+
+    def destroy(self, sha256: str) -> bool:
+        """Overwrite and remove an object, durably; False where it is not there. May be repeated."""
         ...
 
     def stored_bytes(self, ref: ObjectRef) -> bytes:

@@ -17,6 +17,7 @@ from audit.ledger import Receipt
 from audit.vocabulary.ledger import LedgerStopped
 from core.access.queries import standing
 from core.errors import AppendingStopped, DiskFull, DiskReadOnly, RecordDamaged, UnusableInput
+from core.incidents.effects import destroy_again
 from core.ledger_continuing import Comparison, Continuation, ContinueRecord, compare_with, continue_record
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
@@ -79,6 +80,7 @@ def lift(house: House, how: str, under: Decision, *, on_behalf_of: str | None = 
     house.standstill.lift()
     # A copy may be older than an erasure: it is carried out again before anything else is done (RECORD 6).
     reapply(house.desk)
+    destroy_again(house.desk)
     return work.receipts[0]
 
 

@@ -5,10 +5,14 @@ import core.access.effects
 import core.access.projections
 import core.arrival.projections
 import core.cohort.projections
+import core.corrections.effects
+import core.corrections.projections
 import core.data_lock.projections
 import core.drift.projections
 import core.gates.effects
 import core.gates.projections
+import core.incidents.effects
+import core.incidents.projections
 import core.passkeys
 import core.persons
 import core.privacy.effects

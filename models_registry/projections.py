@@ -6,6 +6,8 @@ import json
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, String, Table, Text, update
 
+from audit.vocabulary.corrections import StudyReassigned
+from audit.vocabulary.incidents import IncidentOpened
 from audit.vocabulary.models import (
     ModelLocked,
     ModelRefused,
@@ -137,6 +139,7 @@ runs = Table(
     Column("report", Text),
     Column("result", Text),
     Column("suspect", BigInteger),
+    Column("withdrawn", BigInteger),
 )
 
 
@@ -230,6 +233,15 @@ def remember_undecided(session: Connection, entry: Recorded, event: RunUndecided
         state="undecided", ended_at=entry.at, ended_entry=entry.seq, input_sha256=event.input_sha256,
         environment_sha256=event.environment_sha256,
         cause=event.cause, found=event.found, limit=event.limit, took=event.took))
+
+
+@projects(StudyReassigned, IncidentOpened)
+def withdraw_runs(session: Connection, entry: Recorded, event: StudyReassigned | IncidentOpened) -> None:
+    """Images of the time point were corrected or closed off: what ran on them counts no more and is asked anew."""
+    session.execute(update(runs).where(
+        runs.c.trial == entry.trial, runs.c.subject == event.subject, runs.c.time_point == event.time_point,
+        runs.c.state.in_(("requested", "finished", "undecided")),
+    ).values(state="withdrawn", withdrawn=entry.seq))
 
 
 @projects(RunFailed)

@@ -70,7 +70,10 @@ class LockRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run and how it ended. `values` is name -> decimal text with unit; empty unless finished and not sealed."""
+    """A run and how it ended; withdrawn where its images were corrected since.
+
+    `values` is name -> decimal text with unit; empty unless finished and not sealed.
+    """
 
     run: str
     state: str
@@ -111,6 +114,7 @@ class RunRow:
     report: ObjectRef | None
     result: ObjectRef | None
     suspect: int | None = None
+    withdrawn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ class ReadBegun:
     """The images are open to one slot. The id of this entry is the assignment that the sealed answer names;
     `slots` are the human seals that must be in before any opens. Of an AI's read `lock` is what measures, and
     `supersedes` the read of the lock before it that is measured again under a plan of bridging: kept, counted nowhere
-    unless this one is withdrawn."""
+    unless this one is withdrawn. `flags` say what a reader is to know of the images: another scanner than at the first
+    time point."""
 
     subject: str
     time_point: str
@@ -89,6 +90,7 @@ class ReadBegun:
     images: tuple[ShownSeries, ...] = ()
     lock: str | None = None
     supersedes: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @event(
@@ -154,6 +156,37 @@ class RereadOrdered:
     slot: str
     scope: str
     on: str
+    comment: SubjectText | None = None
+
+
+@event(
+    "read.pulled", signed_by="service", clause="FDA imaging 2018; TRIAL 3 corrections",
+    sentence="The open read of {subject}, {time_point} in slot {slot} was taken back: its images were corrected",
+)
+class ReadPulled:
+    """An open read ends without an answer; its slot begins anew when the images are ready."""
+
+    assignment: str
+    subject: str
+    time_point: str
+    slot: str
+
+
+@event(
+    "impact.decided", signed_by="person", clause="FDA imaging 2018; TRIAL 3 corrections",
+    sentence="{actor} decided what the correction of {subject}, {time_point} means for its locked reads: {decision}",
+)
+class ImpactDecided:
+    """Blind to the values: none (the reads stand), this or from_here (`reread.ordered` follows for each slot).
+
+    `corrections` are the entries whose consequence this is, `slots` those with a locked read.
+    """
+
+    subject: str
+    time_point: str
+    decision: str
+    corrections: tuple[str, ...]
+    slots: tuple[str, ...]
     comment: SubjectText | None = None
 
 

@@ -157,12 +157,13 @@ class DatabaseUnlocked:
 
 @event(
     "trial.closed", signed_by="person", clause="ICH E6(R3) 4.2.6",
-    sentence="{actor} closed trial {trial}",
+    sentence="{actor} closed trial {trial} on the locked cut {cut}",
 )
 class TrialClosed:
     """Nothing more happens in the trial; its record stays readable."""
 
     charter_version: str
+    cut: str
 
 
 @event(
@@ -303,6 +304,24 @@ class TimePointExpected:
 
 
 @event(
+    "time_point.rescheduled", signed_by="service", clause="TRIAL 2, 3; ICH E6(R3) 2.2",
+    sentence="{time_point} of {subject} is expected on {target_on}, from {earliest_on} to {latest_on}, under charter "
+    "{charter_version}",
+)
+class TimePointRescheduled:
+    """An amendment in effect at the subject's site moved the window of a time point that had not come yet."""
+
+    subject: str
+    time_point: str
+    label: str
+    occasion: str
+    target_on: str
+    earliest_on: str
+    latest_on: str
+    charter_version: str
+
+
+@event(
     "time_point.unscheduled", signed_by="service", clause="TRIAL 3",
     sentence="An unscheduled time point {time_point} of {subject} was received, acquired on {acquired_on}",
 )
@@ -320,7 +339,8 @@ class TimePointUnscheduled:
     sentence="{time_point} of {subject} is {became}",
 )
 class TimePointMoved:
-    """received, in_qc, ready, in_read, read, adjudicated or frozen: what another entry (caused_by) made of it.
+    """received, in_qc, ready, in_read, read or adjudicated, and after a correction expected or superseded: what another
+    entry (caused_by) made of it.
 
     `charter_version`: the one in effect at its site on the day of acquisition, where images were received.
     """

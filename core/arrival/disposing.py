@@ -56,6 +56,7 @@ def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
         relations = relations_of_disposition(
             command.disposition, command.reason, case.rules, held=row.held is not None, own=row.sent_by == actor.user,
             outdated=row.manifest_sha256 != case.manifest_sha256, in_read=queries.time_point_in_read(session, row),
+            reassigned=row.reassigned is not None,
         )
         facts = queries.quality_facts(session, actor, "quality.dispose", command.trial, row, relations)
         decision = permit(actor, "quality.dispose", facts)
@@ -109,7 +110,7 @@ def release_series(desk: Desk, actor: Actor, command: ReleaseSeries) -> None:
     with desk.reading() as session:
         row = queries.the_series(session, command.trial, command.series)
         key = trial_key_of(session, desk.objects, command.trial)
-    if row.held is None:
+    if row.held is None or row.reassigned is not None:
         raise UnusableInput("The series is not held.", next_step="Nothing is to be done.")
     with desk.open(INTAKE, on_behalf_of=actor.user, asked="series.release") as work:
         relations = frozenset({"still_held"}) if still_held(work.session, row, key) else frozenset[str]()

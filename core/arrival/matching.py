@@ -42,7 +42,10 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The place of a series in its trial. `point` is None for an unscheduled time point that is not on record yet."""
+    """The place of a series in its trial. `point` is None for an unscheduled time point that is not on record yet.
+
+    `closed`: its time point takes no more images; it is looked at only because its series is stored.
+    """
 
     subject: SubjectRow
     time_point: str
@@ -53,6 +56,7 @@ class Match:
     scanner_known: bool
     hold: str | None
     lines: tuple[CheckedRule, ...]
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,10 @@ def match_series(
     except ValueError:
         return Mismatch("no-acquisition-date", subject.subject)
     time_point, point, lines = _time_point(session, trial, subject, group, acquired, assigned)
-    if point is not None and next_state(TIME_POINT, point.state, "time_point.received") is None:
+    closed = point is not None and next_state(TIME_POINT, point.state, "time_point.received") is None
+    # Of a stored series it is told whether this is the same content or another under its UIDs: that alarms at any time.
+    stored = queries.series_known(session, trial, new_uid(key, group[0].text("SeriesInstanceUID"))) is not None
+    if closed and not stored:
         return Mismatch("time-point-closed", subject.subject, time_point)
     if consent_gap_of(session, trial, subject.subject, acquired, "images") is not None:
         return Mismatch("no-consent", subject.subject, time_point)
@@ -110,7 +117,7 @@ def match_series(
                            else "another scanner", "(0018,1000)", baseline == scanner, "note"))
     return Match(
         subject, time_point, point, modality, acquired, scanner, known,
-        hold_reason(session, trial, subject.site, acquired, known), tuple(lines),
+        hold_reason(session, trial, subject.site, acquired, known), tuple(lines), closed,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
+from audit.vocabulary import corrections, incidents
 from audit.vocabulary import imaging as words
 from audit.vocabulary.registry import fields_of
 from core.projection import Recorded, keep, metadata, projects, reference
@@ -36,6 +37,13 @@ series_table = Table(
     Column("disposed_by", String(120)),
     Column("disposed_reason", String(64)),
     Column("disposed_entry", Integer),
+    # Taken out of its place by this entry; `copy_due`: another series is written that stands for it.
+    Column("reassigned", String(36)),
+    Column("copy_due", Boolean, nullable=False),
+    Column("corrects", String(64)),
+    # Closed off for identifiers that were left; `emptied` when its objects are destroyed and it may come anew.
+    Column("closed_by", String(40)),
+    Column("emptied", Boolean, nullable=False),
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, nullable=False),
 )
@@ -130,9 +138,45 @@ def remember_series(session: Connection, entry: Recorded, event: words.SeriesRec
         site=event.site, time_point=event.time_point, modality=event.modality, acquired_on=event.acquired_on,
         scanner=event.scanner, charter_version=event.charter_version, instances=event.instances, bytes=event.bytes,
         manifest=reference(event.manifest), manifest_sha256=event.manifest_sha256,
-        content_sha256=event.content_sha256, sent_by=entry.person, received_at=entry.at, edition=1,
-        entry_id=entry.id, entry=entry.seq,
+        content_sha256=event.content_sha256, sent_by=entry.person, received_at=entry.at, edition=1, copy_due=False,
+        emptied=False, entry_id=entry.id, entry=entry.seq,
     )
+
+
+@projects(corrections.StudyReassigned, incidents.IncidentOpened)
+def take_series_out(
+    session: Connection, entry: Recorded, event: corrections.StudyReassigned | incidents.IncidentOpened
+) -> None:
+    """They stay on record and count no more; the time point is complete again only when it is anew."""
+    closed_by = event.incident if isinstance(event, incidents.IncidentOpened) else None
+    moved = closed_by is None and event.kind in ("wrong_subject", "wrong_time_point", "wrong_side")
+    for one in event.series:
+        session.execute(series_table.update().where(series_table.c.series == one.series).values(
+            reassigned=entry.id, copy_due=moved, closed_by=closed_by))
+    session.execute(delete(completed).where(
+        completed.c.trial == entry.trial, completed.c.subject == event.subject,
+        completed.c.time_point == event.time_point))
+
+
+@projects(corrections.SeriesCorrected)
+def remember_corrected_series(session: Connection, entry: Recorded, event: corrections.SeriesCorrected) -> None:
+    """Its sender is the sender of what it stands for: nobody disposes of their own upload by way of a correction."""
+    former = session.execute(select(series_table).where(series_table.c.series == event.corrects)).one()
+    session.execute(series_table.update().where(series_table.c.series == event.corrects).values(copy_due=False))
+    keep(
+        session, series_table, trial=entry.trial, series=event.series, study=event.study, subject=event.subject,
+        site=event.site, time_point=event.time_point, modality=event.modality, acquired_on=event.acquired_on,
+        scanner=event.scanner, charter_version=event.charter_version, instances=event.instances, bytes=event.bytes,
+        manifest=reference(event.manifest), manifest_sha256=event.manifest_sha256,
+        content_sha256=event.content_sha256, sent_by=former.sent_by, received_at=entry.at, edition=1,
+        corrects=event.corrects, copy_due=False, emptied=False, entry_id=entry.id, entry=entry.seq,
+    )
+
+
+@projects(incidents.DestructionDone)
+def empty_series(session: Connection, entry: Recorded, event: incidents.DestructionDone) -> None:
+    """Nothing of it is left; the site may send it anew under its own UIDs."""
+    session.execute(series_table.update().where(series_table.c.closed_by == event.incident).values(emptied=True))
 
 
 @projects(words.SeriesExtended, words.SeriesResubmitted)
@@ -144,7 +188,8 @@ def renew_series(
     session.execute(series_table.update().where(series_table.c.series == event.series).values(
         instances=event.instances, bytes=event.bytes, manifest=reference(event.manifest),
         manifest_sha256=event.manifest_sha256, content_sha256=event.content_sha256, entry_id=entry.id, entry=entry.seq,
-        sent_by=entry.person, disposition=None, disposed_by=None, disposed_reason=None, disposed_entry=None, **edition,
+        sent_by=entry.person, disposition=None, disposed_by=None, disposed_reason=None, disposed_entry=None,
+        reassigned=None, closed_by=None, emptied=False, **edition,
     ))
 
 

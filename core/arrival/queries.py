@@ -26,7 +26,11 @@ READING = frozenset({"in_read", "read", "adjudicated", "frozen"})
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """A stored series as it is now. `accepted` says that the last disposition accepts it and that it is not held."""
+    """A stored series as it is now. `accepted` says that the last disposition accepts it and that it is not held.
+
+    `reassigned` is the entry that took it out of its place (TRIAL 3, corrections); `corrects` the series for which this
+    one was written. `closed_by` is the incident of identifiers left in it; `emptied` when they were destroyed.
+    """
 
     trial: str
     series: str
@@ -52,12 +56,17 @@ class SeriesRow:
     disposed_by: str | None
     disposed_reason: str | None
     disposed_entry: int | None
+    reassigned: str | None
+    copy_due: bool
+    corrects: str | None
+    closed_by: str | None
+    emptied: bool
     entry_id: str
     entry: int
 
     @property
     def accepted(self) -> bool:
-        return self.disposition == "accepted" and self.held is None
+        return self.disposition == "accepted" and self.held is None and self.reassigned is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +146,17 @@ def the_series(session: Connection, trial: str, series: str) -> SeriesRow:
 
 
 def series_of_trial(
-    session: Connection, trial: str, *, subject: str | None = None, time_point: str | None = None
+    session: Connection, trial: str, *, subject: str | None = None, time_point: str | None = None,
+    reassigned: bool = False,
 ) -> tuple[SeriesRow, ...]:
-    """Every stored series, of one subject and time point where given, in order of subject, date and modality."""
+    """Every stored series, of one subject and time point where given, in order of subject, date and modality.
+
+    Those that a correction took out of their place are left out unless asked for.
+    """
     table = tables.series_table
     query = select(table).where(table.c.trial == trial)
+    if not reassigned:
+        query = query.where(table.c.reassigned.is_(None))
     if subject is not None:
         query = query.where(table.c.subject == subject)
     if time_point is not None:
@@ -209,11 +224,12 @@ def case_of(session: Connection, trial: str, case: str) -> CaseRow:
 
 def cases_of(session: Connection, trial: str, *, undisposed: bool = False) -> tuple[tuple[CaseRow, SeriesRow], ...]:
     """Cases with their series, oldest first; only those without a disposition where asked."""
-    rows = {row.series: row for row in series_of_trial(session, trial)}
+    rows = {row.series: row for row in series_of_trial(session, trial, reassigned=True)}
     table = tables.cases
     found = [_case(row) for row in session.execute(select(table).where(table.c.trial == trial).order_by(table.c.entry))]
     pairs = [(case, rows[case.series]) for case in found]
-    return tuple(pair for pair in pairs if not undisposed or pair[1].disposition is None)
+    return tuple(
+        pair for pair in pairs if not undisposed or (pair[1].disposition is None and pair[1].reassigned is None))
 
 
 def dispositions_of(session: Connection, trial: str) -> tuple[DispositionRow, ...]:
@@ -274,6 +290,20 @@ def time_point_in_read(session: Connection, row: SeriesRow) -> bool:
     """True when reads of the series' time point have begun."""
     point = time_point_of(session, row.trial, row.subject, row.time_point)
     return point is not None and point.state in READING
+
+
+def copies_due(session: Connection, trial: str) -> tuple[SeriesRow, ...]:
+    """Series that a correction took out of their place and for which the worker has not written another one yet."""
+    return tuple(row for row in series_of_trial(session, trial, reassigned=True) if row.copy_due)
+
+
+def unanswered_conflicts(session: Connection, trial: str) -> tuple[RefusalRow, ...]:
+    """The alarm: other content came under a stored UID, and nobody has disposed of that series since."""
+    rows = {row.series: row for row in series_of_trial(session, trial)}
+    return tuple(
+        one for one in refusals_of(session, trial, "conflict")
+        if one.series in rows and (rows[one.series].disposed_entry or 0) < one.entry
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def _record_added(
             intake=run.intake, site=match.subject.site, acquired_on=match.acquired.isoformat(), scanner=match.scanner,
             charter_version=charter.version, **same, **whole,  # type: ignore[arg-type]
         )
-    elif prepared.replaced:
+    elif prepared.replaced or prepared.row.emptied:
         received = words.SeriesResubmitted(
             intake=run.intake, edition=prepared.row.edition + 1, replaced=len(prepared.replaced),
             added=len(prepared.added), tags=prepared.tags, pixels_changed=prepared.pixels_changed,
@@ -158,11 +158,11 @@ def _record_added(
     )
     work.record(check, under=under, trial=trial, caused_by=cause)
     move_time_point(*point, "time_point.checked", under=under, caused_by=cause)
-    _complete(work, under, charter, trial, subject, match.time_point, prepared.study, cause)
+    record_completion(work, under, charter, trial, subject, match.time_point, prepared.study, cause)
     return case
 
 
-def _complete(
+def record_completion(
     work: Work, under: Decision, charter: SignedCharter, trial: str, subject: str, time_point: str, study: str,
     cause: str,
 ) -> None:

@@ -181,13 +181,15 @@ def window_finding(acquired: date, earliest: str | None, latest: str | None) -> 
 
 
 def relations_of_disposition(
-    disposition: str, reason: str, rules: Sequence[CheckedRule], *, held: bool, own: bool, outdated: bool, in_read: bool
+    disposition: str, reason: str, rules: Sequence[CheckedRule], *, held: bool, own: bool, outdated: bool,
+    in_read: bool, reassigned: bool = False,
 ) -> frozenset[str]:
     """What a decision on a disposition rests on, as the policy table names it."""
     broken = [rule for rule in rules if rule.outcome == Outcome.NOT_MET.value]
     accepts = disposition == "accepted"
     facts = {
         "own_upload": own,
+        "reassigned": reassigned,
         "check_outdated": outdated,
         "in_read": in_read,
         "unfit_reason": disposition not in REASONS or reason not in REASONS[disposition],

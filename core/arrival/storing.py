@@ -82,6 +82,9 @@ def prepare_series(
                             queries.series_known(session, trial, series))
         stored = _stored(session, desk.objects, trial, subject, prepared.row)
     _sort(group, stored, prepared, key)
+    if match.closed:
+        prepared.late += [*prepared.added, *prepared.replaced]
+        prepared.added, prepared.replaced = [], []
     if not prepared.added and not prepared.replaced:
         return prepared
     identity = TrialIdentity(f"Sponsor of {trial}", trial, match.subject.site, subject, match.time_point)
@@ -96,7 +99,7 @@ def prepare_series(
     new = [_store(desk.objects, owner(trial, subject), one, made) for one, made in cleaned]
     datasets = [made.dataset for _, made in cleaned]
     kept: list[Instance] = []
-    if prepared.row is not None:
+    if prepared.row is not None and not prepared.row.emptied:
         fresh = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         with desk.reading() as session:
             stored_sets = queries.load_series(session, desk.objects, trial, series)
@@ -113,7 +116,7 @@ def _stored(
     session: Connection, objects: ObjectStore, trial: str, subject: str, row: queries.SeriesRow | None
 ) -> dict[str, tuple[str, Instance]]:
     """Every stored instance of this subject, and of the series wherever it lies: uid to (series, line)."""
-    rows = {one.series: one for one in queries.series_of_trial(session, trial, subject=subject)}
+    rows = {one.series: one for one in queries.series_of_trial(session, trial, subject=subject, reassigned=True)}
     if row is not None:
         rows[row.series] = row
     return {
@@ -132,7 +135,8 @@ def _sort(group: Sequence[Arrived], stored: dict[str, tuple[str, Instance]], pre
             syntax = known[1].syntax
         elif uid in seen:
             same, syntax = seen[uid].digests.content == one.digests.content, seen[uid].syntax
-        elif prepared.row is not None and prepared.row.disposition in ("accepted", "rejected"):
+        elif prepared.row is not None and not prepared.row.emptied and (
+                prepared.row.disposition in ("accepted", "rejected") or prepared.row.reassigned is not None):
             prepared.late.append(one)
             continue
         else:
@@ -140,7 +144,9 @@ def _sort(group: Sequence[Arrived], stored: dict[str, tuple[str, Instance]], pre
             prepared.added.append(one)
             continue
         # An open query asks the site for it: then other content under a known UID is its answer (TRIAL 3, corrections).
-        queried = prepared.row is not None and prepared.row.disposition == "queried"
+        # So does a destruction: what held identifiers is gone and is sent anew.
+        queried = prepared.row is not None and (
+            prepared.row.emptied or (prepared.row.disposition == "queried" and prepared.row.reassigned is None))
         if not same and queried and known is not None and known[0] == prepared.series and uid not in seen:
             seen[uid] = one
             prepared.replaced.append(one)

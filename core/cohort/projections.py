@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table
 
 from audit.vocabulary import cohort as words
+from audit.vocabulary import corrections, incidents
 from core.projection import Recorded, keep, metadata, projects
 
 candidates = Table(
@@ -21,6 +22,7 @@ candidates = Table(
     Column("decided_by", String(120)),
     Column("reason", String(64)),
     Column("decision_entry", Integer),
+    Column("stale", Integer),
     Column("entry", Integer, nullable=False),
 )
 
@@ -42,3 +44,13 @@ def remember_decision(
         candidates.update().where(candidates.c.candidate == event.candidate)
         .values(state=event.decision, decided_by=entry.actor, reason=entry.reason, decision_entry=entry.seq)
     )
+
+
+@projects(corrections.StudyReassigned, incidents.IncidentOpened)
+def withdraw_candidates(
+    session: Connection, entry: Recorded, event: corrections.StudyReassigned | incidents.IncidentOpened
+) -> None:
+    """A flag on images in the wrong place is withdrawn; what a person decided on it stays, marked as stale."""
+    here = (candidates.c.trial == entry.trial) & (candidates.c.study == event.study)
+    session.execute(candidates.update().where(here).values(stale=entry.seq))
+    session.execute(candidates.update().where(here, candidates.c.state == "candidate").values(state="withdrawn"))

@@ -12,7 +12,10 @@ from core.errors import NotFound
 
 @dataclass(frozen=True, slots=True)
 class CandidateRow:
-    """A candidate; `state` is candidate, selected, not_selected, eligible or not_eligible."""
+    """A candidate; `state` is candidate, selected, not_selected, eligible, not_eligible, or withdrawn.
+
+    `stale` is the entry that corrected the images it rests on.
+    """
 
     candidate: str
     trial: str
@@ -26,6 +29,7 @@ class CandidateRow:
     decided_by: str | None
     reason: str | None
     decision_entry: int | None
+    stale: int | None
     entry: int
 
 

@@ -119,6 +119,9 @@ def decide_eligibility(
     def propose(session: Connection, occasion: Occasion) -> Draft:
         row = queries.candidate_named(session, candidate)
         under = allowed(session, actor, "cohort.decide_eligibility", row.trial, about=row.subject)
+        if row.stale is not None:
+            raise Refused(f"Images behind candidate {candidate} were corrected (entry {row.stale}); the selection is "
+                          "made anew.", rule="F-643")
         if row.state != "selected":
             raise Refused(f"Candidate {candidate} is {row.state.replace('_', ' ')}; a selected one is decided on.",
                           rule="F-642")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete
 
 from audit.vocabulary import data_lock as words
 from audit.vocabulary.registry import word_of
 from audit.vocabulary.trials import DatabaseLocked, DatabaseUnlocked
+from audit.vocabulary.validation import DeviationClosed, DeviationOpened
 from core.projection import Recorded, keep, metadata, projects, reference
 from core.trials.rules import CUT
 
@@ -52,6 +53,25 @@ allocations = Table(
     Column("id", String(36), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
 )
+
+# Of a trial; what a trial is closed on must know of its deviations, whoever's table keeps the rest of them.
+deviations = Table(
+    "trial_open_deviation", metadata,
+    Column("deviation", String(120), primary_key=True),
+    Column("trial", String(16), nullable=False, index=True),
+    Column("entry", Integer, nullable=False),
+)
+
+
+@projects(DeviationOpened)
+def remember_deviation(session: Connection, entry: Recorded, event: DeviationOpened) -> None:
+    if entry.trial is not None:
+        keep(session, deviations, deviation=event.deviation, trial=entry.trial, entry=entry.seq)
+
+
+@projects(DeviationClosed)
+def forget_deviation(session: Connection, entry: Recorded, event: DeviationClosed) -> None:
+    session.execute(delete(deviations).where(deviations.c.deviation == event.deviation))
 
 
 @projects(words.CutFrozen)

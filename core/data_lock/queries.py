@@ -15,7 +15,7 @@ from core.data_lock.rules import CutLine, belongs, read_listing
 from core.errors import NotFound
 from core.objects import ObjectStore
 from core.projection import from_reference
-from core.reads.queries import finals_of
+from core.reads.queries import standing_finals
 from core.trials.queries import subjects_of, time_points_of
 from core.trials.rules import ALLOCATION
 from core.two_persons import OneSignature, waiting
@@ -69,7 +69,7 @@ def gather(session: Connection, trial: str, until: str) -> Gathered:
     Every subject screened by then belongs to it, with the time points acquired or expected by then, each with its
     signed final. A query is open while the series it was asked about is neither accepted, rejected nor resubmitted.
     """
-    finals = {(one.subject, one.time_point): one for one in finals_of(session, trial)}
+    finals = {(one.subject, one.time_point): one for one in standing_finals(session, trial)}
     subjects = [one for one in subjects_of(session, trial) if one.screened_on <= until]
     known = {one.subject for one in subjects}
     points = [one for one in time_points_of(session, trial)
@@ -130,6 +130,13 @@ def unlock_waiting(session: Connection, trial: str, reason: str, difference: str
     if row is None or (row.reason, row.difference) != (reason, difference):
         return None
     return waiting(OneSignature(row.id, row.entry, row.person, row.role, row.second))
+
+
+def open_deviations(session: Connection, trial: str) -> tuple[str, ...]:
+    """Deviations about a trial that are not closed, by id."""
+    table = tables.deviations
+    return tuple(session.execute(
+        select(table.c.deviation).where(table.c.trial == trial).order_by(table.c.entry)).scalars())
 
 
 def allocation_of(session: Connection, trial: str) -> AllocationRow | None:

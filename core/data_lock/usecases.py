@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from audit.vocabulary import data_lock as words
 from audit.vocabulary.trials import DatabaseLocked, DatabaseLockSigned, DatabaseUnlocked
+from core.arrival.queries import copies_due
 from core.data_lock import queries
 from core.data_lock.queries import CutRow, gather
 from core.data_lock.rules import (
@@ -21,6 +22,7 @@ from core.data_lock.rules import (
 )
 from core.errors import AlreadyDone, Refused, UnusableInput
 from core.policy.state import Actor, Facts
+from core.reads.queries import impacts_of
 from core.trials import views
 from core.trials.acting import allowed, draft, iso_day
 from core.trials.queries import facts_for, lock_signatures_of, the_trial
@@ -92,6 +94,8 @@ def _relations(session: Connection, cut: CutRow) -> frozenset[str]:
     found = gather(session, cut.trial, cut.until)
     names = {"cut_outdated"} if digest_of(listing_text(found.lines)) != cut.digest else set()
     names |= {"open_queries"} if found.open_queries else set()
+    if impacts_of(session, cut.trial, open_only=True) or copies_due(session, cut.trial):
+        names.add("corrections_open")
     return frozenset(names | ({"interim"} if cut.kind == "interim" else set()))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete
 
+from audit.vocabulary import corrections, gates, incidents, models, validation
 from audit.vocabulary import drift as words
-from audit.vocabulary import gates, models, validation
 from core.projection import Recorded, keep, metadata, projects, reference
 
 runs = Table(
@@ -92,6 +92,15 @@ def remember_run(
          subject=event.subject,
          time_point=event.time_point, lesion=event.lesion, outcome=ends[type(event)], sealed=event.sealed,
          sample=reference(sample) if sample is not None else None, at=entry.at, entry=entry.seq)
+
+
+@projects(corrections.StudyReassigned, incidents.IncidentOpened)
+def forget_runs(
+    session: Connection, entry: Recorded, event: corrections.StudyReassigned | incidents.IncidentOpened
+) -> None:
+    """What ran on images in the wrong place is no sample of a model in use."""
+    session.execute(delete(runs).where(
+        runs.c.trial == entry.trial, runs.c.subject == event.subject, runs.c.time_point == event.time_point))
 
 
 @projects(words.DriftBaselined)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from audit.vocabulary.corrections import StudyReassigned
 from audit.vocabulary.gates import GateRevoked
 from audit.vocabulary.ledger import KeyRevoked
 from audit.vocabulary.models import ModelRefused, ModelRetired
@@ -95,3 +96,11 @@ def evaluate_after_comparison(desk: Desk, entry: Recorded, event: ReadCompared) 
     """Reads are locked, opened and compared: a statistical halt rule may have reached a look."""
     if entry.trial is not None:
         evaluate_looks(desk, entry.trial)
+
+
+@follows(StudyReassigned, "halt-at-event")
+def halt_after_wrong_place(desk: Desk, entry: Recorded, event: StudyReassigned) -> None:
+    """A value of a model stood with the wrong subject or side: its event rules halt at the event (TRIAL 2)."""
+    if entry.trial is None or event.kind not in ("wrong_subject", "wrong_side") or not event.ai_values:
+        return
+    halt_for(desk, entry.trial, event.kind, entry.id)

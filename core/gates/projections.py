@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, select
 
-from audit.vocabulary import bridging, drift, imaging, models, sops
+from audit.vocabulary import bridging, corrections, drift, imaging, incidents, models, sops
 from audit.vocabulary import gates as words
 from audit.vocabulary import validation as validated
 from core.projection import Recorded, keep, metadata, projects, reference
@@ -396,6 +396,16 @@ def remember_qc_run(
             session, qc_runs, trial=entry.trial, run=event.run, study=event.study, lock=event.lock,
             standing=event.standing, flagged=not isinstance(event, models.RunFinished), entry=entry.seq,
         )
+
+
+@projects(corrections.StudyReassigned, incidents.IncidentOpened)
+def forget_series(
+    session: Connection, entry: Recorded, event: corrections.StudyReassigned | incidents.IncidentOpened
+) -> None:
+    """A series out of its place is no study of the run-in, and a flag on its study none of the model."""
+    for one in event.series:
+        session.execute(delete(studies).where(studies.c.series == one.series))
+    session.execute(delete(qc_runs).where(qc_runs.c.trial == entry.trial, qc_runs.c.study == event.study))
 
 
 @projects(models.RunFinished, models.RunUndecided)

@@ -142,6 +142,7 @@ def adjudicate_relations(session: Connection, actor: Actor, found: Comparison) -
         "re_read": charter.adjudication.method != "choose_one_read",
         "adjudicated": found.compared in decided or newest != found,
         "not_qualified": not queries.is_qualified(session, found.trial, actor.user, "adjudicator"),
+        "impact_awaited": queries.impact_awaited(session, found.trial, found.subject, found.time_point),
     }
     return [name for name, true in holds.items() if true]
 

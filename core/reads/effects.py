@@ -24,3 +24,10 @@ def open_without_ai(desk: Desk, entry: Recorded, event: words.ReadWithdrawn) -> 
     with desk.reading() as session:
         task = queries.task(session, event.assignment)
     open_reads(desk, task.trial, task.subject, task.time_point)
+
+
+@follows(words.ImpactDecided, "open-reads")
+def open_what_stands(desk: Desk, entry: Recorded, event: words.ImpactDecided) -> None:
+    """Sealed reads that stand after a correction open as if it had not been."""
+    if entry.trial is not None:
+        open_reads(desk, entry.trial, event.subject, event.time_point)

@@ -141,7 +141,8 @@ def finals_due(session: Connection, trial: str, signer: str | None = None) -> li
     due = []
     for subject, time_point in places:
         found = queries.accepted_read(session, trial, subject, time_point)
-        if found is not None and found[1] not in done:
+        awaits = queries.impact_awaited(session, trial, subject, time_point)
+        if found is not None and found[1] not in done and not awaits:
             due.append(FinalDue(subject, time_point, deciders.get(found[1], found[0].reader)))
     return [each for each in due if signer in (None, each.signer)]
 
@@ -162,6 +163,7 @@ def final_relations(session: Connection, actor: Actor, command: SignFinal, accep
         "not_accepted": signs is not None and signs != actor.user,
         "signed": current is not None and current[1] in rests_on,
         "ai_read": accepted is not None and accepted.slot == AI_SLOT,
+        "impact_awaited": queries.impact_awaited(session, command.trial, command.subject, command.time_point),
     }
     return [name for name, true in holds.items() if true]
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from audit.vocabulary import reads as words
-from core.errors import NotFound, UnusableInput
+from core.errors import NotFound, Stale, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor, Decision
 from core.reads import queries, rules, views
@@ -59,6 +59,12 @@ def _lock(desk: Desk, actor: Actor, command: LockAnswer, *, marks: bool) -> ToLo
     def propose(session: Connection, occasion: Occasion) -> Draft:
         task = queries.task_of_reader(session, command.trial, command.subject, command.time_point, actor.user)
         if task is None:
+            mine = queries.tasks_of(session, command.trial, command.subject, command.time_point, actor.user)
+            if any(each.state == "withdrawn" for each in mine):
+                raise Stale(
+                    f"Images of {command.time_point} of {command.subject} were corrected; your read was taken back.",
+                    next_step="Begin it again when it is on your list; nothing of your answer was kept.",
+                )
             raise NotFound(
                 f"You have not begun {command.time_point} of {command.subject}.",
                 next_step=f"Begin it: countersign read begin {command.subject} {command.time_point}",

@@ -38,6 +38,8 @@ def open_reads(desk: Desk, trial: str, subject: str, time_point: str) -> bool:
         closed = _seals(session, trial, subject, time_point, is_open=False)
         if not closed or not seal_queries.all_seals_in(session, trial, subject, time_point):
             return False
+        if queries.impact_awaited(session, trial, subject, time_point):
+            return False  # sealed on images that were corrected since: first somebody decides whether they stand
         already = _seals(session, trial, subject, time_point, is_open=True)
         released = keeper_of(desk.signer).release(trial, subject, time_point, [*already, *closed])
         wanted = [each for each in released if each[0] in closed]

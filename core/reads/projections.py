@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, select
+from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, Text, delete, or_, select
 
+from audit.vocabulary import corrections, incidents
 from audit.vocabulary import models as model_words
 from audit.vocabulary import reads as words
 from core.errors import RecordDamaged
@@ -193,6 +194,21 @@ seeds = Table(
     Column("entry", Integer, nullable=False),
 )  # fmt: skip
 
+# A correction at a time point with locked reads, and what was decided that it means for them.
+impacts = Table(
+    "read_impact", metadata,
+    Column("correction", String(36), primary_key=True),
+    Column("trial", String(16), nullable=False, index=True),
+    Column("subject", String(64), primary_key=True),
+    Column("time_point", String(32), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("corrected_by", String(120), nullable=False),
+    Column("decision", String(12)),
+    Column("decided_by", String(120)),
+    Column("decided_entry", Integer),
+    Column("entry", Integer, nullable=False),
+)
+
 
 @projects(words.ReaderQualified)
 def remember_reader(session: Connection, entry: Recorded, event: words.ReaderQualified) -> None:
@@ -286,8 +302,52 @@ def supersede_tasks(session: Connection, entry: Recorded, event: words.RereadOrd
     )
 
 
-@projects(words.ReadWithdrawn)
-def withdraw_task(session: Connection, entry: Recorded, event: words.ReadWithdrawn) -> None:
+@projects(corrections.StudyReassigned, incidents.IncidentOpened)
+def withdraw_what_was_derived(
+    session: Connection, entry: Recorded, event: corrections.StudyReassigned | incidents.IncidentOpened
+) -> None:
+    """Values, runs and seeds of the time point count no more; locked reads, here and there, await a decision."""
+    if not event.series or event.subject is None or event.time_point is None:
+        return
+    for table in (ai_values, ai_runs, seeds):
+        session.execute(delete(table).where(
+            table.c.trial == entry.trial, table.c.subject == event.subject, table.c.time_point == event.time_point))
+    here = (event.subject, event.time_point)
+    there = here
+    if isinstance(event, corrections.StudyReassigned):
+        there = (event.to_subject or event.subject, event.to_time_point or event.time_point)
+    kind = event.kind if isinstance(event, corrections.StudyReassigned) else "identifiers_left"
+    for subject, time_point in dict.fromkeys((here, there)):
+        locked = session.execute(
+            select(tasks.c.assignment)
+            .join(slots, slots.c.assigned == tasks.c.assigned)
+            .where(
+                tasks.c.trial == entry.trial, tasks.c.subject == subject, tasks.c.time_point == time_point,
+                tasks.c.superseded.is_(None), slots.c.current.is_(True),
+                or_(tasks.c.state == "sealed", tasks.c.state == "opened"),
+            )
+        ).first()  # fmt: skip
+        if locked is not None:
+            keep(
+                session, impacts, correction=entry.id, trial=entry.trial, subject=subject, time_point=time_point,
+                kind=kind, corrected_by=entry.person, entry=entry.seq,
+            )  # fmt: skip
+
+
+@projects(words.ImpactDecided)
+def remember_impact(session: Connection, entry: Recorded, event: words.ImpactDecided) -> None:
+    session.execute(
+        impacts.update()
+        .where(
+            impacts.c.trial == entry.trial, impacts.c.subject == event.subject,
+            impacts.c.time_point == event.time_point, impacts.c.correction.in_(event.corrections),
+        )
+        .values(decision=event.decision, decided_by=entry.person, decided_entry=entry.seq)
+    )  # fmt: skip
+
+
+@projects(words.ReadWithdrawn, words.ReadPulled)
+def withdraw_task(session: Connection, entry: Recorded, event: words.ReadWithdrawn | words.ReadPulled) -> None:
     session.execute(tasks.update().where(tasks.c.assignment == event.assignment).values(state="withdrawn"))
     # An AI read that was to replace another one does not come: the earlier one counts again.
     session.execute(tasks.update().where(tasks.c.superseded == event.assignment).values(superseded=None))

@@ -26,6 +26,7 @@ from core.reads.state import (
     Comparison,
     Final,
     Fired,
+    Impact,
     OpenedRead,
     SeedRow,
     SlotRow,
@@ -305,12 +306,50 @@ def accepted_read(session: Connection, trial: str, subject: str, time_point: str
         return None
     by_seal = {each.sealed: each for each in tasks_of(session, trial, subject, time_point)}
     decided = [each for each in adjudications_of(session, trial, subject) if each.compared == found.compared]
+    if any(by_seal[sealed].superseded for sealed in found.sealed if sealed in by_seal):
+        # One of the reads that were compared is to be made again: nothing is accepted until they are compared anew.
+        return None
     if decided:
         return by_seal[decided[-1].chosen], decided[-1].id
     if found.fired:
         return None
-    first = next(each for each in current_tasks(session, trial, subject, time_point) if each.slot == "reader_1")
-    return first, found.compared
+    here = current_tasks(session, trial, subject, time_point)
+    first = next((each for each in here if each.slot == "reader_1"), None)
+    return (first, found.compared) if first is not None else None
+
+
+def standing_finals(session: Connection, trial: str) -> list[Final]:
+    """Signed finals whose read counts still; one whose read was ordered to be made again stays on record only."""
+    again = {each.sealed for each in tasks_of(session, trial) if each.superseded}
+    return [each for each in finals_of(session, trial) if each.accepted not in again]
+
+
+# Corrections
+
+
+def impacts_of(session: Connection, trial: str, subject: str | None = None, *, open_only: bool = False) -> list[Impact]:
+    """Corrections that touched locked reads, oldest first; those that still await their decision where asked."""
+    table = tables.impacts
+    query = select(table).where(table.c.trial == trial)
+    if subject is not None:
+        query = query.where(table.c.subject == subject)
+    if open_only:
+        query = query.where(table.c.decision.is_(None))
+    return [Impact(**row._mapping) for row in session.execute(query.order_by(table.c.entry, table.c.time_point))]
+
+
+def impact_awaited(session: Connection, trial: str, subject: str, time_point: str | None) -> bool:
+    """Whether a correction at a time point (anywhere in the course for None) awaits its impact decision."""
+    found = impacts_of(session, trial, subject, open_only=True)
+    return any(time_point in (None, each.time_point) for each in found)
+
+
+def counted_values(session: Connection, trial: str, subject: str, time_point: str) -> int:
+    """Finished runs of models that count, of a time point."""
+    table = tables.ai_runs
+    return len(session.execute(select(table.c.run).where(
+        table.c.trial == trial, table.c.subject == subject, table.c.time_point == time_point,
+        table.c.standing == "gated")).all())
 
 
 # AI values and seeds

@@ -195,3 +195,19 @@ class AiDecision:
     sealed_at: str
     entry: int
     excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """A correction at a time point with locked reads; `decision` is None until somebody blind to the values made it."""
+
+    correction: str
+    trial: str
+    subject: str
+    time_point: str
+    kind: str
+    corrected_by: str
+    decision: str | None
+    decided_by: str | None
+    decided_entry: int | None
+    entry: int

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from audit.vocabulary import reads as words
 from audit.vocabulary.registry import ObjectRef
 from core.access.queries import roles_of
-from core.arrival.queries import accepted_series
+from core.arrival.queries import accepted_series, case_of
 from core.errors import NotFound, UnusableInput
 from core.policy.decide import permit
 from core.policy.state import Actor
@@ -217,6 +217,7 @@ def order_reread(desk: Desk, actor: Actor, command: OrderReread) -> Proposal:
             "nothing_read": not found,
             "baseline_alone": command.scope == "this" and rules.is_baseline(charter, command.time_point),
             "reader_of_subject": bool(queries.parts_of(session, command.trial, command.subject, actor.user)),
+            "impact_awaited": queries.impact_awaited(session, command.trial, command.subject, command.time_point),
         }
         relations = [name for name, true in holds.items() if true]
         under = permit(actor, "reread.order", facts_of(session, actor, "reread.order", command.trial, *relations))
@@ -250,7 +251,7 @@ class BeginRead:
 def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
     """Open a time point's images to the slot this person holds. Returns the assignment that the answer will name."""
     with desk.open(READS, on_behalf_of=actor.user, asked="read.begin") as work:
-        session = work.session
+        session, place = work.session, (command.trial, command.subject, command.time_point)
         charter = trials.charter_of(session, command.trial)
         slot = queries.slot_held(session, command.trial, command.subject, actor.user)
         relations = begin_relations(session, charter, command, actor.user)
@@ -266,7 +267,7 @@ def begin_read(desk: Desk, actor: Actor, command: BeginRead) -> str:
             words.ReadBegun(
                 subject=command.subject, time_point=command.time_point, slot=slot.slot, assigned=slot.assigned,
                 charter_version=charter.version, slots=human_slots(charter.reading.readers), on=point.acquired_on,
-                images=_images(session, command),
+                images=_images(session, command), flags=image_flags(session, *place),
             ),
             under=under, trial=command.trial,
         )  # fmt: skip
@@ -279,6 +280,16 @@ def _images(session: Connection, command: BeginRead) -> tuple[words.ShownSeries,
     """The accepted series laid before the reader, each with the entry of its acceptance."""
     found = accepted_series(session, command.trial, command.subject, command.time_point)
     return tuple(words.ShownSeries(series=each.series, entry=each.disposed_entry or each.entry) for each in found)
+
+
+def image_flags(session: Connection, trial: str, subject: str, time_point: str) -> tuple[str, ...]:
+    """What quality control found of the accepted series that their reader is to know (TRIAL 3, equipment)."""
+    flags = []
+    for each in accepted_series(session, trial, subject, time_point):
+        rules_of = case_of(session, trial, each.case_id).rules if each.case_id else ()
+        if any(rule.rule == "scanner.same" and rule.outcome != "met" for rule in rules_of):
+            flags.append(f"{each.modality}: another scanner than at the first time point")
+    return tuple(dict.fromkeys(flags))
 
 
 def begin_relations(session: Connection, charter: Charter, command: BeginRead, reader: str) -> list[str]:
@@ -307,5 +318,6 @@ def begin_relations(session: Connection, charter: Charter, command: BeginRead, r
         "earlier_pending": any(not locked(each.time_point) for each in before),
         "later_locked": any(each.time_point in by_point for each in after) and not again,
         "earlier_sealed": any(each.state == "sealed" for each in mine),
+        "impact_awaited": queries.impact_awaited(session, trial, subject, command.time_point),
     }
     return [name for name, holds in found.items() if holds]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.reads.answer import Answer, lines_of
 from core.reads.sealing import Sealed
-from core.reads.state import Comparison, SeedRow, Task
+from core.reads.state import Comparison, Impact, SeedRow, Task
 from core.work import View
 
 
@@ -43,6 +43,30 @@ def reread(subject: str, time_point: str, slot: str, scope: str, reason: str, co
         *((("Comment", comment),) if comment else ()),
     )
     return View("Order reads to be read again", "reads/reread", lines)
+
+
+IMPACT = {
+    "none": "The locked reads stand as they are.",
+    "this": "Each named slot reads this time point again; both reads are kept.",
+    "from_here": "Each named slot reads again from this time point on; the earlier reads are kept.",
+}
+
+
+def impact(
+    subject: str, time_point: str, waiting: Sequence[Impact], decision: str, slots: Sequence[str], comment: str | None
+) -> View:
+    """What was corrected and what the decision does; no value and no response stands in it."""
+    lines = (
+        ("Subject", subject),
+        ("Time point", time_point),
+        *(("Correction", f"{each.kind.replace('_', ' ')} by {each.corrected_by}, entry {each.entry}")
+          for each in waiting),
+        ("Slots with a locked read", ", ".join(slots) or "none"),
+        ("Decision", decision.replace("_", " ")),
+        ("What follows", IMPACT[decision]),
+        *((("Comment", comment),) if comment else ()),
+    )  # fmt: skip
+    return View("What a correction means for locked reads", "reads/impact", lines)
 
 
 def answer(stated: Answer, units: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

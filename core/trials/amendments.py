@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import Connection
 
 from audit.vocabulary import amendments as words
+from audit.vocabulary.trials import TimePointExpected, TimePointMoved, TimePointRescheduled
 from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from core.policy.decide import permit
 from core.policy.state import Actor
 from core.trials import queries, views
 from core.trials.acting import allowed, draft, iso_day
-from core.trials.rules import IMPACTS, imaging_sections, version_number
-from core.work import Desk, Draft, Occasion, Proposal
+from core.trials.rules import (
+    ENDED,
+    IMPACTS,
+    expected_time_points,
+    imaging_sections,
+    rescheduled,
+    version_number,
+)
+from core.work import HOUSE, Desk, Draft, Occasion, Proposal, Work
 
 
 def assess_amendment(desk: Desk, actor: Actor, trial: str, impact: str, because: str) -> Proposal:
@@ -82,4 +93,41 @@ def approve_at_site(desk: Desk, actor: Actor, trial: str, site: str, version: st
                 ("Site", site), ("Charter", f"{last[1]} -> {version}"), ("From", day),
                 ("SHA-256 of the text", signed.digest))))
 
-    return desk.prepare(actor, propose, asked="amendment.approve_site")
+    def then(work: Work) -> None:
+        cause = str(work.entries[0].body["id"])
+        for one in queries.subjects_of(work.session, trial):
+            if one.site == site and one.enrolled_on is not None and one.state not in ENDED:
+                reschedule(work, trial, one.subject, version, day, cause)
+
+    return desk.prepare(actor, propose, asked="amendment.approve_site", then=then)
+
+
+def reschedule(work: Work, trial: str, subject: str, version: str, effective_on: str, cause: str) -> None:
+    """Windows of time points that have not come yet follow the schedule in effect at the site now."""
+    session = work.session
+    row = queries.subject_of(session, trial, subject)
+    charter = next(one.charter for one in queries.charters_of(session, trial)
+                   if one.version == version and one.approved_entry is not None)
+    assert row is not None
+    assert row.enrolled_on is not None
+    points = queries.time_points_of(session, trial, subject)
+    known = {one.time_point: (one.state, one.label, _day(one.earliest_on), _day(one.latest_on)) for one in points
+             if one.occasion != "unscheduled"}
+    events = {one.id: one.event for one in charter.schedule}
+    amended = expected_time_points(charter.schedule, {"enrolment": date.fromisoformat(row.enrolled_on)})
+    found = rescheduled(known, amended, date.fromisoformat(effective_on))
+    under = permit(HOUSE, "time_point.move", queries.facts_for(session, HOUSE, "time_point.move", trial))
+    made: list[TimePointExpected | TimePointRescheduled | TimePointMoved] = []
+    for kind, several in ((TimePointRescheduled, found.moved), (TimePointExpected, found.new)):
+        made += [kind(
+            subject=subject, time_point=one.id, label=one.label, occasion=events[one.id],
+            target_on=one.target.isoformat(), earliest_on=one.earliest.isoformat(), latest_on=one.latest.isoformat(),
+            charter_version=version) for one in several]
+    made += [TimePointMoved(subject=subject, time_point=one, became="superseded", charter_version=version)
+             for one in found.dropped]
+    for event in made:
+        work.record(event, under=under, trial=trial, caused_by=cause)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None

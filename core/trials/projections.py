@@ -209,6 +209,8 @@ def move_stage(session: Connection, entry: Recorded, event: object) -> None:
         words.DatabaseLocked: "locked", words.DatabaseUnlocked: "live", words.TrialClosed: "closed",
     }[type(event)]
     session.execute(trials.update().where(trials.c.trial == entry.trial).values(stage=stage))
+    if stage == "closed":
+        session.execute(ai_uses.update().where(ai_uses.c.trial == entry.trial).values(open=False, entry=entry.seq))
 
 
 def _site_is(session: Connection, entry: Recorded, site: str, state: str, **more: str) -> None:
@@ -328,6 +330,15 @@ def expect_time_point(session: Connection, entry: Recorded, event: words.TimePoi
     )
 
 
+@projects(words.TimePointRescheduled)
+def reschedule_time_point(session: Connection, entry: Recorded, event: words.TimePointRescheduled) -> None:
+    _time_point_is(
+        session, entry, event.subject, event.time_point, label=event.label, occasion=event.occasion,
+        target_on=event.target_on, earliest_on=event.earliest_on, latest_on=event.latest_on,
+        charter_version=event.charter_version,
+    )
+
+
 @projects(words.TimePointUnscheduled)
 def remember_unscheduled(session: Connection, entry: Recorded, event: words.TimePointUnscheduled) -> None:
     keep(
@@ -348,7 +359,9 @@ def _time_point_is(session: Connection, entry: Recorded, subject: str, time_poin
 
 @projects(words.TimePointMoved)
 def move_time_point(session: Connection, entry: Recorded, event: words.TimePointMoved) -> None:
-    more = {"acquired_on": event.acquired_on} if event.acquired_on else {}
+    more: dict[str, str | None] = {"acquired_on": event.acquired_on} if event.acquired_on else {}
+    if event.became in ("expected", "superseded"):
+        more = {"acquired_on": None}  # a correction took its images away
     more |= {"charter_version": event.charter_version} if event.charter_version else {}
     _time_point_is(session, entry, event.subject, event.time_point, state=event.became, **more)
 

@@ -79,6 +79,7 @@ TIME_POINT: Lifecycle = {
     (None, "time_point.expected"): "expected",
     (None, "time_point.unscheduled"): "received",
     ("expected", "time_point.received"): "received",
+    ("expected", "time_point.rescheduled"): "expected",
     **{(state, "time_point.received"): state for state in ("received", "in_qc", "ready", "in_read")},
     ("received", "time_point.checked"): "in_qc",
     ("received", "time_point.ready"): "ready",
@@ -92,7 +93,16 @@ TIME_POINT: Lifecycle = {
     ("adjudicated", "time_point.frozen"): "frozen",
     **{(state, "time_point.missed"): "missed" for state in ("expected",)},
     **{(state, "time_point.not_evaluable"): "not_evaluable" for state in _OPEN},
-    **{(state, "time_point.superseded"): "superseded" for state in (*_OPEN, "read", "adjudicated", "missed")},
+    # An unscheduled one that a correction left without images; it exists again when images of that day come.
+    **{(state, "time_point.superseded"): "superseded"
+       for state in (*_OPEN, "read", "adjudicated", "missed", "not_evaluable")},
+    ("superseded", "time_point.received"): "received",
+    # A correction (TRIAL 3): images came or went, so quality control looks again; without any it is expected anew.
+    **{(state, "time_point.corrected"): "in_qc"
+       for state in ("received", "in_qc", "ready", "in_read", "read", "adjudicated", "not_evaluable")},
+    **{(state, "time_point.emptied"): "expected"
+       for state in ("received", "in_qc", "ready", "in_read", "read", "adjudicated", "not_evaluable")},
+    **{(state, "time_point.kept"): "read" for state in ("received", "in_qc", "ready", "in_read")},
     # A late scan of a time point once declared missed is received; the signed reason stays on record.
     ("missed", "time_point.received"): "received",
     ("not_evaluable", "time_point.received"): "received",
@@ -122,6 +132,45 @@ def follow(kind: str, name: str, state: str | None, word: str) -> str:
         possible = f" Possible now: {', '.join(fitting)}." if fitting else " Nothing follows from here."
         raise Refused(f"{kind.capitalize()} {name} {where}; {word} does not follow.{possible}", rule="F-201")
     return after
+
+
+@dataclass(frozen=True, slots=True)
+class Rescheduled:
+    """What an amended schedule means for the time points of a subject that have not come yet."""
+
+    moved: tuple[ExpectedTimePoint, ...]
+    new: tuple[ExpectedTimePoint, ...]
+    dropped: tuple[str, ...]
+
+
+def rescheduled(
+    known: Mapping[str, tuple[str, str, date | None, date | None]], amended: Sequence[ExpectedTimePoint],
+    effective_on: date,
+) -> Rescheduled:
+    """Compare what is expected with an amended schedule in effect from a day on.
+
+    A window that ended before that day stays as it was, and so does everything that was received or declared: what was
+    owed under the old version was owed. A time point is dropped only if its window had not begun by then.
+
+    Args:
+        known: by id the state, label, earliest and latest day of each scheduled time point of the subject.
+        amended: what the amended schedule expects of this subject.
+        effective_on: the day from which the amendment is in effect at the site.
+    """
+    moved, new, wanted = list[ExpectedTimePoint](), list[ExpectedTimePoint](), {one.id for one in amended}
+    for one in amended:
+        if one.id not in known:
+            if one.latest >= effective_on:
+                new.append(one)
+            continue
+        state, label, earliest, latest = known[one.id]
+        waits = state == "expected" and latest is not None and latest >= effective_on
+        if waits and (label, earliest, latest) != (one.label, one.earliest, one.latest):
+            moved.append(one)
+    dropped = tuple(
+        name for name, (state, _, earliest, _) in known.items()
+        if name not in wanted and state == "expected" and earliest is not None and earliest >= effective_on)
+    return Rescheduled(tuple(moved), tuple(new), dropped)
 
 
 Expectation = Literal["expected", "due", "overdue"]
@@ -215,13 +264,19 @@ def version_on(versions: Sequence[tuple[str, str]], day: str) -> str | None:
     return begun[-1] if begun else None
 
 
-def missing_for_go_live(charter: Charter | None, tested_by: Sequence[str], active_sites: Sequence[str]) -> list[str]:
-    """What still lacks before a trial may be live; empty when nothing does (TRIAL 3, trial go-live)."""
+def missing_for_go_live(approved: bool, tested: bool, active_sites: Sequence[str]) -> list[str]:
+    """What still lacks before a trial may be live; empty when nothing does (TRIAL 3, trial go-live).
+
+    Args:
+        approved: a charter is in force.
+        tested: its configuration was tried with dummy subjects, and signed, after that charter was approved.
+        active_sites: sites activated for the version of that charter.
+    """
     gaps = []
-    if charter is None:
+    if not approved:
         gaps.append("the charter is not signed")
-    if not tested_by:
-        gaps.append("nobody has signed the test of the configuration with dummy subjects")
+    if not tested:
+        gaps.append("nobody has signed the test of its configuration with dummy subjects")
     if not active_sites:
-        gaps.append("no site is activated")
+        gaps.append("no site is activated for its version")
     return gaps

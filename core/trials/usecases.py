@@ -202,9 +202,11 @@ def activate_trial(desk: Desk, actor: Actor, trial: str) -> Proposal:
         row = queries.the_trial(session, trial)
         under = allowed(session, actor, "trial.activate", trial)
         signed = queries.signed_charter(session, trial)
-        active = [one.site for one in queries.sites_of(session, trial) if one.state == "activated"]
-        gaps = missing_for_go_live(
-            signed.charter if signed else None, ["tested"] if row.tested_entry is not None else [], active)
+        active = [one.site for one in queries.sites_of(session, trial)
+                  if one.state == "activated" and signed is not None and one.charter_version == signed.version]
+        # What was tried is the configuration of the charter in force: a later charter is tried anew.
+        tested = row.tested_entry is not None and row.tested_entry > (row.charter_entry or 0)
+        gaps = missing_for_go_live(signed is not None, tested, active)
         if gaps or signed is None:
             raise Refused(f"Trial {trial} cannot go live: {'; '.join(gaps)}.", rule="F-209")
         return draft(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -11,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.vocabulary.registry import ObjectRef
 from core.errors import NotFound, RecordDamaged
-from countersign.adapters.subject_keys import FileSubjectKeys
+from countersign.adapters.subject_keys import FileSubjectKeys, overwrite_and_remove
 from countersign.signer.keyfiles import write_durably
 
 
@@ -50,6 +52,21 @@ class FileObjects:
             return AESGCM(self.keys.key(subject, make=False)).decrypt(data[:12], data[12:], subject.encode())
         except InvalidTag as error:
             raise RecordDamaged(f"Object {ref.sha256[:16]}… does not open with the key of {subject}.") from error
+
+    def of_subject(self, subject: str) -> Iterator[tuple[str, int, bytes]]:
+        cipher = AESGCM(self.keys.key(subject, make=False))
+        for path in sorted(self._folder.glob("??/*")):
+            data = path.read_bytes()
+            # What does not open with this key is another subject's, or nobody's.
+            with contextlib.suppress(InvalidTag, ValueError):
+                yield path.parent.name + path.name, len(data), cipher.decrypt(data[:12], data[12:], subject.encode())
+
+    def destroy(self, sha256: str) -> bool:
+        try:
+            overwrite_and_remove(self._path(sha256))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]

@@ -33,6 +33,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "privacy": ("privacy", "Subjects' data: requests, restriction, erasure."),
     "intake": ("intake", "Take a folder of DICOM files in."),
     "qc": ("intake", "Quality control cases: list, show, dispose."),
+    "correct": ("correct", "Corrections: series in the wrong place, impact on reads, notes."),
+    "incident": ("incident", "Identifiers left in images: open, search, order, certify, list."),
     "model": ("model", "Models: convert, register, lock, verify, run, compare."),
     "measure": ("measure", "Measure a segmentation with the house's operators."),
     "model-server": ("model_server", "Model servers that attest: attest one here, enrol, withdraw, list."),

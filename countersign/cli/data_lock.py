@@ -1,4 +1,4 @@
-"""`countersign trial cut|cuts|soft-lock|release|lock|unlock`, `countersign allocation`: the end of a trial's data."""
+"""`countersign trial cut|cuts|soft-lock|release|lock|unlock|close`, `countersign allocation`: the end of the data."""
 
 from __future__ import annotations
 
@@ -86,6 +86,17 @@ def lock(
 
     opened = house(home)
     sign(opened.desk, sign_lock(opened.desk, Actor(acting), trial, cut, role))
+
+
+@lock_app.command("close")
+@told
+def close(trial: str, acting: AsOption, home: HomeOption = None) -> None:
+    """Close a trial whose data are locked and in which nothing is open; nothing else happens in it afterwards."""
+    from core.data_lock.closing import close_trial
+    from core.policy.state import Actor
+
+    opened = house(home)
+    sign(opened.desk, close_trial(opened.desk, Actor(acting), trial))
 
 
 @lock_app.command("unlock")

@@ -54,6 +54,7 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
     """Carry out what the outbox holds, and make documents effective whose day has come."""
     import time
 
+    from core.incidents.effects import destroy_again
     from core.outbox import drain
     from core.privacy.effects import reapply
     from countersign.daily import look_after
@@ -66,6 +67,9 @@ def work(home: HomeOption = None, once: Annotated[bool, typer.Option(help="Stop 
     again = reapply(opened.desk)
     if again:
         typer.echo(f"{again} erasures were carried out again: keys of erased subjects had come back.")
+    back = destroy_again(opened.desk)
+    if back:
+        typer.echo(f"{back} objects were destroyed again: a copy had brought them back.")
     for name in make_due_effective(opened.desk):
         typer.echo(f"{name} is effective.")
     done = drain(opened.desk)

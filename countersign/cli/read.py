@@ -113,18 +113,21 @@ def begin(
     """Open a time point to your slot; prints the assignment and the lesions of your own baseline."""
     from core.policy.state import Actor
     from core.reads import queries
-    from core.reads.usecases import BeginRead, begin_read
+    from core.reads.usecases import BeginRead, begin_read, image_flags
 
     desk = house(home).desk
     assignment = begin_read(desk, Actor(person), BeginRead(trial, subject, time_point))
     with desk.reading() as session:
         task = queries.task(session, assignment)
         own = queries.own_answers(session, trial, subject, task.assigned)
+        flags = image_flags(session, trial, subject, time_point)
     first = min(own, key=lambda each: each.scanned_on, default=None)
     lesions = [each.model_dump(mode="json", exclude_defaults=True) for each in first.targets] if first else []
     words = [f"{time_point} of {subject} is open to you. Assignment {assignment}."]
+    words += [f"  note: {each}" for each in flags]
     words += [f"  your target {each['lesion']}: {each.get('location', '')}" for each in lesions]
-    answer({"assignment": assignment, "targets": lesions}, as_json=as_json, words="\n".join(words))
+    data = {"assignment": assignment, "targets": lesions, "flags": list(flags)}
+    answer(data, as_json=as_json, words="\n".join(words))
 
 
 @app.command()

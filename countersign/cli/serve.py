@@ -30,6 +30,7 @@ def serve(
     import uvicorn
 
     from core.errors import UnusableInput
+    from core.incidents.effects import destroy_again
     from core.privacy.effects import reapply
     from countersign.web.app import build_app
 
@@ -40,6 +41,7 @@ def serve(
     opened = house(home)
     # Before anybody is shown anything: a restored copy must not serve what was erased since it was made.
     reapply(opened.desk)
+    destroy_again(opened.desk)
     scheme = "https" if certificate else "http"
     typer.echo(f"Countersign on {scheme}://{host}:{port}/ — end with Ctrl-C.")
     uvicorn.run(build_app(opened, tls=tls), host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key,

@@ -110,6 +110,7 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
 
     from countersign.web import (
         api,
+        corrections,
         drift,
         exports,
         keys,
@@ -130,8 +131,8 @@ def build_app(house: House, *, tls: bool = False, watching: bool = True) -> Fast
                   redoc_url=None, lifespan=lifespan)
     app.state.site = site
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for page in (drift, exports, past, models, validation, quality, periodic, reviews, procedures, signing, training,
-                 keys, pages):
+    for page in (corrections, drift, exports, past, models, validation, quality, periodic, reviews, procedures,
+                 signing, training, keys, pages):
         app.include_router(page.router)
     app.include_router(api.router)
     app.middleware("http")(_guard)

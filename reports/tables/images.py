@@ -14,8 +14,11 @@ WHAT = ("received", "accepted", "queried", "rejected", "held", "open")
 TURNED_AWAY = {
     "series.refused": "refused", "series.conflicted": "refused, other content under a stored identity",
     "series.held": "held", "series.duplicated": "known already", "files.refused": "files refused",
-    "series.resubmitted": "came again in a new version",
+    "series.resubmitted": "came again in a new version", "study.reassigned": "corrected, taken out of its place",
+    "incident.opened": "closed off, identifiers left",
 }
+# Entries that take several series out of their place at once.
+TAKEN_OUT = ("study.reassigned", "incident.opened")
 # What an entry makes of a series; a disposition says it itself.
 BECAME = {"series.held": "held", "series.released": "open", "series.resubmitted": "open"}
 
@@ -23,7 +26,12 @@ BECAME = {"series.held": "held", "series.released": "open", "series.resubmitted"
 def standing_of(book: Book, trial: str) -> dict[str, tuple[Line, str]]:
     """For each received series: its entry of arrival and what became of it (accepted, queried, …, open)."""
     found = {str(line.get("series")): (line, "open") for line in of_trial(book, trial, "series.received")}
-    for line in of_trial(book, trial, "quality.disposed", *BECAME):
+    for line in of_trial(book, trial, "quality.disposed", *BECAME, *TAKEN_OUT):
+        if line.action in TAKEN_OUT:
+            for one in line.get("series"):
+                if one["series"] in found:
+                    found[one["series"]] = (found[one["series"]][0], "corrected")
+            continue
         series = str(line.get("series"))
         if series in found:
             became = BECAME.get(line.action) or str(line.get("disposition"))
@@ -78,7 +86,9 @@ def acquisition(book: Book, quote: Quote, trial: str) -> Table:
             Column("instances", "Instances", "number"),
             *(Column(what, what.capitalize(), "number") for what in WHAT[1:])),
         tuple(rows), clause="16.1.10", empty="No series was received in this range.",
-        note="A technologist disposes each series; the last disposition counts. Open: not yet disposed.",
+        note="A technologist disposes each series; the last disposition counts. Open: not yet disposed. A series "
+             "that a "
+             "correction took out of its place is received and nothing else; A3b lists it.",
     )
 
 

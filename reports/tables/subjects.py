@@ -11,7 +11,7 @@ from reports.quoting import BLANK, Quote
 from reports.tables.governance import of_trial
 
 STATE_WORDS = ("time_point.expected", "time_point.unscheduled", "time_point.moved", "time_point.missed",
-               "time_point.not_evaluable")
+               "time_point.not_evaluable", "time_point.rescheduled")
 DONE = ("read", "adjudicated", "frozen")
 
 
@@ -19,6 +19,8 @@ def state_after(line: Line) -> str:
     """The state of a time point that an entry leaves it in (TRIAL 3)."""
     if line.action == "time_point.moved":
         return str(line.get("became"))
+    if line.action == "time_point.rescheduled":
+        return "expected"
     return line.action.removeprefix("time_point.")
 
 
@@ -46,8 +48,10 @@ def missing(book: Book, quote: Quote, trial: str) -> Table:
     for (subject, time_point), life in lives(book, trial).items():
         if state_after(life[-1]) in DONE:
             continue
-        last, expected = life[-1], life[0]
-        scheduled = expected.action == "time_point.expected"
+        last = life[-1]
+        # An amended window is the one that counts.
+        windows = [line for line in life if line.action in ("time_point.expected", "time_point.rescheduled")]
+        scheduled, expected = bool(windows), (windows or life)[-1 if windows else 0]
         rows.append(Row(f"{subject}, {time_point}", (
             quote.field(last, "fields.subject"),
             quote.field(expected, "fields.label" if scheduled else "fields.time_point"),

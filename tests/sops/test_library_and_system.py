@@ -18,6 +18,7 @@ from core.access.training import NEVER_GOVERNED
 from core.policy.table import TABLE
 from countersign.cli import GROUPS, app
 from countersign.web import (
+    corrections,
     drift,
     exports,
     keys,
@@ -38,14 +39,14 @@ TEMPLATES = texts.templates()
 SPAN = re.compile(r"`([^`]+)`")
 PAGES = {
     route.path
-    for module in (drift, exports, keys, models, pages, past, procedures, quality, reviews, signing, training,
-                   validation)
+    for module in (corrections, drift, exports, keys, models, pages, past, procedures, quality, reviews, signing,
+                   training, validation)
     for route in module.router.routes if isinstance(route, APIRoute)
 }
 WORD = re.compile(r"`([a-z_]+\.[a-z_]+)`")
 # Acts and words that a procedure names already and that are not built; each leaves its list when it exists.
 AWAITED_ACTS: set[str] = set()
-AWAITED_WORDS = {"study.reassigned"}
+AWAITED_WORDS: set[str] = set()
 
 
 def commands_of(sop: str) -> list[list[str]]:

@@ -6,11 +6,23 @@ import hashlib
 import json
 
 from core.policy.state import Rule
-from core.policy.table import arrival, gates, house, models, people, privacy, reads, reports, trials, validation
+from core.policy.table import (
+    arrival,
+    corrections,
+    gates,
+    house,
+    models,
+    people,
+    privacy,
+    reads,
+    reports,
+    trials,
+    validation,
+)
 
 TABLE: tuple[Rule, ...] = (
     *house.ROWS, *people.ROWS, *trials.ROWS, *arrival.ROWS, *models.ROWS,
-    *reads.ROWS, *gates.ROWS, *validation.ROWS, *reports.ROWS, *privacy.ROWS,
+    *reads.ROWS, *gates.ROWS, *validation.ROWS, *reports.ROWS, *privacy.ROWS, *corrections.ROWS,
 )
 if len({rule.id for rule in TABLE}) != len(TABLE):
     raise ValueError("two policy rows share an id.")

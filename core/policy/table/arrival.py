@@ -26,6 +26,8 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-309", "series.release", "The reason for holding the series is still there.", when=related("still_held")),
     forbid("F-310", "quality.dispose", "Reads of this time point have begun; a correction needs its own procedure.",
            when=related("in_read")),
+    forbid("F-311", "quality.dispose", "A correction took this series out of its place; dispose of what stands for it.",
+           when=related("reassigned")),
     allow("P-301", "quality.dispose", "qc_technologist", "You are a QC technologist of this trial.", stages=LIVE),
     allow("P-302", "series.send", SENDERS, "You send images to this trial.", stages=LIVE),
     allow("P-303", "quality.see series.see", LOOKERS, "You hold a role in this trial."),

@@ -21,6 +21,8 @@ def _too_late(actor: Actor, facts: Facts) -> bool:
 
 
 ROWS: tuple[Rule, ...] = (
+    forbid("F-556", "read.begin read.sign read.adjudicate reread.order", "Images of this time point were corrected; "
+           "what that means for its locked reads is decided first.", when=related("impact_awaited")),
     # Who reads whom.
     forbid("F-501", "read.assign", "This person has not passed the reference set of this trial.",
            when=related("not_qualified")),
@@ -77,9 +79,11 @@ ROWS: tuple[Rule, ...] = (
            when=related("re_read")),
     forbid("F-545", "reread.order", "This slot has not locked this time point; there is nothing to read again.",
            when=related("nothing_read")),
-    forbid("F-546", "reread.order", "Later reads are measured against the baseline: read again from here.",
+    forbid("F-546", "reread.order impact.decide",
+           "Later reads are measured against the baseline: read again from here.",
            when=related("baseline_alone")),
-    forbid("F-547", "reread.order", "You read this subject; somebody else decides that it is read again.",
+    forbid("F-547", "reread.order impact.decide",
+           "You read this subject; somebody else decides that it is read again.",
            when=related("reader_of_subject")),
     # Seals: opening before all are in, and the recovery key.
     forbid("F-536", "seal.open_early", "You have signed this already; it needs another person.",
@@ -93,7 +97,17 @@ ROWS: tuple[Rule, ...] = (
     forbid("F-548", "seals.renew seals.recover", "Somebody else began anew in the meantime; begin again.",
            when=related("overtaken")),
     # The human final.
-    forbid("F-550", "read.sign read.adjudicate read.mark", "A person signs this; no service and no model can.",
+    # Corrections of images that were read.
+    forbid("F-557", "impact.decide", "You may see values of this subject's reads; somebody blind to them decides.",
+           when=related("sees_values")),
+    forbid("F-558", "impact.decide", "You made this correction; another person decides what it means.",
+           when=related("corrector")),
+    forbid("F-559", "impact.decide", "Corrected images of this time point are not through quality control yet.",
+           when=related("images_undisposed")),
+    forbid("F-560", "impact.decide", "No accepted image of this time point is left; its reads cannot stand.",
+           when=related("nothing_left")),
+    forbid("F-550", "read.sign read.adjudicate read.mark impact.decide",
+           "A person signs this; no service and no model can.",
            when=_by_a_service),
     forbid("F-551", "read.sign", "The accepted read is another person's; its reader or adjudicator signs.",
            when=related("not_accepted")),
@@ -110,6 +124,8 @@ ROWS: tuple[Rule, ...] = (
     allow("P-504", "read.sign", "reader adjudicator", "The accepted read is yours to sign.", stages=LIVE),
     allow("P-506", "reread.order", "imaging_lead data_manager", "You decide what a correction means for locked reads.",
           stages=LIVE),
+    allow("P-510", "impact.decide", "qc_technologist imaging_lead",
+          "You decide what a correction means for locked reads.", stages=LIVE),
     allow("P-507", "seal.open_early", "imaging_lead qa_auditor", "Two of you decide that seals open early.",
           stages=LIVE),
     allow("P-509", "read.withdraw", "imaging_lead", "You decide that no AI read is awaited any more.", stages=LIVE),

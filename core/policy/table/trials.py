@@ -58,10 +58,22 @@ ROWS: tuple[Rule, ...] = (
            "frozen; freeze another cut.", when=related("cut_outdated")),
     forbid("F-231", "database.soft_lock", "Queries are open; the data are locked when each is answered.",
            when=related("open_queries")),
+    forbid("F-239", "database.soft_lock", "Corrections of images are not carried out, or their impact on locked reads "
+           "is not decided.", when=related("corrections_open")),
     forbid("F-233", "database.unlock", "You signed this already; the second signature is another person's.",
            when=related("signed_already")),
     forbid("F-234", "database.unlock", "Data manager and QA sign, each in their own role; this role has signed.",
            when=related("same_role")),
+    # Closing.
+    forbid("F-240", "trial.close", "An incident with identifiers is not certified yet.",
+           when=related("incidents_open")),
+    forbid("F-241", "trial.close", "A deviation of this trial is not closed yet.", when=related("deviations_open")),
+    forbid("F-242", "trial.close", "The allocation is declared and the data are not unblinded.",
+           when=related("still_blinded")),
+    forbid("F-243", "ai.show_in_qc ai.show_to_coordinator ai.show_to_reader ai.show_in_adjudication gate.halt "
+           "gate.suspend bridging.judge defect.seed", "The trial is closed: its record is read, reported and handed "
+           "over, and nothing else happens in it.", stages=frozenset({Stage.CLOSED})),
+    allow("P-218", "trial.close", "trial_lead", "You are the trial lead.", stages=LOCKED),
     allow("P-230", "cut.freeze database.soft_lock", "data_manager", "You answer for the data of this trial.",
           stages=LIVE),
     allow("P-231", "database.release_soft_lock", "data_manager qa_auditor", "You may let work go on before the lock.",

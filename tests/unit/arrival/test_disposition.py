@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.vocabulary.imaging import CheckedRule
+from audit.vocabulary.registry import ObjectRef
+from audit.vocabulary.trials import TimePointMoved
 from core.arrival import queries
 from core.arrival.rules import DISPOSITIONS, REASONS, relations_of_disposition
 from core.arrival.usecases import DisposeCase, ReleaseSeries, dispose_case, release_series
@@ -26,7 +28,7 @@ from tests.builders.arrival import (
     write_series,
     write_study,
 )
-from tests.builders.reads import TRIAL
+from tests.builders.reads import TRIAL, recorded
 from tests.req import req
 
 
@@ -298,3 +300,40 @@ def test_open_queries_and_incomplete_time_points_are_listed_until_they_are_answe
     with house.desk.reading() as session:
         assert queries.open_queries(session, TRIAL) == ()
         assert queries.incomplete_time_points(session, TRIAL) == ()
+
+
+@req("REC-07", "RDG-11")
+def test_other_content_under_a_stored_uid_alarms_at_any_time_until_somebody_disposes(house, tmp_path):
+    """Also when the time point was read: refused, kept in quarantine, on the list of alarms; what is the same is known.
+
+    Two digests stand in the entry, and the quarantine holds what came, under the subject's key alone.
+    """
+    paths = write_series(tmp_path / "in")
+    account = take_in(house, tmp_path / "in")
+    dispose(house, account.cases[0])
+    recorded(house, TimePointMoved(subject=SUBJECT, time_point="BL", became="read", acquired_on="2026-03-02"))
+    dataset = read_object(paths[0])
+    dataset.KVP = "80"
+    paths[0].write_bytes(as_bytes(dataset))
+
+    again = take_in(house, tmp_path / "in")
+
+    assert sorted({(one.outcome, one.code) for one in again.outcomes}) == [
+        ("conflict", "same-uid-other-content"), ("duplicate", "same-content")]
+    event = next(one.body["fields"] for one in house.entries() if one.body["action"] == "series.conflicted")
+    assert event["stored_manifest_sha256"] != event["found_content_sha256"]
+    kept = ObjectRef(**event["quarantine"][0])
+    assert b"DICM" in house.desk.objects.get(kept, subject=f"{TRIAL}/{SUBJECT}")
+    assert b"DICM" not in house.desk.objects.stored_bytes(kept)
+    with house.desk.reading() as session:
+        (alarm,) = queries.unanswered_conflicts(session, TRIAL)
+        assert series_row(house, account.series[0]).edition == 1
+    assert (alarm.subject, alarm.count) == (SUBJECT, 1)
+    write_series(tmp_path / "more", numbers=(9,))
+    assert {one.code for one in take_in(house, tmp_path / "more").outcomes} == {"already-disposed"}
+
+    recorded(house, TimePointMoved(subject=SUBJECT, time_point="BL", became="in_qc", acquired_on="2026-03-02"))
+    dispose(house, account.cases[0], "queried", "identity_unclear")
+
+    with house.desk.reading() as session:
+        assert queries.unanswered_conflicts(session, TRIAL) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from core.gates import queries as gates
 from core.gates import usecases as gate_acts
 from core.trials import amendments, queries, usecases
 from core.trials.charter_check import read_charter
-from core.trials.rules import imaging_sections, version_on
+from core.trials.rules import ExpectedTimePoint, imaging_sections, rescheduled, version_on
 from countersign.cli import app
 from tests.builders import trials as build
 from tests.builders.arrival import SITE, SUBJECT, a_trial_that_receives, take_in, write_series
@@ -228,3 +229,66 @@ def test_what_concerns_imaging_is_found_section_by_section() -> None:
     assert imaging_sections(before, read_charter(amended("2.0", TITLE))) == ()
     assert imaging_sections(before, read_charter(amended("2.0", THINNER))) == ("acquisition",)
     assert imaging_sections(before, read_charter(amended("2.0", ("readers: 2", "readers: 3")))) == ("reading",)
+
+
+WIDER = ("day: 56\n    window_before: 7\n    window_after: 7", "day: 63\n    window_before: 3\n    window_after: 10")
+
+
+@req("VAL-14", "RDG-11")
+def test_an_amended_window_moves_time_points_that_have_not_come_yet_at_the_sites_where_it_is_in_effect(
+    house: HouseUnderTest,
+) -> None:
+    """What was received keeps its window; the version stands at each; another site waits for its own approval."""
+    build.live(house)
+    build.enrolled(house)
+    in_force(house, amended("1.1", WIDER))
+    house.commit(assess(house, "minor"))
+
+    def window(time_point: str) -> tuple[str | None, str | None, str | None, str | None]:
+        with house.desk.reading() as session:
+            row = queries.time_point_of(session, TRIAL, "101-001", time_point)
+        assert row is not None
+        return row.target_on, row.earliest_on, row.latest_on, row.charter_version
+
+    before = window("BL"), window("W08")
+    house.clock.at_us += 86_400_000_000
+    house.commit(amendments.approve_at_site(house.desk, build.LEAD, TRIAL, "101", "1.1", "2026-03-20"))
+
+    assert window("BL") == before[0], "its window was over when the amendment came into effect"
+    assert before[1] == ("2026-04-27", "2026-04-20", "2026-05-04", "1.0")
+    assert window("W08") == ("2026-05-04", "2026-05-01", "2026-05-14", "1.1")
+    moved = [one.body for one in house.entries() if one.body["action"] == "time_point.rescheduled"]
+    assert [one["fields"]["time_point"] for one in moved] == ["W08"]
+    assert moved[0]["caused_by"] == next(
+        one.body["id"] for one in house.entries() if one.body["action"] == "amendment.approved")
+
+
+days = st.dates(date(2026, 1, 1), date(2026, 12, 31))
+points = st.lists(
+    st.tuples(st.sampled_from("ABCD"), days, st.integers(0, 10)), unique_by=lambda one: one[0], max_size=4)
+
+
+@req("RDG-11")
+@given(points, points, st.sampled_from(["expected", "received", "read", "missed"]), days)
+def test_rescheduling_never_touches_what_came_or_was_owed_and_leaves_nothing_out(old, new, state, effective) -> None:
+    """Over every pair of schedules: each amended time point is known as it is, moved, new, or was over by then."""
+    def windows(several):
+        return tuple(ExpectedTimePoint(name, name, day, day, day + timedelta(days=more)) for name, day, more in several)
+
+    known = {one.id: (state, one.label, one.earliest, one.latest) for one in windows(old)}
+    found = rescheduled(known, windows(new), effective)
+
+    touched = {one.id for one in found.moved} | set(found.dropped)
+    assert state == "expected" or not touched
+    assert all(known[name][3] >= effective for name in touched)
+    assert not {one.id for one in found.new} & set(known)
+    for one in windows(new):
+        over = one.latest < effective if one.id not in known else known[one.id][3] < effective
+        same = one.id in known and known[one.id][2:] == (one.earliest, one.latest)
+        assert one in found.moved or one in found.new or over or same or state != "expected"
+    again = {one.id: ("expected", one.label, one.earliest, one.latest) for one in (*found.moved, *found.new)}
+    assert rescheduled(again, again_of(found), effective) == type(found)((), (), ())
+
+
+def again_of(found):
+    return (*found.moved, *found.new)

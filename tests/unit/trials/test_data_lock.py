@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from audit.vocabulary import imaging
+from audit.vocabulary import data_lock, imaging
+from audit.vocabulary.incidents import DestructionCertified, IncidentOpened
+from audit.vocabulary.validation import DeviationClosed, DeviationOpened
 from core.access.roles import SEES_ALLOCATION
 from core.data_lock import queries, unblinding, usecases
+from core.data_lock.closing import close_trial
 from core.data_lock.rules import (
     CutLine,
     by_arm,
@@ -351,3 +354,47 @@ def test_a_damaged_allocation_is_refused_without_telling_an_arm(text: str, said:
         read_allocation(text)
     assert said in problem.value.fact
     assert ",A" not in problem.value.fact
+
+
+@req("REC-13")
+def test_a_trial_is_closed_when_its_data_are_locked_and_nothing_is_open_and_then_nothing_happens_in_it(
+    house: HouseUnderTest,
+) -> None:
+    """Each thing that is open is told; after the closing no stage of it comes back."""
+    a_trial(house)
+    build.soft_locked(house)
+
+    def close(by: Actor = build.LEAD) -> None:
+        house.commit(close_trial(house.desk, by, DEMO))
+
+    refused(house, "default-deny", close)
+    build.locked(house)
+    refused(house, "default-deny", lambda: close(build.MANAGER))
+    signed(house, "qa-auditor", DeviationOpened(
+        deviation="DEV-1", klass_name="minor", source="quality", about="a visit", says="late"))
+    refused(house, "F-241", close)
+    signed(house, "qa-auditor", DeviationClosed(
+        deviation="DEV-1", cause="c", impact="none", action="a", conclusion="closed"))
+    recorded(house, IncidentOpened(
+        incident="INC-1", source="finding", kind="other", count=0, series=(), places=("(0010,0010)",)))
+    refused(house, "F-240", close)
+    signed(house, "qa-auditor", DestructionCertified(
+        incident="INC-1", objects=0, digest="", copies=(), searched=0, found=0))
+    signed(house, "trial-lead", data_lock.RandomisationDeclared(digest=DIGEST))
+    refused(house, "F-242", close)
+    signed(house, "statistician", data_lock.AllocationImported(
+        cut="cut-1", digest=DIGEST, declared="d", subjects=2, allocation=build.OBJECT))
+    signed(house, "statistician", data_lock.UnblindingDone(cut="cut-1", imported="i", digest=DIGEST))
+    proof = house.proof("trial-lead")
+
+    typed = CliRunner().invoke(app, ["trial", "close", DEMO, "--as", "trial-lead", "--home", str(house.home)], env={
+        "COUNTERSIGN_MEANING": "approval", "COUNTERSIGN_PASSWORD": proof.password, "COUNTERSIGN_CODE": proof.code})
+
+    assert typed.exit_code == 0, typed.output
+    with house.desk.reading() as session:
+        assert the_trial(session, DEMO).stage is Stage.CLOSED
+    refused(house, "default-deny", close)
+    refused(house, "default-deny",
+            lambda: usecases.unlock(house.desk, build.MANAGER, DEMO, "error_found", "one date"))
+    (ended,) = [one.body for one in house.entries() if one.body["action"] == "trial.closed"]
+    assert ended["fields"] == {"charter_version": "1.0", "cut": "cut-1"}

@@ -47,6 +47,20 @@ def test_a_trial_goes_live_only_with_charter_tested_configuration_and_an_active_
     build.ready_site(house)
     house.commit(usecases.sign_configuration_test(
         house.desk, build.MANAGER, usecases.SignConfigurationTest(TRIAL, 2, ("tried",))))
+    # Another charter comes before the trial is live: its configuration is tried anew, its sites activated for it.
+    later = charter_text().replace('version: "1.0"', 'version: "1.1"')
+    house.commit(usecases.sign_charter(house.desk, build.LEAD, later))
+    house.commit(usecases.accept_charter(house.desk, build.INVESTIGATOR, TRIAL))
+    house.commit(usecases.approve_charter(house.desk, build.QA, TRIAL))
+    house.clock.at_us += 61_000_000  # the same refusal is recorded once a minute
+    with pytest.raises(Refused) as refusal:
+        usecases.activate_trial(house.desk, build.LEAD, TRIAL)
+    said = refused(house, "F-209", refusal)
+    assert "nobody has signed the test of its configuration" in said
+    assert "no site is activated for its version" in said
+    house.commit(sites.activate_site(house.desk, build.LEAD, TRIAL, "101", "2026-01-01"))
+    house.commit(usecases.sign_configuration_test(
+        house.desk, build.MANAGER, usecases.SignConfigurationTest(TRIAL, 2, ("tried anew",))))
     house.commit(usecases.activate_trial(house.desk, build.LEAD, TRIAL))
 
     with house.desk.reading() as session:

@@ -58,6 +58,8 @@ class Selection:
     seqs: frozenset[int] = frozenset()
     hidden: Callable[[dict[str, Any]], str | None] | None = None
     leaves: bool = True
+    #: Trials whose evidence is of class demonstration; the page for people says which of them it holds.
+    demonstrations: frozenset[str] = frozenset()
 
     def wants(self, entry: dict[str, Any]) -> bool:
         if self.kind == WHOLE or entry["seq"] == self.export or entry["stream"] == "keys":
@@ -129,7 +131,7 @@ def _write(
     hidden: list[bytes] = []  # one short line each; a bundle that withholds most of a ledger is refused elsewhere
     proven: list[tuple[int, bytes]] = []
     rows: list[str] = []
-    held = 0
+    held, shown = 0, set[str]()
     with archive.open(_info("entries.jsonl"), "w") as target:
         for seq, raw in source.entries():
             if seq > selection.export:
@@ -147,6 +149,7 @@ def _write(
                 continue
             target.write(raw + b"\n")
             held += 1
+            shown.add(entry["body"].get("trial", ""))
             if held <= PAGE_ROWS:
                 rows.append(_row(entry, sentence(entry)))
     if hidden:
@@ -158,7 +161,8 @@ def _write(
     for seq, _ in proven:
         path = proofs.inclusion_path(source, seq, checkpoint.size)
         _member(archive, f"proofs/{seq}.tlog-proof", proofs.proof_file(seq, path, checkpoint.note).encode())
-    _member(archive, "index.html", _index(checkpoint, selection, held, len(hidden), rows).encode())
+    _member(archive, "index.html", _index(
+        checkpoint, selection, held, len(hidden), rows, sorted(shown & selection.demonstrations)).encode())
     return held, len(hidden)
 
 
@@ -217,8 +221,13 @@ def _row(entry: dict[str, Any], said: str) -> str:
     return f'<tr><td class="n">{entry["seq"]}</td>{filled}</tr>'
 
 
-def _index(checkpoint: proofs.Checkpoint, selection: Selection, held: int, withheld: int, rows: list[str]) -> str:
-    """A page for people. It proves nothing; it says how to check."""
+def _index(
+    checkpoint: proofs.Checkpoint, selection: Selection, held: int, withheld: int, rows: list[str],
+    demonstrations: list[str],
+) -> str:
+    """A page for people. It proves nothing; it says how to check, and which evidence is of class demonstration."""
+    notice = [f"<p><strong>Demonstration, not for clinical use: {html.escape(', '.join(demonstrations))}.</strong> "
+              "Evidence of this class is refused by every other trial.</p>"] if demonstrations else []
     what = {WHOLE: "the whole ledger", CHOSEN: "chosen entries and all key entries",
             STREAMS: "the streams " + ", ".join(name for name, _ in selection.streams)}[selection.kind]
     shown = "" if held <= PAGE_ROWS else f" The first {PAGE_ROWS} are listed here; entries.jsonl holds all."
@@ -228,7 +237,7 @@ def _index(checkpoint: proofs.Checkpoint, selection: Selection, held: int, withh
     return "\n".join([
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         f"<title>Ledger bundle of {origin}</title><style>{_STYLE}</style></head><body>",
-        f"<h1>Ledger bundle of {origin}</h1>",
+        f"<h1>Ledger bundle of {origin}</h1>", *notice,
         f"<p>{what}: {held} entries of a ledger of {checkpoint.size}.{hidden}{shown} "
         f"Root <code>{root}</code>.</p>",
         "<p>This page is for reading only and is not checked. To check the bundle, install Python 3.11 or newer with "

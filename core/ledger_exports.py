@@ -76,12 +76,19 @@ def export(
     with desk.reading() as session:
         reader = SessionReader(session)
         selection = bundle.Selection(wish.kind, streams, entry.seq, frozenset(wish.seqs), hidden,
-                                     wish.leaves or wish.kind == bundle.WHOLE)
+                                     wish.leaves or wish.kind == bundle.WHOLE, _demonstrations(reader))
         note = newest_note(reader, entry.seq + 1)
         cosigned = note.note + "".join(_cosignatures(reader, note.size))
         anchors = _seen_outside(reader, note.size)
         return bundle.write_bundle(StoreSource(reader), cosigned, selection, out, sentence=sentence_by(reader),
                                    anchors=anchors)
+
+
+def _demonstrations(reader: Reader) -> frozenset[str]:
+    """Trials that were created as demonstrations."""
+    rows = reader.rows("SELECT data FROM entry WHERE action = 'trial.created' ORDER BY seq")
+    bodies = [json.loads(bytes(row[0]))["body"] for row in rows]
+    return frozenset(body["trial"] for body in bodies if body["fields"].get("demonstration"))
 
 
 def _cosignatures(reader: Reader, size: int) -> list[str]:

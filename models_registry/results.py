@@ -25,7 +25,7 @@ from core.ids import derived_uid
 from core.objects import DICOM, JSON
 from core.reads.ports import keeper_of
 from core.reads.rules import is_baseline
-from core.trials.queries import signed_charter, time_points_of
+from core.trials.queries import signed_charter, time_points_of, trial_row
 from core.work import Desk, release
 from models_registry.answer import Answer, Value
 from models_registry.queries import LockRow, RunRow
@@ -110,11 +110,15 @@ def _instances(
     assert answer.mask is not None  # finished
     algorithm = algorithm_of(lock)
     made_at = as_datetime(desk.clock.now())
+    with desk.reading() as session:
+        trial = trial_row(session, row.trial)
+    demonstration = trial is not None and trial.demonstration
 
     def instance(kind: str, series_number: int) -> Instance:
         return Instance(
             series_uid=derived_uid("run", row.run, kind, "series"), sop_uid=derived_uid("run", row.run, kind),
             series_number=series_number, instance_number=1, made_at=made_at, software=release(),
+            demonstration=demonstration,
         )
 
     segments = _segments(row, answer, structures)

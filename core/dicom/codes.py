@@ -7,6 +7,7 @@ from typing import Final
 from pydicom.sr.coding import Code
 
 IMAGING_MEASUREMENT_REPORT: Final = Code("126000", "DCM", "Imaging Measurement Report")
+COMMENT: Final = Code("121106", "DCM", "Comment")
 IMAGING_MEASUREMENTS: Final = Code("126010", "DCM", "Imaging Measurements")
 MEASUREMENT_GROUP: Final = Code("125007", "DCM", "Measurement Group")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")

@@ -16,6 +16,7 @@ from core.errors import UnusableInput
 from core.ids import derived_uid
 
 MANUFACTURER: Final = "Countersign"
+DEMONSTRATION: Final = "Demonstration, not for clinical use"
 # What every image must at least name, be it empty (type 2 of Patient, Study, Equipment, Frame of Reference modules).
 _TYPE_2: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
@@ -49,7 +50,10 @@ class Algorithm:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Identity of the object to be made; given, never drawn, so that a second rendering has the same bytes."""
+    """Identity of the object to be made; given, never drawn, so that a second rendering has the same bytes.
+
+    `demonstration`: its evidence class, which the object says of itself (TRIAL 2).
+    """
 
     series_uid: str
     sop_uid: str
@@ -57,6 +61,7 @@ class Instance:
     instance_number: int
     made_at: datetime
     software: str
+    demonstration: bool = False
 
     def __post_init__(self) -> None:
         if self.made_at.tzinfo is None or self.made_at.utcoffset() is None:
@@ -88,6 +93,8 @@ def settle(dataset: Dataset, instance: Instance) -> None:
                                  ("SeriesDate", "SeriesTime")):
         setattr(dataset, date_name, day)
         setattr(dataset, time_name, hour)
+    if instance.demonstration:
+        dataset.SeriesDescription = DEMONSTRATION
     dataset.TimezoneOffsetFromUTC = offset_text(instance.made_at)
     dataset.file_meta.ImplementationClassUID = UID(IMPLEMENTATION_UID)
     dataset.file_meta.ImplementationVersionName = "COUNTERSIGN"

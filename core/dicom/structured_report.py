@@ -21,6 +21,7 @@ from pydicom.uid import SegmentationStorage
 
 from core.dicom import codes
 from core.dicom.result import (
+    DEMONSTRATION,
     MANUFACTURER,
     Algorithm,
     Instance,
@@ -94,7 +95,7 @@ def make_ai_report(
     if any(lesion.origin != "ai" for lesion in lesions):
         raise ResultUnusable("An AI report holds the AI's own values only.")
     made = _report(lesions, evidence, algorithm, time_point, instance, verifier=None, predecessors=())
-    made.SeriesDescription = "AI measurements, unverified"
+    made.SeriesDescription = _described(instance, "AI measurements, unverified")
     return _checked(made)
 
 
@@ -115,8 +116,18 @@ def make_final_report(
     if algorithm is None and any(lesion.origin in ("accepted", "adjusted") for lesion in lesions):
         raise ResultUnusable("An accepted or adjusted value names the algorithm that proposed it.")
     made = _report(lesions, evidence, algorithm, time_point, instance, verifier=verifier, predecessors=predecessors)
-    made.SeriesDescription = "Final measurements, verified"
+    made.SeriesDescription = _described(instance, "Final measurements, verified")
     return _checked(made)
+
+
+def _described(instance: Instance, what: str) -> str:
+    """What lists of series show; at most 64 characters (LO)."""
+    return f"{DEMONSTRATION}: {what.rpartition(', ')[2]}" if instance.demonstration else what
+
+
+def _says_its_class() -> sr.TextContentItem:
+    """A comment (DCM 121106) beside the measurements, for whoever reads the document and not the list of series."""
+    return sr.TextContentItem(codes.COMMENT, DEMONSTRATION, sr.RelationshipTypeValues.CONTAINS)
 
 
 def _checked(made: Dataset) -> Dataset:
@@ -173,6 +184,8 @@ def _report(
             record_evidence=True,
         )
     settle(made, instance)
+    if instance.demonstration:
+        made.ContentSequence.append(_says_its_class())
     _empty_the_absent(made)
     if verifier is not None:
         # The library stamps its own local clock without a zone; the instant is that of the signature.

@@ -63,6 +63,8 @@ _ROOT: Final = (
     Row(("121016", "DCM"), "TEXT", "HAS OBS CONTEXT"),
     Row(("121058", "DCM"), "CODE", "HAS CONCEPT MOD", least=1, most=_MANY),
     Row(("126010", "DCM"), "CONTAINER", "CONTAINS", least=1),
+    # The template is extensible; ours says its evidence class where that is demonstration.
+    Row(("121106", "DCM"), "TEXT", "CONTAINS"),
 )
 _MEASUREMENTS: Final = (Row(("125007", "DCM"), "CONTAINER", "CONTAINS", least=1, most=_MANY),)
 _GROUP: Final = (

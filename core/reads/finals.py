@@ -200,6 +200,7 @@ def _render(
     instance = Instance(
         series_uid=derived_uid(occasion.id, "final", "series"), sop_uid=derived_uid(occasion.id, "final"),
         series_number=FINAL_SERIES, instance_number=1, made_at=at, software=release(),
+        demonstration=trials.the_trial(session, task.trial).demonstration,
     )  # fmt: skip
     role = "reader" if actor.user == task.reader else "adjudicator"
     verifier = Verifier(person.printed_name, person.user, organization, role, at)

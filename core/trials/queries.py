@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, Row, select
 
-from core.access.queries import standing
+from core.access.queries import grants_of, standing
 from core.errors import NotFound
 from core.policy.state import Actor, Facts, Stage
 from core.privacy.queries import relations_of
@@ -217,6 +217,12 @@ def the_trial(session: Connection, trial: str) -> TrialRow:
     if row is None:
         raise NotFound(f"There is no trial {trial}.", next_step="List them with `countersign trial show`.")
     return row
+
+
+def demonstrations_of(session: Connection, user: str) -> tuple[str, ...]:
+    """The trials of class demonstration in which a person holds a role; a role of the house is held in all of them."""
+    held = {grant.trial for grant in grants_of(session, user)}
+    return tuple(one.trial for one in trials_known(session) if one.demonstration and held & {"", one.trial})
 
 
 def trials_known(session: Connection) -> tuple[TrialRow, ...]:

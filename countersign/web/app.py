@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import ClockUntrusted, CountersignError, NotAuthenticated
 from core.ledger_words import utc
+from core.trials.queries import demonstrations_of
 from core.work import release
 from countersign.disk import system_error
 from countersign.house import House
@@ -76,9 +77,13 @@ class Site:
             now = utc(self.house.desk.clock.now())
         except ClockUntrusted:
             now = "the clock is not trusted"
+        demonstrations: tuple[str, ...] = ()
+        if session is not None:
+            with self.house.desk.reading() as tables:
+                demonstrations = demonstrations_of(tables, session.user)
         text = self.templates.get_template(name).render(
             request=request, path=partial(self._path, request), session=session, now=now, release=release(),
-            watch=self.watch.last,
+            watch=self.watch.last, demonstrations=demonstrations,
             ends=utc(session.ends_us)[11:16] if session else "", **things)
         return HTMLResponse(text, status)
 

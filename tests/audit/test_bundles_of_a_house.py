@@ -20,6 +20,7 @@ from core.errors import UnusableInput
 from core.ledger_exports import StoreSource, Wish, card, export, sentence_by
 from core.ledger_queries import SessionReader, newest_note
 from core.policy.state import Decision
+from core.trials.usecases import CreateTrial, create_trial
 from countersign.witness import Witness
 from tests.house import ORIGIN, HouseUnderTest
 from tests.req import req
@@ -94,6 +95,25 @@ def test_a_bundle_of_one_trial_holds_its_stream_and_the_keys_and_no_other_conten
         assert "qa-1" not in archive.read("index.html").decode().split("export.made")[0].split("<tbody>")[0]
     assert streams == {"keys", "trial/T1", "house"}
     assert report.entries < report.size
+
+
+@req("VAL-06", "REC-08")
+@pytest.mark.parametrize("demonstration", [True, False])
+def test_a_bundle_says_on_its_page_which_trials_are_demonstrations(
+    house: HouseUnderTest, tmp_path: Path, demonstration: bool
+) -> None:
+    """Whatever part of it a bundle holds: chosen entries of a demonstration say so as well (TRIAL 2)."""
+    lead = house.person("lead-1", "trial_lead", trial="T1")
+    house.commit(create_trial(house.desk, lead, CreateTrial("T1", "A trial", demonstration)))
+    wishes = (Wish(), Wish(trial="T1"), Wish(seqs=(len(house.entries()) - 1,)), Wish(seqs=(3,)))
+    said = []
+    for number, wish in enumerate(wishes):
+        written = export(house.desk, wish, tmp_path / f"{number}.zip", under=ALLOWED, on_behalf_of="qa-1")
+        assert verifier.verify_bundle(written.path, json.loads(the_card(house))).verdict == verifier.VERIFIED
+        with zipfile.ZipFile(written.path) as archive:
+            said.append("Demonstration, not for clinical use: T1." in archive.read("index.html").decode())
+
+    assert said == [demonstration] * 3 + [False]
 
 
 @req("REC-08", "ACC-09")

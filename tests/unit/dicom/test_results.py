@@ -249,3 +249,28 @@ def test_public_checkers_find_no_error(images, kind, tmp_path):
     assert "Error" not in told.stderr + told.stdout
     if kind != "segmentation":
         assert subprocess.run(["dsrdump", str(path)], capture_output=True, check=False).returncode == 0
+
+
+@req("VAL-06")
+def test_results_of_a_demonstration_say_so_in_every_object(images) -> None:
+    """In the list of series and in the document itself; a clinical result says nothing of the kind."""
+    where = Instance("2.25.7", "2.25.8", 103, 1, AT, "0.1.0", demonstration=True)
+    segments = [Segment("Lesion TL01", "TL01", "2.25.111", masks()[0], "SEMIAUTOMATIC")]
+    seg = make_segmentation(segments, images, LOCK, where)
+    one = lesion(images, segment_uid="2.25.8")
+    report = make_ai_report([one], [seg, *images], LOCK, TimePoint("baseline", "baseline", 1), replace(
+        where, sop_uid="2.25.9"))
+    person = Verifier("Reader 1", "reader-1", "Core laboratory", "reader", AT)
+    signed = make_final_report([replace(one, origin="accepted")], [seg, *images], LOCK, TimePoint(
+        "baseline", "baseline", 1), replace(where, sop_uid="2.25.10"), person, [report])
+
+    assert [each.SeriesDescription for each in (seg, report, signed)] == [
+        "Demonstration, not for clinical use", "Demonstration, not for clinical use: unverified",
+        "Demonstration, not for clinical use: verified"]
+    for each in (report, signed):
+        comments = [item.TextValue for item in each.ContentSequence if item.ValueType == "TEXT"
+                    and item.ConceptNameCodeSequence[0].CodeValue == "121106"]
+        assert comments == ["Demonstration, not for clinical use"]
+        assert check_report(each) == []
+    clinical = proposal(images, segmentation(images))
+    assert "Demonstration" not in str(clinical)

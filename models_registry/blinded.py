@@ -131,8 +131,10 @@ def seal_reads(desk: Desk, answered: Sequence[tuple[RunRow, Given, Answer]]) -> 
             ))
         lock = lesions[0][0].lock
         held = next((one for one in begun if one.slot == (SHADOW_SLOT if shadow else AI_SLOT)), None)
-        if held is not None and not shadow and held.lock not in (None, lock):
-            unsealed |= {row.run: f"The AI's read of {time_point} is that of {held.lock}." for row, _, _ in lesions}
+        if held is not None and not shadow and held.lock != lock and (held.locked or held.lock is not None):
+            # Nothing of this lock may go under another one's seal.
+            other = held.lock or "a lock that it does not name"
+            unsealed |= {row.run: f"The AI's read of {time_point} is that of {other}." for row, _, _ in lesions}
             continue
         if held is not None and held.locked:
             continue

@@ -13,10 +13,13 @@ import pytest
 
 from audit.vocabulary import bridging as words
 from audit.vocabulary import gates as gate_words
+from audit.vocabulary.models import InputSeries, RunRequested
 from core.errors import Refused, UnusableInput
 from core.phantoms import SCANNERS, lesion_at, make_volume
-from core.policy.state import Actor
+from core.policy.state import Actor, Decision
 from core.reads import queries as reads
+from core.reads.ai_reads import seal_ai_read
+from core.reads.locking import LockAnswer
 from core.reads.state import AI_SLOT, OpenedRead
 from models_registry import jobs, queries
 from models_registry.asking import RequestRun, request_run
@@ -221,6 +224,37 @@ def test_what_cannot_be_measured_again_leaves_the_earlier_read_in_its_place(chan
     assert [one.excluded for one in changed.told() if one.sealed is not None] == [None, None]
     assert changed.refused(changed.new, "W08") == "F-407"
     assert changed.run(changed.new, "BL").state == "finished"
+
+
+@req("RDG-06", "RDG-02", "MLK-08")
+def test_nothing_goes_under_the_seal_of_another_lock(changed: Changed) -> None:
+    """The old lock's runs failed, its read was sealed as not evaluable: the new lock begins no read beside it."""
+    house = changed.house
+    point = {"subject": SUBJECT, "time_point": "W16"}
+    seal_ai_read(house.desk, LockAnswer(TRIAL, SUBJECT, "W16", {"targets": [
+        {"lesion": "T01", "state": "not_assessable"}]}), lock=changed.old)
+    other = replace_lock(house, changed.new, point)
+
+    run_waiting(house.desk, changed.images, changed.new, runner=stand_in)
+
+    with house.desk.reading() as session:
+        (row,) = [one for one in queries.runs_of(session, lock=changed.new) if one.run == other]
+    assert (row.state, row.cause, row.result) == ("failed", "seal", None)
+    assert changed.old in (row.found or "")
+
+
+def replace_lock(house: HouseUnderTest, lock: str, point: dict[str, str]) -> str:
+    """A run of the lock that was asked for as if the series were free."""
+    with house.desk.reading() as session:
+        model = next(row for row in queries.runs_of(session) if row.time_point == "W08")
+    event = RunRequested(
+        run="run-beside", lock=lock, model=model.model, **point, study=model.study, lesion=model.lesion,
+        tracking_uid=model.tracking_uid, seed=model.seed, seed_by="reader-1",
+        inputs=tuple(InputSeries(**one) for one in model.inputs), use="primary", standing="gated", sealed=True,
+        input_sha256=model.input_sha256, endpoint="response", gate=f"G4-{lock}")
+    with house.desk.open(Actor.of_service("inference"), on_behalf_of="technologist") as work:
+        work.record(event, under=Decision(True, "P-03", "for a test", "service"), trial=TRIAL)
+    return event.run
 
 
 @req("RDG-06", "GAT-03")

@@ -1,7 +1,7 @@
 """Hostile DICOM for a locked model: a generated study on disk, one thing wrong with it, through the reading of a trial.
 
-Each row says what is wrong and what must stop it: the reader of objects, the geometry, the scale, the check for text in
-the pixels, or the model's contract. Whatever stops it, there is no value.
+Each row says what is wrong and what must stop it: the reader of objects, the geometry, the scale, the values, the check
+for text in the pixels, or the model's contract. Whatever stops it, there is no value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydicom import dcmread, dcmwrite
+from pydicom import config, dcmread, dcmwrite
 from pydicom.dataset import FileDataset
 
 from core.dicom.leaks import check_pixels
@@ -62,6 +62,11 @@ def _without_rescale(dataset: FileDataset) -> None:
     del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType
 
 
+def _rescale_no_number(dataset: FileDataset) -> None:
+    with config.disable_value_validation():  # what a sender wrote is not asked for its form
+        dataset.RescaleSlope = "NaN"
+
+
 def _burned_in(dataset: FileDataset) -> None:
     dataset.BurnedInAnnotation = "YES"
 
@@ -98,6 +103,8 @@ HOSTILE: Mapping[str, Hostile] = {
     "dicom_gantry_tilt": Hostile("a tilted gantry", GEOMETRY | {"orientation"}, planted=("gantry_tilt",)),
     "dicom_no_rescale": Hostile("a CT without rescale", frozenset({"scale-unknown"}),
                                 change=_each_ct(_without_rescale)),
+    "dicom_rescale_no_number": Hostile("a CT whose rescale is no number", frozenset({"values-not-finite"}),
+                                       change=_each_ct(_rescale_no_number)),
     "dicom_burned_in_text": Hostile("text burned into the pixels", frozenset({"burned-in-text"}),
                                     change=_each_ct(_burned_in)),
     "dicom_wrong_modality": Hostile("MR in place of the CT", frozenset({"ct-unit"}), planted=("wrong_modality",)),

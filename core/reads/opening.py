@@ -80,10 +80,11 @@ def check_seal(session: Connection, sealed: str, key: str, nonce: str) -> None:
 def _compare(work: Work, trial: str, subject: str, time_point: str) -> None:
     """Record which triggers fired at this time point, and over the course when nothing more is to come."""
     session = work.session
-    here = queries.current_tasks(session, trial, subject, time_point)
+    # People's reads alone: the AI may have measured again under a later version of the charter.
+    here = [each for each in queries.current_tasks(session, trial, subject, time_point) if each.slot not in AI_SLOTS]
     charter = queries.charter_for(session, trial, here[-1].charter_version)
     answers = queries.answers_by_slot(session, trial, subject, until=here[-1].acquired_on)
-    sealed = tuple(str(each.sealed) for each in here if each.slot not in AI_SLOTS)
+    sealed = tuple(str(each.sealed) for each in here)
     compared = _record(work, trial, subject, time_point, charter, sealed, rules.fired_at(charter, answers, time_point))
     carry_on(work, trial, subject, time_point, "time_point.read", compared)
     _compare_later(work, trial, subject, charter, here[-1].acquired_on)

@@ -22,8 +22,8 @@ NOTICED = ("killed", "timeout")
 class Kept:
     """What one run of a piece found, on which commit; False in `committed` where files were in none.
 
-    `mutants`: per file each mutant with `function` and `status`, and `before` and `after` unless it was noticed; kept
-    as numbers per function and the mutants that nobody noticed.
+    `mutants`: per file each mutant with `function` and `status`, and `before` and `after` unless a test failed; kept as
+    numbers, the mutants that nobody noticed, and those that ran into the time limit.
     """
 
     piece: str
@@ -39,7 +39,8 @@ class Kept:
         """The run for results/: what was noticed is counted, the rest is listed."""
         return json.dumps({**asdict(self), "mutants": {
             file: {"counts": dict(sorted(Counter(one["status"] for one in rows).items())),
-                   "unnoticed": [one for one in rows if one["status"] not in NOTICED]}
+                   "unnoticed": [one for one in rows if one["status"] not in NOTICED],
+                   "time_limit": [one for one in rows if one["status"] == "timeout"]}
             for file, rows in self.mutants.items()
         }}, indent=1, ensure_ascii=False) + "\n"
 
@@ -117,14 +118,29 @@ def rendered(kept: list[dict], why: Mapping[tuple[str, str, str, str], str]) -> 
             for reason, members in grouped.items():
                 lines.append(f"{reason}")
                 lines.append("")
-                for (function, before, after), times in Counter(
-                    (one["function"], one["before"], one["after"]) for one in members
-                ).items():
-                    lines += [f"- `{function}`{f' ({times} times)' if times > 1 else ''}", "", "  ```diff",
-                              *(f"  - {line}" for line in before.split("\n") if line),
-                              *(f"  + {line}" for line in after.split("\n") if line), "  ```"]
-                lines.append("")
+                lines += _changes(members)
+    limited = [one | {"function": f"{file}: {one['function']}"}
+               for run in kept for file, found in run["mutants"].items() for one in found["time_limit"]]
+    if limited:
+        lines += ["## What ran into the time limit", "", "Each as a rule a loop that does not end.", "",
+                  *_changes(limited)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _changes(members: Iterable[Mapping[str, str]]) -> list[str]:
+    """Functions with what is changed in them, one difference each."""
+    counted = Counter((one["function"], one["before"], one["after"]) for one in members)
+    functions: dict[str, list[str]] = {}
+    for (function, before, after), times in counted.items():
+        lines = functions.setdefault(function, [])
+        lines += [f"  - {line}" for line in before.split("\n") if line]
+        lines += [f"  + {line}" for line in after.split("\n") if line]
+        if times > 1:
+            lines.append(f"  # {times} times")
+    said: list[str] = []
+    for function, lines in functions.items():
+        said += [f"- `{function}`", "", "  ```diff", *lines, "  ```", ""]
+    return said
 
 
 def _numbers(counts: Mapping[str, int]) -> str:

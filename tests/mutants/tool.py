@@ -1,8 +1,8 @@
-"""mutmut with one change of ours, run in the folder that `__main__` made: what it mutates, and its verdicts as JSON.
+"""mutmut with two changes of ours, run in the folder that `__main__` made: what it mutates, and how tests are begun.
 
     python tool.py run        every mutant without a verdict
     python tool.py again      these, and every mutant that nobody noticed
-    python tool.py verdicts   prints one JSON object
+    python tool.py verdicts   prints what became of each, one JSON object
 
 A literal with a blank in it is a sentence for people: its wording is not mutated (what is computed into it, and
 that it is given at all, is). Any other literal is a word that something compares: it is changed once, not thrice.
@@ -11,24 +11,64 @@ that it is given at all, is). Any other literal is a word that something compare
 from __future__ import annotations
 
 import difflib
+import gc
 import json
 import sys
 from collections.abc import Iterable
 
 import libcst as cst
+import pytest
+from _pytest.config import _prepareconfig
 from mutmut import __main__ as mutmut
-from mutmut.configuration import config
+from mutmut.configuration import ForkServerWarmup, config
 from mutmut.mutation import mutators
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import read_mutant_function, read_mutants_module, read_original_function
+from mutmut.runners.harness import PytestRunner
+from mutmut.state import state
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import walk_mutatable_files
+from mutmut.utils.file_utils import change_cwd, walk_mutatable_files
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+from mutmut.workers import isolation
 
 
 def _words_only(node: cst.BaseString) -> Iterable[cst.BaseString]:
     if isinstance(node, cst.SimpleString) and " " not in node.raw_value:
         yield from list(mutators.operator_string(node))[:1]
+
+
+class _CollectedOnce(PytestRunner):
+    """Collects the tests once, in the process that every mutant's process is a fork of; a mutant runs its tests by
+    pytest's own protocol, the quick ones first, up to the first that fails. Starting pytest anew for each mutant costs
+    more than most tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: dict[str, pytest.Item] = {}
+
+    def warm_up(self) -> None:
+        if config().forkserver_warmup != ForkServerWarmup.COLLECT:
+            super().warm_up()
+            return
+        with change_cwd("mutants"):
+            settings = _prepareconfig(["--rootdir=.", *self._pytest_args_regular_run([]), *self._pytest_add_cli_args])
+            settings._do_configure()
+            session = pytest.Session.from_config(settings)
+            settings.hook.pytest_sessionstart(session=session)
+            self.items = {item.nodeid: item for item in session.perform_collect()}
+        gc.freeze()
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        names = sorted(tests, key=lambda name: state().duration_by_test[name])
+        if not names or any(name not in self.items for name in names):
+            return int(super().run_tests(mutant_name=mutant_name, tests=names))
+        items = [self.items[name] for name in names]
+        with change_cwd("mutants"):
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if item.session.testsfailed:
+                    return 1
+        return 0
 
 
 def _change(before: str, after: str) -> tuple[str, str]:
@@ -43,7 +83,7 @@ def _change(before: str, after: str) -> tuple[str, str]:
 
 
 def verdicts() -> dict[str, list[dict[str, str]]]:
-    """Per file each mutant: its function, what became of it, and what it changes unless it was noticed."""
+    """Per file each mutant: its function, what became of it, and what it changes unless a test failed."""
     config()
     found: dict[str, list[dict[str, str]]] = {}
     for path in sorted(walk_mutatable_files()):
@@ -57,7 +97,7 @@ def verdicts() -> dict[str, list[dict[str, str]]]:
             status = "killed" if code == 2 else status_by_exit_code[code]
             function, kind = orig_function_and_class_names_from_key(name)
             row = {"function": f"{kind}.{function}" if kind else function, "status": status}
-            if status not in ("killed", "timeout"):
+            if status != "killed":
                 before, after = _change(
                     cst.Module([read_original_function(module, name)]).code,
                     cst.Module([read_mutant_function(module, name)]).code,
@@ -86,6 +126,7 @@ def main() -> None:
     for index, (kind, operator) in enumerate(mutators.mutation_operators):
         if operator is mutators.operator_string:
             mutators.mutation_operators[index] = (kind, _words_only)
+    isolation.PytestRunner = _CollectedOnce
     if verb in ("run", "again"):
         if verb == "again":
             forget_survivors()

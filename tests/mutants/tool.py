@@ -37,7 +37,7 @@ def _words_only(node: cst.BaseString) -> Iterable[cst.BaseString]:
         yield from list(mutators.operator_string(node))[:1]
 
 
-class _CollectedOnce(PytestRunner):
+class _CollectedOnce(PytestRunner):  # type: ignore[misc]
     """Collects the tests once, in the process that every mutant's process is a fork of; a mutant runs its tests by
     pytest's own protocol, the quick ones first, up to the first that fails. Starting pytest anew for each mutant costs
     more than most tests."""

@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A listing. `note` stands below it; `empty` says in words why it has no rows."""
+    """A listing. `note` stands below it; `empty` says in words why it has no rows. `wide`: on a landscape page."""
 
     id: str
     title: str
@@ -70,6 +70,7 @@ class Table:
     note: str = ""
     empty: str = NOTHING
     clause: str = ""
+    wide: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,8 @@ def _widths(table: Table) -> list[int]:
 
 def _is_wide(table: Table) -> bool:
     """Whether the table needs a landscape page: more than a portrait one holds without squeezing its numbers."""
+    if table.wide:
+        return True
     need = PADDING_MM * len(table.columns)
     for n, column in enumerate(table.columns):
         longest = max((len(row.cells[n].text) * SIGN_MM + len(row.cells[n].code.removeprefix("EV-")) * CODE_SIGN_MM

@@ -128,7 +128,7 @@ def steps(book: Book, quote: Quote, named: Sequence[str]) -> Table:
             Column("by", "By"), *((Column("altered", "Done otherwise than signed"),) if altered else ()),
             Column("evidence", "SHA-256 of the evidence"), Column("entry", "Entry", "number")),
         tuple(rows), empty="No step is on record.",
-        note="What shows each step lies in evidence.zip, named by run and step.",
+        note="What shows each step lies in evidence.zip, named by run and step.", wide=True,
     )
 
 

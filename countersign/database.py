@@ -34,6 +34,7 @@ def connect(url: str) -> Engine:
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(url, isolation_level="READ COMMITTED")
+    event.listen(engine, "connect", _prepare_postgres)
     _ask_the_idle(engine)
     event.listen(engine, "handle_error", _tell_of_disk)
     turn.listen(engine)
@@ -94,6 +95,13 @@ def _prepare_reader(connection: Any, _record: Any) -> None:
     for pragma in ("query_only=ON", "trusted_schema=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    """A server that can compile a question does so by its estimate alone, and takes longer than a page may."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -187,6 +187,8 @@ def test_a_page_sees_the_record_as_its_first_question_met_it(house: HouseUnderTe
                 record.page(reader, parse("")).lines[0].seq + 1)
 
     with house.desk.reading() as session:
+        if session.dialect.name == "postgresql":  # where it compiles what it thinks long, a page waits for that
+            assert session.exec_driver_sql("SHOW jit").scalar_one() == "off"
         size = record.newest_note(SessionReader(session)).size
         house.person("reader-1", "reader", trial="T1")
         assert seen(session) == (size, size, size)

@@ -70,8 +70,12 @@ def _asked(
         kinds.setdefault(one.kind, []).append({
             "n": number, "before": one.before, "value": one.value, "trial": one.trial, "actions": one.actions,
             "holding": one.holding})
-    branch = _on_sqlite if reader.dialect == "sqlite" else _on_postgresql
-    sql = " UNION ALL ".join(branch(kind, many, back) for kind in sorted(kinds))
+    if reader.dialect == "sqlite":
+        most = max(len(wanted[number].actions) for number in left)
+        branches = [_on_sqlite(kind, many, back, most) for kind in sorted(kinds)]
+    else:
+        branches = [_on_postgresql(kind, many, back) for kind in sorted(kinds)]
+    sql = " UNION ALL ".join(branches)
     for number, *row in reader.rows(sql, **{kind: json.dumps(asked) for kind, asked in kinds.items()}):
         yield number, Line.of(row)
 
@@ -79,16 +83,18 @@ def _asked(
 _OF_TRIAL = {"trial": "trial = w.trial", "house": "trial IS NULL"}
 
 
-def _on_sqlite(kind: str, many: int, back: int | None) -> str:
-    """A question for all that are wanted in one way: their texts and numbers come as one JSON text."""
+def _on_sqlite(kind: str, many: int, back: int | None, most: int) -> str:
+    """A question for all that are wanted in one way: their texts and numbers come as one JSON text. `most`: actions of
+    one of them.
+    """
     end = f"ORDER BY seq DESC LIMIT {-1 if back is None else back}"
     fields = ", ".join(f"json_extract(value, '$.{name}') AS {name}"
                        for name in ("n", "before", "value", "trial", "actions", "holding"))
     if kind in _OF_TRIAL:
-        # Action by action: each has the limit by itself, in the order of its index.
-        window = (f"SELECT seq, data FROM entry WHERE seq IN (SELECT x.seq FROM json_each(w.actions) AS a "  # noqa: S608
-                  f"CROSS JOIN entry AS x ON x.seq IN (SELECT seq FROM entry WHERE {_OF_TRIAL[kind]} "
-                  f"AND action = a.value AND seq < w.before {end})) {end}")
+        # Action by action, each in the order of its index: SQLite takes from all in turn and ends at the limit.
+        each = " UNION ALL ".join(f"SELECT seq FROM entry WHERE {_OF_TRIAL[kind]} AND seq < w.before "  # noqa: S608
+                                  f"AND action = json_extract(w.actions, '$[{place}]')" for place in range(most))
+        window = f"SELECT seq, data FROM entry WHERE seq IN ({each} {end})"  # noqa: S608
         fitting = "1 = 1"
     else:
         window = f"SELECT seq, data, action, trial FROM entry WHERE {kind} = w.value AND seq < w.before {end}"  # noqa: S608

@@ -9,7 +9,6 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -205,10 +204,13 @@ class Entry:
     stream_seq: int
     ts: int
 
-    @cached_property
+    @property
     def leaf(self) -> bytes:
         """RFC 6962 leaf hash of the stored bytes."""
-        return leaf_hash(self.raw)
+        kept: bytes | None = self.__dict__.get("_leaf")
+        if kept is None:  # not a cached_property: until Python 3.12 it takes a lock each time it is first asked
+            kept = self.__dict__["_leaf"] = leaf_hash(self.raw)
+        return kept
 
     @classmethod
     def parse(cls, raw: bytes) -> Entry:

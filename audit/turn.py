@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy import Connection, Engine, event
@@ -19,7 +20,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import Escaping, PGresult
 
 Row = tuple[Any, ...]
 _LOCK = "SELECT pg_advisory_xact_lock(7246573)"
@@ -28,6 +29,7 @@ _TURN, _FAILED, _PREPARED = "countersign_turn", "countersign_failed", "countersi
 # After these the driver throws away whatever is prepared on the connection, its own statements and ours.
 _FORGETTING = ("ROLLBACK", "DROP", "ALTER", "DISCARD", "DEALLOCATE")
 _WORTH_A_COPY = 8
+_WELL = (1, 2)  # PGRES_COMMAND_OK, PGRES_TUPLES_OK
 
 
 class Turn:
@@ -59,22 +61,27 @@ def lock(session: Connection) -> None:
 
 
 @contextmanager
-def locked(engine: Engine) -> Iterator[Connection]:
-    """A transaction to write in whose first statement took the sequencer's lock (RECORD 2).
+def locked(engine: Engine, *, at_once: bool = True) -> Iterator[Connection]:
+    """A transaction to write in whose first statement takes the sequencer's lock (RECORD 2).
 
-    On PostgreSQL its begin and the lock are one message, what it wrote last and COMMIT another: the driver is told to
-    begin nothing by itself, and rolls back whatever was begun and not committed.
+    On PostgreSQL begin and lock are one message with each other, what is written last is one with COMMIT; the driver
+    finds a transaction begun, or none left to end. What fails is rolled back.
+
+    Args:
+        at_once: False lets begin and lock go with whatever is said first, which saves an exchange there; nothing that
+            is read before, outside of this session, is then under the lock.
     """
     turn = Turn()
-    options: dict[str, Any] = {"countersign_write": True, _TURN: turn}
-    if engine.dialect.name != "postgresql":
-        with engine.connect().execution_options(**options) as session, session.begin():
+    with engine.connect().execution_options(**{"countersign_write": True, _TURN: turn}) as session, session.begin():
+        if engine.dialect.name != "postgresql":
             yield session
-        return
-    options["isolation_level"] = "AUTOCOMMIT"
-    with engine.connect().execution_options(**options) as session, session.begin():
-        _say(session, turn, _BEGIN, "BEGIN")
+            return
+        turn.waiting.append(_BEGIN)
+        if at_once:
+            _say(session, turn, turn.waiting.pop(), "BEGIN")
         yield session
+        if turn.waiting == [_BEGIN]:
+            return  # nothing was said
         ended = _say(session, turn, b"COMMIT", "COMMIT")
         if ended.command_status != b"COMMIT":  # so a server answers COMMIT in a transaction that had failed
             raise RuntimeError(f"Nothing was committed: the server answered {ended.command_status!r}.")
@@ -132,10 +139,10 @@ class _Composed:
         given = self.constants | given
         return given if self.order is None else tuple([given[name] for name in self.order])
 
-    def with_values(self, literals: Sequence[str]) -> str:
-        """The text with a value for each name, as SQL says it."""
-        constants = {name: str(value) for name, value in self.constants.items()}
-        return self.sql % (constants | dict(zip(self.names, literals, strict=True)))
+    def numbered(self) -> str:
+        """The text to prepare on PostgreSQL: the names as $1 and so on, constants as they are."""
+        marks = {name: f"${place}" for place, name in enumerate(self.names, 1)}
+        return self.sql % (self.constants | marks)
 
 
 class Fixed:
@@ -157,9 +164,7 @@ class Fixed:
             return [tuple(row) for row in session.exec_driver_sql(composed.sql, composed.bound(given))]
         if session.dialect.name != "postgresql":
             return _run(session, composed.sql, composed.bound(given))
-        self._prepare(session, composed)
-        values = ", ".join(_literals(session, [given[name] for name in composed.names]))
-        return _rows(_say(session, turn, f"EXECUTE {self._name}({values})".encode(), self._name))
+        return _rows(_say(session, turn, self._executed(session, composed, given), self._name))
 
     def look(self, engine: Engine, number: int) -> Sequence[Row]:
         """The rows as they are committed now, for a statement of one whole number: one view, in no transaction."""
@@ -167,7 +172,7 @@ class Fixed:
             composed = self._for(session)
             if session.dialect.name != "postgresql":
                 return _run(session, composed.sql, composed.bound({composed.names[0]: number}))
-            self._prepare(session, composed)
+            _prepare(session, self._name, composed.numbered)
             driver = _driver(session)
             try:
                 result = driver.pgconn.exec_prepared(self._name.encode(), [b"%d" % number])
@@ -183,8 +188,7 @@ class Fixed:
         elif session.dialect.name != "postgresql":
             _run(session, composed.sql, composed.bound(given))
         else:
-            said = composed.with_values(_literals(session, [given[name] for name in composed.names]))
-            turn.waiting.append(said.encode())
+            turn.waiting.append(self._executed(session, composed, given))
 
     def _for(self, session: Connection) -> _Composed:
         name = session.dialect.name
@@ -196,20 +200,10 @@ class Fixed:
             self._composed[name] = _Composed(str(made), tuple(order) if order else None, names, constants)
         return self._composed[name]
 
-    def _prepare(self, session: Connection, composed: _Composed) -> None:
-        """Once for a connection, and again after what may have thrown it away: the server then keeps its plan."""
-        prepared = session.connection.info.setdefault(_PREPARED, set())
-        if self._name in prepared:
-            return
-        sql = composed.with_values([f"${place}" for place in range(1, len(composed.names) + 1)])
-        driver = _driver(session)
-        there = f"SELECT FROM pg_prepared_statements WHERE name = '{self._name}'"
-        try:
-            if not _checked(driver, driver.pgconn.exec_(there.encode())).ntuples:
-                _checked(driver, driver.pgconn.prepare(self._name.encode(), sql.encode()))
-        except session.dialect.loaded_dbapi.Error as error:
-            _tell(session, error, self._name)
-        prepared.add(self._name)
+    def _executed(self, session: Connection, composed: _Composed, given: dict[str, Any]) -> bytes:
+        """What to say on PostgreSQL."""
+        _prepare(session, self._name, composed.numbered)
+        return _execute(session, self._name, [given[name] for name in composed.names])
 
 
 class Rows:
@@ -220,11 +214,13 @@ class Rows:
         # OR FAIL: see the trigger entry_next. A transaction that meets it is rolled back whole.
         self._sqlite = f"INSERT OR FAIL INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         self._postgres = f"INSERT INTO {table} ({names}) VALUES "  # noqa: S608
-        self._one = f"({', '.join(['%s'] * len(columns))})"
+        self._unnamed, self._numbered = (
+            f"({', '.join(marks)})" for marks in (["%s"] * len(columns), [f"${n}" for n in range(1, len(columns) + 1)]))
         self._copy = f"COPY {table} ({names}) FROM STDIN"
+        self._name = f"countersign_{table}"
 
     def put(self, session: Connection, rows: Sequence[Row]) -> None:
-        """Add them in order; few of them may wait in a turn."""
+        """Add them in order. One row may wait in a turn; many go at once."""
         turn = _turn_of(session)
         if session.dialect.name != "postgresql":
             if turn is None:
@@ -234,10 +230,29 @@ class Rows:
         elif len(rows) >= _WORTH_A_COPY:
             session.exec_driver_sql(self._copy, list(rows))
         elif turn is None:
-            session.exec_driver_sql(self._postgres + self._one, list(rows))
+            session.exec_driver_sql(self._postgres + self._unnamed, list(rows))
         else:
-            said = ", ".join(f"({', '.join(_literals(session, row))})" for row in rows)
-            turn.waiting.append((self._postgres + said).encode())
+            _prepare(session, self._name, lambda: self._postgres + self._numbered)
+            turn.waiting.extend(_execute(session, self._name, row) for row in rows)
+
+
+def _prepare(session: Connection, name: str, sql: Callable[[], str]) -> None:
+    """Once for a connection, and again after what may have thrown it away: the server then keeps its plan."""
+    prepared = session.connection.info.setdefault(_PREPARED, set())
+    if name in prepared:
+        return
+    driver = _driver(session)
+    there = f"SELECT FROM pg_prepared_statements WHERE name = '{name}'"
+    try:
+        if not _checked(driver, driver.pgconn.exec_(there.encode())).ntuples:
+            _checked(driver, driver.pgconn.prepare(name.encode(), sql().encode()))
+    except session.dialect.loaded_dbapi.Error as error:
+        _tell(session, error, name)
+    prepared.add(name)
+
+
+def _execute(session: Connection, name: str, values: Iterable[Any]) -> bytes:
+    return f"EXECUTE {name}({', '.join(_literals(session, values))})".encode()
 
 
 def _driver(session: Connection) -> Any:
@@ -271,21 +286,27 @@ def _tell(session: Connection, error: Exception, called: str) -> NoReturn:
 
 
 def _checked(connection: psycopg.Connection[Any], result: PGresult) -> PGresult:
+    if result.status in _WELL:
+        return result
     from psycopg import OperationalError, errors, pq
 
-    if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-        return result
     if connection.pgconn.status == pq.ConnStatus.BAD:
         raise OperationalError(result.get_error_message() or "The connection to the server is lost.")
     raise errors.error_from_result(result, connection.info.encoding)
 
 
+@cache
+def _escaping() -> type[Escaping]:
+    """Of the driver, which is there only where PostgreSQL is."""
+    from psycopg import pq
+
+    return pq.Escaping
+
+
 def _literals(session: Connection, values: Iterable[Any]) -> list[str]:
     """Values as SQL says them, texts quoted by the driver's library for this very connection."""
-    from psycopg.pq import Escaping
-
     connection = _driver(session)
-    quote, encoding = Escaping(connection.pgconn).escape_literal, connection.info.encoding
+    quote, encoding = _escaping()(connection.pgconn).escape_literal, connection.info.encoding
     out = []
     for value in values:
         if value is None:
@@ -301,13 +322,15 @@ def _literals(session: Connection, values: Iterable[Any]) -> list[str]:
 
 def _rows(result: PGresult) -> list[Row]:
     """What the server answered in text; whole numbers, bytes and yes/no as such, all else as text."""
-    from psycopg.pq import Escaping
-
     readers: dict[int, Callable[[bytes], Any]] = {
-        16: lambda said: said == b"t", 17: Escaping().unescape_bytea, 20: int, 21: int, 23: int}
+        16: _is_true, 17: _escaping()().unescape_bytea, 20: int, 21: int, 23: int}
     columns = [(place, readers.get(result.ftype(place), bytes.decode)) for place in range(result.nfields)]
     value = result.get_value
     return [
         tuple([None if (said := value(line, place)) is None else read(said) for place, read in columns])
         for line in range(result.ntuples)
     ]
+
+
+def _is_true(said: bytes) -> bool:
+    return said == b"t"

@@ -182,12 +182,13 @@ class Desk:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that first takes the sequencer's lock (RECORD 2). Raises AppendingStopped."""
+    def writing(self, *, at_once: bool = True) -> Iterator[Connection]:
+        """A transaction that first takes the sequencer's lock (RECORD 2); `at_once` as for `turn.locked`. Raises
+        AppendingStopped."""
         because = self.stopped()
         if because is not None:
             raise AppendingStopped(because)
-        with self.working_tables() as session:
+        with turn.locked(self.engine, at_once=at_once) as session:
             yield session
 
     @contextmanager
@@ -201,7 +202,7 @@ class Desk:
     def open(self, actor: Actor, *, on_behalf_of: str | None = None, asked: str = "") -> Iterator[Work]:
         """A service's use case as one transaction; a Refused rolls back and becomes an entry itself."""
         try:
-            with self.writing() as session:
+            with self.writing(at_once=False) as session:
                 work = Work(self, session, actor, on_behalf_of)
                 yield work
                 work.finish()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, select
 
 from audit import store
 from audit.entry import SignedBody, from_base64, kid_of
@@ -21,10 +21,10 @@ from core.persons import ED25519, KEY_COLUMNS, KeyRow, key_row, keys, keys_in_fo
 UNKNOWN, ENDED, WRONG_CLASS, NOT_THE_HOLDER, FURTHER_KEY, ROTATION = (
     "F-120", "F-121", "F-122", "F-123", "F-124", "F-125")
 FOUNDING = "ledger.founded"
-_HERE = select(literal_column("1").label("here")).subquery("here")
 _STANDING_AND_KEYS = Fixed(
     select(*store.STANDING, *KEY_COLUMNS)
-    .select_from(_HERE.outerjoin(keys, (keys.c.holder == bindparam("of_holder")) & keys.c.revoked_by.is_(None)))
+    .select_from(store.STANDING_FROM.outerjoin(
+        keys, (keys.c.holder == bindparam("of_holder")) & keys.c.revoked_by.is_(None)))
 )
 
 

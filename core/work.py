@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +21,7 @@ from audit.vocabulary.access import PersonLockedOut
 from audit.vocabulary.ledger import ActionRefused, ClockStepped
 from audit.vocabulary.registry import SubjectText, word_of
 from core import outbox, page, projection
-from core.bodies import body_of, prove, rotates_the_log_key
+from core.bodies import bodies_of, body_of, prove, rotates_the_log_key
 from core.clock import BACK_LIMIT_US, Clock, from_words, in_words
 from core.errors import (
     AppendingStopped,
@@ -31,7 +30,7 @@ from core.errors import (
     Refused,
     UnusableInput,
 )
-from core.ids import NOISE, uuid7
+from core.ids import uuids7
 from core.keyring import Keyring, standing_and_keys
 from core.objects import ObjectStore, owner
 from core.persons import KeyRow, active_kids
@@ -99,20 +98,17 @@ class Work:
         occasions = self.desk.occasions(len(events))
         last = standing.checkpoint
         origin = self.desk.origin_after(last)
-        bodies = [
-            body_of(
-                event, last, origin, actor=self.actor.user, role=under.role, rule=under.rule, occasion=occasion,
-                trial=trial, reason=reason, caused_by=caused_by, on_behalf_of=on_behalf_of or self.on_behalf_of,
-            )
-            for event, occasion in zip(events, occasions, strict=True)
-        ]
-        for body in bodies if proofs_by else ():
-            prove(body, proofs_by)
-        payloads = [canonical(body, "body") for body in bodies]
-        signatures = self.desk.signer.attest_all(holder, [payload_to_sign(payload) for payload in payloads])
+        made = bodies_of(
+            events, occasions, last, origin, actor=self.actor.user, role=under.role, rule=under.rule, trial=trial,
+            reason=reason, caused_by=caused_by, on_behalf_of=on_behalf_of or self.on_behalf_of)
+        if proofs_by:
+            for body, _ in made:
+                prove(body, proofs_by)
+            made = [(body, canonical(body, "body")) for body, _ in made]
+        signatures = self.desk.signer.attest_all(holder, [payload_to_sign(payload) for _, payload in made])
         return self._append([
             SignedBody(body, signature.kid, base64_text(signature.sig), payload)
-            for body, signature, payload in zip(bodies, signatures, payloads, strict=True)
+            for (body, payload), signature in zip(made, signatures, strict=True)
         ], standing, keys, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
@@ -271,12 +267,14 @@ class Desk:
 
     def check_clock(self, newest: bytes | None) -> None:
         """Refuse to append while the clock lies more than two seconds before the newest entry's own time."""
+        if newest is None or _own_time(newest) <= in_words(self.clock.now()):  # these words sort as the times do
+            return
         behind = self._behind(newest)
         if behind > BACK_LIMIT_US:
             raise ClockUntrusted(f"The clock is {behind / 1e6:.0f} s behind the newest entry.")
 
     def _behind(self, newest: bytes | None) -> int:
-        return from_words(orjson.loads(newest)["body"]["at"]) - self.clock.now() if newest else 0
+        return from_words(_own_time(newest)) - self.clock.now() if newest else 0
 
     def confirm_clock(self, operator: Actor, under: Decision, because: str) -> Receipt:
         """An operator vouches for the clock as it stands; `clock.stepped` is the first entry after it (RECORD 2)."""
@@ -335,9 +333,8 @@ class Desk:
     def occasions(self, many: int) -> list[Occasion]:
         """This instant, with a fresh id for each of so many events that happen in it."""
         at_us = self.clock.now()
-        at, noise = in_words(at_us), token_bytes(NOISE * many)
-        return [Occasion(at_us, at, uuid7(at_us, random=noise[place:place + NOISE]))
-                for place in range(0, NOISE * many, NOISE)]
+        at = in_words(at_us)
+        return [Occasion(at_us, at, one) for one in uuids7(at_us, many)]
 
     def body(self, session: Connection, event: Any, **members: Any) -> dict[str, Any]:
         """The body of an entry on top of the last checkpoint, for the origin in force (core/bodies.py)."""
@@ -371,6 +368,12 @@ class Desk:
                 work.append([SignedBody(body, signature.kid, base64_text(signature.sig))])
             work.finish()
         return work.receipts
+
+
+def _own_time(entry: bytes) -> str:
+    """`at` of a stored entry, in words."""
+    at: str = orjson.loads(entry)["body"]["at"]
+    return at
 
 
 def _refused_this_minute(session: Connection, person: str, rule: str, now: int) -> bool:

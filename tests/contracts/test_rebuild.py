@@ -16,6 +16,7 @@ from core.persons import keys
 from core.projection import table_digest
 from countersign import database
 from countersign.database import connect
+from countersign.doctor import examine
 from countersign.house import open_house
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
@@ -30,6 +31,7 @@ import os, signal, sys
 from pathlib import Path
 from sqlalchemy import event
 from core import projection
+from countersign.doctor import examine
 from countersign.house import open_house
 
 house = open_house(Path(sys.argv[1]))
@@ -114,6 +116,9 @@ def test_a_rebuild_touches_only_what_differs_and_makes_what_is_missing(lived: Ho
         session.execute(text("DELETE FROM person"))
 
     assert set(lived.house.rebuild(keep=False).tables) == {"key", "person"}
+    (finding,) = examine(lived.house)
+    assert "not those of this release: key." in finding.what
+    assert "ledger rebuild" in finding.remedy
     if lived.desk.engine.dialect.name == "postgresql":
         with pytest.raises(UnusableInput, match=r"another release: key;.*may not make them"):
             lived.house.rebuild()

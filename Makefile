@@ -26,7 +26,7 @@ long: ## thousands of random ledgers, hundreds of killed writers; COUNTERSIGN_SE
 	HYPOTHESIS_PROFILE=night $(PY) -m pytest -n 2 -rP tests/audit/test_two_verifiers_agree.py \
 		tests/contracts/test_killed_writers.py $(ARGS)
 
-evidence: ## all tests, with evidence.json for `countersign validate release --tests evidence.json`
+evidence: ## every test, journeys too, with evidence.json for `countersign validate release --tests evidence.json`
 	@python3 install.py --tests
 	$(PY) -m pytest -n 2 --evidence=evidence.json $(ARGS)
 
@@ -56,6 +56,6 @@ verify: ## check a bundle, report or SR offline: make verify FILE=...
 	@test -n "$(FILE)" || { echo "Name the file: make verify FILE=bundle.zip"; exit 1; }
 	$(CS) verify "$(FILE)" $(ARGS)
 
-validate: ## qualify this installation: IQ and OQ with evidence
+validate: ## qualify this installation: IQ and OQ, to the signed report  (ARGS="--as USER")
 	@python3 install.py
 	$(CS) validate installation $(ARGS)

@@ -213,7 +213,7 @@ def deviations(book: Book, quote: Quote, named: Sequence[str]) -> Table:
             Column("says", "What was not as signed"), Column("closed", "Closed by"), Column("cause", "Cause"),
             Column("impact", "Impact"), Column("retest", "Retest"), Column("capa", "Actions"),
             Column("entry", "Entry", "number")),
-        tuple(rows), empty="No step failed and none was carried out otherwise than signed.",
+        tuple(rows), empty="No step failed and none was carried out otherwise than signed.", wide=bool(rows),
     )
 
 
@@ -242,7 +242,7 @@ def criteria(book: Book, quote: Quote, named: Sequence[str]) -> Table:
             Column("metric", "Metric"), Column("limit", "Limit"), Column("subjects", "Subjects", "number"),
             Column("estimate", "Estimate", "number"), Column("interval", "Interval", "number"),
             Column("verdict", "Verdict", "category"), Column("says", "Why")),
-        tuple(rows), empty="These runs judge no criterion on cases.",
+        tuple(rows), empty="These runs judge no criterion on cases.", wide=bool(rows),
         note="A verdict is on the bound, never on the estimate. Sub-groups are for information, unless wholly outside.",
     )
 

@@ -22,7 +22,19 @@ from reports import pades, queries, validation_report, validation_signing
 from reports.attached import drawn_bytes, open_paper
 from reports.recheck import PaperCheck, check_pdf
 from reports.visible import squeezed
-from tests.builders.validation import Team, approve, failing, installation, passing, reviewed, run
+from tests.builders.validation import (
+    FakeModel,
+    Team,
+    approve,
+    failing,
+    installation,
+    locked,
+    passing,
+    ready_pq,
+    reviewed,
+    run,
+    small_pq,
+)
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
 from tests.papers.test_papers import attach, spoiled
@@ -237,6 +249,24 @@ def test_a_paper_with_one_signer_takes_no_second(signed: Signed) -> None:
     """What two may sign is a kind of its own: held as a paper of one signer, the same file does not pass."""
     assert [one.problem for one in pades.signatures_of(signed.reviewed.read_bytes())] == [
         "", "is not the one that certifies the file"]
+
+
+@req("VAL-10", "VAL-11")
+def test_the_report_of_a_model_lists_every_criterion_as_judged(house: HouseUnderTest) -> None:
+    """Bounds, limits and verdicts of a PQ, drawn and checked against the record; what was not executed says why."""
+    team = Team.of(house)
+    locked(house)
+    ready_pq(house, team, small_pq())
+    outcome = run(house, team, "PQ-SMALL", model=FakeModel())
+
+    drawn = validation_signing.draw(house.desk, team.tester, [outcome.run])
+
+    tables = {table.id: table for table in drawn.paper.tables}
+    assert [row.cells[0].text for row in tables["V7"].rows] == [one.criterion for one in outcome.criteria]
+    assert [row.cells[8].text for row in tables["V7"].rows] == [
+        one.verdict.replace("_", " ") for one in outcome.criteria]
+    assert [row.key for row in tables["V4"].rows] == [f"{outcome.run}/CASES-clinical"]
+    assert "V5" not in tables
 
 
 # Exploratory runs, and the command line ---------------------------------------------------------------------------

@@ -57,7 +57,7 @@ allocations = Table(
 # Of a trial; what a trial is closed on must know of its deviations, whoever's table keeps the rest of them.
 deviations = Table(
     "trial_open_deviation", metadata,
-    Column("deviation", String(120), primary_key=True),
+    Column("deviation", String(240), primary_key=True),
     Column("trial", String(16), nullable=False, index=True),
     Column("entry", Integer, nullable=False),
 )

@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -115,7 +114,6 @@ def run(name: str, *, fresh: bool, children: int) -> None:
     commit = git("rev-parse", "--short=12", "HEAD").strip()
     committed = not git("status", "--porcelain", "--", "*.py", "*.toml", ":!tests/mutants").strip()
     copy_tree(folder, piece)
-    began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         surroundings = {**os.environ, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -133,7 +131,7 @@ def run(name: str, *, fresh: bool, children: int) -> None:
             done.touch()
     kept = Kept(
         piece=name, commit=commit, committed=committed, on=datetime.now(UTC).date().isoformat(),
-        seconds=round(time.monotonic() - began), tool=f"mutmut {version('mutmut')}", tests=list(piece.tests),
+        tool=f"mutmut {version('mutmut')}", tests=list(piece.tests),
         mutants=json.loads(_verdicts(folder)),
     )
     RESULTS.mkdir(exist_ok=True)

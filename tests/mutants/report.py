@@ -30,7 +30,6 @@ class Kept:
     commit: str
     committed: bool
     on: str
-    seconds: int
     tool: str
     tests: list[str]
     mutants: Mapping[str, list[dict[str, str]]]

@@ -21,3 +21,12 @@ def test_a_name_outside_the_profile_is_never_written(bad: Any, name: str) -> Non
         canonical({"good": 1, "a": 1})
         with pytest.raises(MalformedEntry, match=f"member name {name} is not"):
             canonical(value)
+
+
+@req("REC-03", "REC-10")
+@pytest.mark.parametrize(("text", "sign"), [("\x7f", "007F"), ("\x00", "0000"), ("\ud800", "D800"), ("\u202e", "202E")])
+def test_a_sign_outside_the_profile_is_never_written(text: str, sign: str) -> None:
+    """DEL is the one sign of ASCII that JSON neither prints nor escapes; a lone surrogate cannot be encoded at all."""
+    for value in (text, {"a": f"x{text}"}, [{"a": 1}, {"b": [text]}]):
+        with pytest.raises(MalformedEntry, match=f"U\\+{sign} is not allowed"):
+            canonical(value)

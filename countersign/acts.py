@@ -86,6 +86,8 @@ ACTS: Mapping[str, Act] = {
         "author": "protocol.draft", "signed_already": "protocol.review"}),
     "validation.run": Act("validation.started", ("protocol.approved",), "validate installation"),
     "step.observe": Act("step.observed", ("validation.started",), "validate observe"),
+    "validation.sign_report": Act("validation.report_signed", ("validation.concluded",), "validate sign-report",
+                                  being=("tester",)),
     "validation.review": Act("validation.reviewed", ("validation.concluded",), "validate review", apart={
         "tester": "validation.run"}),
     "validation.suspect": Act("validation.suspect", ("validation.concluded",), "validate suspect"),
@@ -151,6 +153,17 @@ ACTS: Mapping[str, Act] = {
     "quality.see": Act(None, TRIAL, "qc show"),
     "quality.dispose": Act("quality.disposed", ("quality.checked",), "qc dispose", apart={"own_upload": "series.send"}),
     "object.export": Act(None, ("series.received",)),
+    # Corrections, incidents.
+    "study.reassign": Act("study.reassigned", ("series.received",), "correct series", apart={
+        "own_upload": "series.send", "reader_of_subject": "read.begin"}),
+    "correction.deliver": Act("correction.delivered", ("study.reassigned",), "correct deliver"),
+    "impact.decide": Act("impact.decided", ("study.reassigned", "read.sealed"), "correct impact", apart={
+        "corrector": "study.reassign", "reader_of_subject": "read.seal"}),
+    "incident.open": Act("incident.opened", ("series.received",), "incident open", apart={
+        "reader_of_subject": "read.begin"}),
+    "destruction.order": Act("destruction.ordered", ("incident.opened",), "incident order"),
+    "destruction.certify": Act("destruction.certified", ("destruction.ordered",), "incident certify", apart={
+        "orderer": "destruction.order"}),
     # Reads.
     "reader.qualify": Act("reader.qualified", CHARTER, "read qualify"),
     "read.assign": Act("read.assigned", ("reader.qualified", "subject.screened"), "read assign"),
@@ -197,6 +210,7 @@ ACTS: Mapping[str, Act] = {
                               ("data_manager", "statistician", "imaging_lead")),
     "database.lock": Act("database.locked", ("database.lock_signed",), "trial lock"),
     "database.unlock": Act("database.unlocked", ("database.locked",), "trial unlock", ("data_manager", "qa_auditor")),
+    "trial.close": Act("trial.closed", ("database.locked",), "trial close"),
     "allocation.import": Act("allocation.imported", ("randomisation.declared", "cut.frozen"), "allocation import",
                              being=("cut_ready",)),
     "unblinding.do": Act("unblinding.done", ("allocation.imported", "database.locked"), "allocation unblind",

@@ -26,10 +26,12 @@ from tests.req import req
 #: What the policy permits to no person: these are asked so that the refusal is on record (TRIAL 2).
 NEVER = frozenset({"ai.accept_all", "ai.break_tie", "ai.select_subject", "ai.write_eligibility"})
 #: What a person is to an act because of an earlier act of the same person, in the words of the policy table.
-PERSONAL = {"author", "reviewer", "preparer", "requester", "tester", "decider", "own_upload", "reader_of_subject"}
+PERSONAL = {"author", "reviewer", "preparer", "requester", "tester", "decider", "own_upload", "reader_of_subject",
+            "corrector", "orderer"}
 #: Personal relations that follow from no act on the path: the owner of an action is named in it, a deviation may arise
-#: in a run of one's own, and who places seeds reads nothing later.
-STATED = {("capa.close", "owner"), ("deviation.close", "tester"), ("seed.place", "reader_of_subject")}
+#: in a run of one's own, who places seeds reads nothing later, and who ran a protocol is who signs its report.
+STATED = {("capa.close", "owner"), ("deviation.close", "tester"), ("seed.place", "reader_of_subject"),
+          ("validation.sign_report", "tester")}
 #: Acts of the house alone; every other act is a person's.
 OF_SERVICES = {"ai.run", "ai.seal_read", "ai.enter_result", "series.receive", "subject.use", "object.export"}
 #: What moves a trial on (core/trials/rules.py), and what the gates of a trial open.

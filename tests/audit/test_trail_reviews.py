@@ -271,7 +271,7 @@ def test_an_overdue_review_alarms_and_then_suspends_uses_3_and_4_only(house: Hou
     assert (suspended["gate"], suspended["cause"]) == (third, "review_overdue")
     with house.desk.reading() as session:
         assert {row.gate: row.state for row in gates_of(session, TRIAL)} == {
-            first: "open", third: "suspended"}
+            first: "open", f"{TRIAL}-G2-1": "open", third: "suspended"}
         judged = gathering.judged_now(session, TRIAL, 3, "volume", "all", build.LOCK, str(today(house)))
     assert {one.id: one.state for one in judged}["trail_reviewed"] == "open"
 
@@ -284,12 +284,17 @@ def test_an_overdue_review_alarms_and_then_suspends_uses_3_and_4_only(house: Hou
 
 
 def third_gate(house: HouseUnderTest) -> str:
-    """Gate 3 open by its own words; what its opening asks for is the matter of other tests."""
-    gate = f"{TRIAL}-G3-1"
-    common: dict[str, Any] = {"use": 3, "use_name": "secondary", "scope": "all", "lock": build.LOCK,
-                              "endpoint": "volume", "criteria": ()}
-    signed(house, "trial-lead", gate_words.GateRequested(gate=gate, model="lesion-at-seed", **common))
-    recorded(house, gate_words.GateOpened(gate=gate, signed=(), **common), "gates")
+    """Gates up to the third open by their own words; what their opening asks for is the matter of other tests."""
+    with house.desk.reading() as session:
+        there = {row.use for row in gates_of(session, TRIAL)}
+    for use, name in ((1, "qc"), (2, "cohort"), (3, "secondary")):
+        if use in there:
+            continue
+        common: dict[str, Any] = {"use": use, "use_name": name, "scope": "all", "lock": build.LOCK, "criteria": (),
+                                  "endpoint": "volume" if use == 3 else None}
+        gate = f"{TRIAL}-G{use}-1"
+        signed(house, "trial-lead", gate_words.GateRequested(gate=gate, model="lesion-at-seed", **common))
+        recorded(house, gate_words.GateOpened(gate=gate, signed=(), **common), "gates")
     return gate
 
 

@@ -222,8 +222,10 @@ def test_a_writer_that_takes_no_lock_is_found(monkeypatch: pytest.MonkeyPatch) -
     real = turn.locked
     monkeypatch.setattr(rehearsal, "EACH", 5)
 
-    def only_for_writers(engine: Engine) -> Any:
-        return unlocked(engine) if threading.current_thread() is not threading.main_thread() else real(engine)
+    def only_for_writers(engine: Engine, *, at_once: bool = True) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return unlocked(engine)
+        return real(engine, at_once=at_once)
 
     monkeypatch.setattr(turn, "locked", only_for_writers)
 

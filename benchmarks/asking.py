@@ -38,7 +38,7 @@ from core.ids import uuid7
 from core.ledger_queries import SessionReader
 from countersign.house import House, open_house
 from countersign.web.accounts import Passwords, set_password
-from countersign.web.app import build_app
+from countersign.web.app import build_app, settle
 from tests.clocks import SetClock
 from tests.house import HouseUnderTest
 from tests.postgres import fresh_database, kept_server
@@ -157,6 +157,7 @@ def timed(rounds: int, act: Callable[[int], None]) -> Took:
 def log_in(house: House) -> TestClient:
     set_password(house.desk, Passwords(64, 1, 1), AUDITOR, PASSWORD)
     client = TestClient(build_app(house, watching=False), base_url="http://testserver")
+    settle()  # as `countersign serve` does
     form = client.get("/login").text
     token = form.split('name="token" value="')[1].split('"')[0]
     client.post("/login", data={"user": AUDITOR, "password": PASSWORD, "token": token, "next": "/healthz"})

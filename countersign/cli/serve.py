@@ -32,7 +32,7 @@ def serve(
     from core.errors import UnusableInput
     from core.incidents.effects import destroy_again
     from core.privacy.effects import reapply
-    from countersign.web.app import build_app
+    from countersign.web.app import build_app, settle
 
     tls = behind_tls or certificate is not None
     if host not in LOOPBACK and not tls:
@@ -44,7 +44,9 @@ def serve(
     destroy_again(opened.desk)
     scheme = "https" if certificate else "http"
     typer.echo(f"Countersign on {scheme}://{host}:{port}/ — end with Ctrl-C.")
-    uvicorn.run(build_app(opened, tls=tls), host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key,
+    pages = build_app(opened, tls=tls)
+    settle()
+    uvicorn.run(pages, host=host, port=port, ssl_certfile=certificate, ssl_keyfile=key,
                 log_level="warning", server_header=False, proxy_headers=behind_tls)
 
 

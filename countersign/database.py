@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, insert, inspect, select, text
 from sqlalchemy.exc import InvalidatePoolError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -19,6 +20,7 @@ from core.errors import CountersignError, OutsideUnavailable, UnusableInput
 from countersign import disk, schema
 
 IDLE_S = 1.0
+MIGRATIONS = Path(__file__).parent / "migrations"
 INSUFFICIENT_PRIVILEGE = "42501"
 
 
@@ -131,7 +133,7 @@ def migrate(engine: Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect().execution_options(countersign_write=True) as session, session.begin():
         config.attributes["connection"] = session
         command.upgrade(config, "head")
@@ -162,38 +164,45 @@ def bring_up(engine: Engine) -> None:
 def prepare(engine: Engine, *, house: str, signer: str | None = None) -> tuple[str, ...]:
     """The owner's act on PostgreSQL: the schema of this release, the roles of RECORD 8, and who is in them.
 
-    May be repeated, and is after each new release. Read-models whose columns changed are made anew, empty: returns
-    their names, for `countersign ledger rebuild` to fill.
+    May be repeated, and is after each new release. Read-models that differ from a fold of the record by this release
+    are swapped for it in one transaction, so that no house ever decides on an empty table; returns their names.
 
     Raises UnusableInput as `schema.admit`.
     """
     if engine.dialect.name != "postgresql":
         raise UnusableInput("Only PostgreSQL has owners and roles.", next_step="An embedded home needs no preparation.")
     migrate(engine)
-    with engine.connect() as session, session.begin():
-        changed = sorted(projection.misshapen(session), key=lambda table: table.name)
-        for table in changed:
-            table.drop(session, checkfirst=True)
-            table.create(session)
+    changed = _folded_anew(engine) if holds_record(engine) else ()
     schema.grant_roles(engine)
     schema.admit(engine, house=house, signer=signer)
-    return tuple(table.name for table in changed)
+    return changed
+
+
+def _folded_anew(engine: Engine) -> tuple[str, ...]:
+    with tempfile.TemporaryDirectory(prefix="countersign-prepare-") as folder, \
+            projection.Fresh(Path(folder) / "fresh.db") as fresh, turn.locked(engine) as session:
+        fresh.fold(store.read_entries(session))
+        difference = fresh.difference(session)
+        fresh.swap(session, difference)
+    return difference.tables
 
 
 def is_prepared(engine: Engine) -> bool:
     """Whether record, working tables and read-models are those of this release. Raises OutsideUnavailable."""
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
     if not is_founded(engine):
         return False
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    newest = ScriptDirectory.from_config(config).get_heads()
     with engine.connect() as session:
-        now = MigrationContext.configure(session).get_current_heads()
-        return set(now) == set(newest) and not projection.misshapen(session)
+        here, known = schema_steps(session)
+        return here == known[0] and not projection.misshapen(session)
+
+
+def schema_steps(session: Connection) -> tuple[str | None, list[str]]:
+    """The step that the database is at, and the steps of this release, the newest first."""
+    from alembic.script import ScriptDirectory
+
+    steps = ScriptDirectory(str(MIGRATIONS))
+    here = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return here, [step.revision for step in steps.walk_revisions()]
 
 
 def holds_record(engine: Engine) -> bool:

@@ -69,8 +69,8 @@ def _shapes(house: House) -> Iterator[Finding]:
     if other:
         yield Finding(
             f"{len(other)} tables are not those of this release: {', '.join(other)}. Nothing else was looked at.",
-            fine=False, remedy="Run `countersign ledger rebuild`: they are folded anew from the record, which is not "
-            "touched by it; on PostgreSQL after `countersign database prepare` by its owner. Then run doctor again.")
+            fine=False, remedy="Run `countersign ledger rebuild`, or on PostgreSQL, by its owner, `countersign "
+            "database prepare`: they are folded anew from the record, which stays as it is. Then run doctor again.")
 
 
 def _record(house: House) -> Iterator[Finding]:

@@ -110,7 +110,7 @@ class House:
             if other and not schema.standing(session).could_weaken:
                 raise UnusableInput(
                     f"Tables of another release: {', '.join(other)}; the house's role may not make them.",
-                    next_step="The database's owner: countersign database prepare --house ROLE; then rebuild again.")
+                    next_step="The database's owner: countersign database prepare --house ROLE; it folds them anew.")
 
 
 def open_house(home: Path, *, clock: Clock | None = None) -> House:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from audit import store
 from core.clock import BACK_LIMIT_US, in_words, span_in_words
 from core.errors import ClockUntrusted
+from countersign.database import schema_steps
 from countersign.doctor import Finding
 from countersign.house import House
 from countersign.standstill import loss_of
@@ -140,17 +140,14 @@ def _last_of(session: Connection, action: str) -> int | None:
 
 
 def _schema(session: Connection) -> Iterator[Finding]:
-    from alembic.script import ScriptDirectory
-
-    steps = ScriptDirectory(str(Path(__file__).parent / "migrations"))
-    known = [step.revision for step in steps.walk_revisions()]
-    here = session.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    here, known = schema_steps(session)
     if here == known[0]:
         yield Finding(f"The database has the schema of this release (step {here})")
     elif here in known:
         yield Finding(
             f"The database has an older schema (step {here}) than this release (step {known[0]}).", fine=False,
-            remedy="Make a backup and restore it with this release into a new home: a restore brings it to this step.")
+            remedy="Make a backup and restore it with this release into a new home: a restore brings it to this step; "
+            "on PostgreSQL its owner may do so in place: `countersign database prepare`.")
     else:
         yield Finding(
             f"The database has a newer schema (step {here}) than this release knows (step {known[0]}).", fine=False,

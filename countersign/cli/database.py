@@ -42,7 +42,5 @@ def prepare(
         engine.dispose()
     typer.echo(f"The database is prepared: {house} adds to the record" + (f", {signer} reads it." if signer else "."))
     if changed:
-        typer.echo(f"{len(changed)} read-models of another release were made anew: {', '.join(changed)}.")
-        typer.echo("Next, as the house: countersign ledger rebuild")
-        return
+        typer.echo(f"{len(changed)} tables were folded anew from the record: {', '.join(changed)}.")
     typer.echo("Next, as the user of the house, with COUNTERSIGN_DATABASE_URL naming that role: countersign init")

@@ -123,8 +123,9 @@ def test_a_rebuild_touches_only_what_differs_and_makes_what_is_missing(lived: Ho
         with pytest.raises(UnusableInput, match=r"another release: key;.*may not make them"):
             lived.house.rebuild()
         owner = owner_of(lived.desk.engine)
-        assert database.prepare(owner, house=str(lived.desk.engine.url.username)) == ("key",)
-    assert set(lived.house.rebuild().tables) == {"key", "person"}
+        assert set(database.prepare(owner, house=str(lived.desk.engine.url.username))) == {"key", "person"}
+    else:
+        assert set(lived.house.rebuild().tables) == {"key", "person"}
     assert lived.house.rebuild().none
 
 

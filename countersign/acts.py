@@ -149,8 +149,7 @@ ACTS: Mapping[str, Act] = {
     "series.send": Act("intake.recorded", ("subject.screened",), "intake"),
     "series.receive": Act("series.received", ("intake.recorded",)),
     "series.release": Act("series.released", ("series.held",), "qc release"),
-    "series.see": Act(None, TRIAL, "qc list"),
-    "quality.see": Act(None, TRIAL, "qc show"),
+    "quality.see": Act(None, TRIAL, "qc list"),
     "quality.dispose": Act("quality.disposed", ("quality.checked",), "qc dispose", apart={"own_upload": "series.send"}),
     "object.export": Act(None, ("series.received",)),
     # Corrections, incidents.
@@ -197,7 +196,7 @@ ACTS: Mapping[str, Act] = {
     "cohort.decide_eligibility": Act("cohort.eligibility_decided", ("cohort.selected",)),
     "ai.run": Act("run.opened", ("run.requested", "gate.opened")),
     "ai.seal_read": Act(None, ("read.assigned", "gate.opened")),
-    "ai.show_in_qc": Act(None, ("gate.opened",)),
+    "ai.show_in_qc": Act("quality.ai_shown", ("run.finished", "quality.checked"), "qc ai"),
     "ai.show_to_coordinator": Act(None, ("cohort.candidate_flagged",), "cohort list"),
     "ai.show_to_reader": Act("read.ai_shown", ("run.finished", "read.marked"), "read ai"),
     "ai.show_in_adjudication": Act(None, ("read.compared",), "read differences"),

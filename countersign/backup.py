@@ -23,9 +23,11 @@ from typing import IO, Any
 
 from audit import proofs, store
 from audit.vocabulary.ledger import BackupMade
+from core.access.queries import standing
 from core.clock import in_words as instant
 from core.errors import CountersignError, RecordDamaged, UnusableInput
-from core.policy.state import Actor, Decision
+from core.policy.decide import permit
+from core.policy.state import Actor
 from core.work import release
 from countersign import disk, leftovers
 from countersign.database import connect, copy_tables, migrate
@@ -115,8 +117,9 @@ def record_backup(house: House, copy: Copy) -> int:
     """`backup.made`, after the copy was verified; the entry's number."""
     made = BackupMade(size=copy.about.size, root=copy.about.root, files=copy.about.files, encrypted=copy.encrypted,
                       manifest=copy.about.files_sha256)
-    with house.desk.open(Actor.of_service("house"), on_behalf_of="console", asked="backup.make") as work:
-        work.record(made, under=Decision(True, "P-03", "A service of the house copies the record.", "service"))
+    service = Actor.of_service("house")
+    with house.desk.open(service, on_behalf_of="console", asked="backup.make") as work:
+        work.record(made, under=permit(service, "backup.make", standing(work.session, service, None, "backup.make")))
     return work.receipts[0].seq
 
 

@@ -271,6 +271,20 @@ class QualityDisposed:
 
 
 @event(
+    "quality.ai_shown", signed_by="service", clause="FDA imaging 2018; EMA AI 2024",
+    sentence="What AI runs {runs} say of case {case} was shown to {on_behalf_of} at quality control, under gate {gate}",
+)
+class QualityAiShown:
+    """Which AI runs somebody was shown beside a case of quality control, before or after it was disposed of."""
+
+    case: str
+    subject: str
+    time_point: str
+    gate: str
+    runs: tuple[str, ...]
+
+
+@event(
     "intake.recorded", signed_by="service", clause="ICH E6(R3) 4.2.5",
     sentence="Intake {intake}: of {files} files {accepted} accepted, {duplicates} known already, "
     "{conflicting} in conflict, {refused} refused",

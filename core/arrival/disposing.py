@@ -67,7 +67,9 @@ def dispose_case(desk: Desk, actor: Actor, command: DisposeCase) -> Proposal:
             comment=desk.conceal(command.comment, command.trial, case.subject, occasion),
         )
         rests_on = basis(session, actor.user, decision.role, "quality.dispose", command.trial)
-        view: View = views.disposition(case, row, command.disposition, command.reason, command.comment)
+        view: View = views.disposition(
+            case, row, command.disposition, command.reason, command.comment,
+            queries.ai_shown_of(session, command.trial, case.case_id, actor.user))
         meaning = "rejection" if command.disposition == "rejected" else "review"
         return Draft(event, under=decision, meaning=meaning, view=view, trial=command.trial, reason=command.reason,
                      trainings=rests_on.trainings, delegation=rests_on.delegation)

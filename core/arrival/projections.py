@@ -79,6 +79,15 @@ dispositions = Table(
     Column("entry_id", String(36), nullable=False),
     Column("entry", Integer, primary_key=True, autoincrement=False),
 )
+# Which AI runs a person was shown beside a case.
+ai_shown = Table(
+    "arrival_ai_shown", metadata,
+    Column("trial", String(16), primary_key=True),
+    Column("case_id", String(160), primary_key=True),
+    Column("person", String(120), primary_key=True),
+    Column("run", String(120), primary_key=True),
+    Column("entry", Integer, nullable=False),
+)
 # One row per entry that kept something out, or recognised it.
 refusals = Table(
     "arrival_refusal", metadata,
@@ -228,6 +237,12 @@ def remember_disposition(session: Connection, entry: Recorded, event: words.Qual
         disposition=event.disposition, disposed_by=entry.person, disposed_reason=entry.reason,
         disposed_entry=entry.seq,
     ))
+
+
+@projects(words.QualityAiShown)
+def remember_ai_shown(session: Connection, entry: Recorded, event: words.QualityAiShown) -> None:
+    for run in event.runs:
+        keep(session, ai_shown, trial=entry.trial, case_id=event.case, person=entry.person, run=run, entry=entry.seq)
 
 
 @projects(words.FilesRefused)

@@ -239,6 +239,16 @@ def dispositions_of(session: Connection, trial: str) -> tuple[DispositionRow, ..
     return tuple(DispositionRow(**row._mapping) for row in rows)
 
 
+def ai_shown_of(session: Connection, trial: str, case: str, person: str) -> dict[str, int]:
+    """The AI runs that a person was shown beside a case, each with the entry that says so, in order."""
+    table = tables.ai_shown
+    rows = session.execute(
+        select(table.c.run, table.c.entry)
+        .where(table.c.trial == trial, table.c.case_id == case, table.c.person == person)
+        .order_by(table.c.entry, table.c.run))
+    return {row.run: row.entry for row in rows}
+
+
 def refusals_of(session: Connection, trial: str, kind: str | None = None) -> tuple[RefusalRow, ...]:
     """What was kept out of a trial or recognised, in order; for tables A3 and A12."""
     table = tables.refusals

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from core.arrival.queries import CaseRow, SeriesRow
 from core.work import View
 
 _WORDS = {"met": "met", "warning": "noted", "not_met": "not met"}
 
 
-def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str, comment: str | None = None) -> View:
-    """Every value to be signed, and every rule of the check with its outcome."""
+def disposition(
+    case: CaseRow, row: SeriesRow, verdict: str, reason: str, comment: str | None = None,
+    ai_shown: Mapping[str, int] | None = None,
+) -> View:
+    """Every value to be signed, every rule of the check with its outcome, and which AI runs the signer was shown."""
     lines = [
         ("Disposition", verdict),
         ("Reason", reason.replace("_", " ")),
@@ -26,6 +31,7 @@ def disposition(case: CaseRow, row: SeriesRow, verdict: str, reason: str, commen
         ("Rules not met", str(case.broken)),
     ]
     lines += [("Comment", comment)] if comment else []
+    lines += [("AI shown to you", f"run {run}, entry {entry}") for run, entry in (ai_shown or {}).items()]
     lines += [
         (rule.rule, f"{_WORDS[rule.outcome]}: required {rule.required}; measured {rule.measured} ({rule.where})")
         for rule in case.rules

@@ -1,6 +1,7 @@
 """Commands of the cohort: a flag for the work-list, the coordinator's selection, the investigator's decision.
 
-A flag includes and excludes nobody (F-630, F-634): it only stands on the list, labelled unreviewed (TRIAL 5).
+A flag includes and excludes nobody (F-630, F-634): it only stands on the list, labelled unreviewed (TRIAL 5). Whoever
+is no person and asks to select or to decide is answered by those rows.
 """
 
 from __future__ import annotations
@@ -79,6 +80,12 @@ def _may_be_shown(session: Connection, candidate: queries.CandidateRow) -> bool:
     return any(use.use_name == "cohort" for use in uses_for(session, candidate.trial, candidate.subject))
 
 
+def _by_a_person(session: Connection, actor: Actor, door: str, row: queries.CandidateRow) -> None:
+    """A service comes with what a model said and with nothing else: the door of AI answers it. Raises Refused."""
+    if actor.service:
+        permit(actor, door, facts_for(session, actor, door, row.trial, about=row.subject))
+
+
 def select_candidate(
     desk: Desk, actor: Actor, candidate: str, decision: str, reason: str, comment: str | None = None
 ) -> Proposal:
@@ -90,6 +97,7 @@ def select_candidate(
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         row = queries.candidate_named(session, candidate)
+        _by_a_person(session, actor, "ai.select_subject", row)
         decided = () if row.state == "candidate" else ("decided",)
         under = allowed(session, actor, "cohort.select", row.trial, *decided, about=row.subject)
         shown = _may_be_shown(session, row)
@@ -118,6 +126,7 @@ def decide_eligibility(
 
     def propose(session: Connection, occasion: Occasion) -> Draft:
         row = queries.candidate_named(session, candidate)
+        _by_a_person(session, actor, "ai.write_eligibility", row)
         under = allowed(session, actor, "cohort.decide_eligibility", row.trial, about=row.subject)
         if row.stale is not None:
             raise Refused(f"Images behind candidate {candidate} were corrected (entry {row.stale}); the selection is "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from audit.vocabulary import reads as words
-from core.errors import UnusableInput
+from core.errors import Refused, UnusableInput
 from core.policy.decide import decide, permit
 from core.policy.state import Actor
 from core.reads import queries, rules, views
@@ -27,6 +27,9 @@ CHOICE_REASONS = (
     "evaluability",
     "response_rule",
 )
+
+
+AI_DOOR, HIDDEN = "ai.show_in_adjudication", "adjudication_hidden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,17 @@ class Candidate:
         )
 
 
-def candidates(session: Connection, charter: Charter, found: Comparison) -> list[Candidate]:
-    """The reads that were compared, under blind letters; the AI's as an anonymous third where the charter says so."""
+def candidates(session: Connection, actor: Actor, charter: Charter, found: Comparison) -> list[Candidate]:
+    """The reads that were compared, under blind letters; the AI's as an anonymous third where the charter says so.
+
+    Raises Refused where the charter shows AI and this person may not see it.
+    """
     opened = [
         each
         for each in queries.opened_reads(session, found.trial, found.subject)
         if found.time_point in (None, each.task.time_point)
         and (each.task.sealed in found.sealed or (each.task.slot == AI_SLOT and not each.excluded
-                                                 and _third(session, charter, found)))
+                                                 and _third(session, actor, charter, found)))
     ]
     by_slot: dict[str, list[OpenedRead]] = {}
     for each in opened:
@@ -68,9 +74,17 @@ def candidates(session: Connection, charter: Charter, found: Comparison) -> list
     ]
 
 
-def _third(session: Connection, charter: Charter, found: Comparison) -> bool:
+def _third(session: Connection, actor: Actor, charter: Charter, found: Comparison) -> bool:
+    """Whether the AI's read stands among the others: asked of the door, so that a closed trial shows none either."""
     endpoints = {each.endpoint for each in found.fired}
-    return any(each.ai_in_adjudication == "anonymous_third" for each in charter.endpoints if each.id in endpoints)
+    shown = any(each.ai_in_adjudication == "anonymous_third" for each in charter.endpoints if each.id in endpoints)
+    relations = () if shown else (HIDDEN,)
+    decision = decide(
+        actor, AI_DOOR, facts_of(session, actor, AI_DOOR, found.trial, *relations, about=found.subject))
+    if shown and not decision.allowed:
+        # Left out without a word, a read that the charter promises would change what is decided between.
+        raise Refused(decision.because, rule=decision.rule)
+    return decision.allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,7 @@ def adjudicate(desk: Desk, actor: Actor, command: Adjudicate) -> Proposal:
             "read.adjudicate",
             facts_of(session, actor, "read.adjudicate", found.trial, *adjudicate_relations(session, actor, found)),
         )
-        shown = candidates(session, charter, found)
+        shown = candidates(session, actor, charter, found)
         chosen = next((each for each in shown if each.letter == command.letter), None)
         if chosen is None:
             raise UnusableInput(f"There is no read {command.letter}; {', '.join(each.letter for each in shown)}.")

@@ -35,15 +35,16 @@ from core.policy.decide import permit
 from core.policy.state import Actor
 from core.projection import from_reference
 from core.reads import queries, rules, views
-from core.reads.acting import draft, facts_of
+from core.reads.acting import READS, draft, facts_of
 from core.reads.answer import AiUse, Answer, Target
 from core.reads.listing import size_sum
-from core.reads.state import AI_SLOT, AiValue, Task
+from core.reads.state import AI_SLOT, AI_SLOTS, AiValue, Task
 from core.trials import queries as trials
 from core.trials.charter import Charter
 from core.work import Desk, Draft, Occasion, Proposal, release
 
 FINAL_SERIES = 901
+ENTERING, HUMAN_SIGNED = "ai.enter_result", "human_signed"
 _UNMEASURED = ("too_small", "merged", "not_assessable", "not_imaged")
 
 
@@ -105,6 +106,7 @@ def sign_final(desk: Desk, actor: Actor, command: SignFinal) -> Proposal:
         task, rests_on = found
         charter = queries.charter_for(session, command.trial, task.charter_version)
         answer = _answer(session, task)
+        _permit_entering(session, task, answer)
         if occasion.id not in made:
             made[occasion.id] = _render(
                 desk.objects, session, charter, task, answer, actor, occasion, desk.signer.origin
@@ -166,6 +168,20 @@ def final_relations(session: Connection, actor: Actor, command: SignFinal, accep
         "impact_awaited": queries.impact_awaited(session, command.trial, command.subject, command.time_point),
     }
     return [name for name, true in holds.items() if true]
+
+
+def _permit_entering(session: Connection, task: Task, answer: Answer) -> None:
+    """Every AI value that enters the final is asked for by itself: gated, and accepted or adjusted in a read that a
+    person sealed. Raises Refused by the rows of `ai.enter_result`."""
+    signed_by_person = task.slot not in AI_SLOTS and task.sealed is not None
+    for _, use in answer.ai_uses():
+        if use.use == "reject":
+            continue
+        standing = queries.standing_of_run(session, use.run)
+        relations = [name for name, holds in (
+            (HUMAN_SIGNED, signed_by_person), (standing, standing != "gated")) if holds]
+        permit(READS, ENTERING, facts_of(
+            session, READS, ENTERING, task.trial, *relations, endpoint=use.endpoint, about=task.subject))
 
 
 def _answer(session: Connection, task: Task) -> Answer:

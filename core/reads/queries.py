@@ -383,18 +383,21 @@ def ai_values_of(session: Connection, charter: Charter, trial: str, subject: str
     return list(newest.values())
 
 
+def standing_of_run(session: Connection, run: str) -> str:
+    """How a finished run stands: gated, shadow or exploratory. Raises NotFound."""
+    row = session.execute(select(tables.ai_runs.c.standing).where(tables.ai_runs.c.run == run)).first()
+    if row is None:
+        raise NotFound(f"No run {run} has finished.")
+    return str(row.standing)
+
+
 def sealed_run_locks(session: Connection, trial: str, subject: str, time_point: str, standing: str) -> tuple[str, ...]:
     """Locks of the sealed runs behind an AI read of a time point: gated, or in shadow."""
     table = tables.ai_runs
     rows = session.execute(
         select(table.c.lock)
-        .where(
-            table.c.trial == trial,
-            table.c.subject == subject,
-            table.c.time_point == time_point,
-            table.c.standing == standing,
-            table.c.sealed.is_(True),
-        )
+        .where(table.c.trial == trial, table.c.subject == subject, table.c.time_point == time_point)
+        .where(table.c.standing == standing, table.c.sealed.is_(True))
         .order_by(table.c.lock)
         .distinct()
     )

@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "cohort": ("trial", "Cohort candidates and selections."),
     "privacy": ("privacy", "Subjects' data: requests, restriction, erasure."),
     "intake": ("intake", "Take a folder of DICOM files in."),
-    "qc": ("intake", "Quality control cases: list, show, dispose."),
+    "qc": ("intake", "Quality control cases: list, show, AI, dispose."),
     "correct": ("correct", "Corrections: series in the wrong place, impact on reads, notes."),
     "incident": ("incident", "Identifiers left in images: open, search, order, certify, list."),
     "model": ("model", "Models: convert, register, lock, verify, run, compare."),

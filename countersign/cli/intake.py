@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 intake_app = typer.Typer(help="Take a folder of DICOM files in.")
 qc_app = typer.Typer(
-    no_args_is_help=True, help="Quality control: list, show, dispose, release, queries, incomplete, refused."
+    no_args_is_help=True, help="Quality control: list, show, ai, dispose, release, queries, incomplete, refused."
 )
 APPS = {"intake": intake_app, "qc": qc_app}
 
@@ -130,6 +130,25 @@ def show(case: CaseArgument, trial: TrialOption, person: AsOption, home: HomeOpt
     ]
     words += [f"  {one['disposition']} by {one['by']}, entry {one['entry']}: {one['comment']}" for one in comments]
     answer(_line(found, row) | {"rules": rules, "comments": comments}, as_json=as_json, words="\n".join(words))
+
+
+@qc_app.command()
+@told
+def ai(case: CaseArgument, trial: TrialOption, person: AsOption, home: HomeOption = None,
+       as_json: JsonOption = False) -> None:
+    """What the model of the open gate says of a case; that you were shown it is recorded."""
+    from core.policy.state import Actor
+    from countersign.cli.model_show import run_line
+    from models_registry.showing import show_in_quality
+
+    flags = show_in_quality(house(home).desk, Actor(person), trial, case)
+    data = [{"run": one.run.run, "lock": one.run.lock, "gate": one.gate, "flagged": one.flagged,
+             "state": one.run.state, "values": dict(one.run.values), "confidence": one.run.confidence,
+             "domain_distance": one.run.domain_distance, "cause": one.run.cause, "found": one.run.found,
+             "limit": one.run.limit, "entry": one.run.ended_entry} for one in flags]
+    words = [f"{'to look at' if one.flagged else 'no flag   '}  {run_line(one.run)}" for one in flags]
+    words += ["You dispose of the series; a flag disposes of nothing."] if flags else []
+    answer(data, as_json=as_json, words="\n".join(words) or "No run of an open gate looked at this case.")
 
 
 @qc_app.command()

@@ -111,7 +111,7 @@ def differences(trial: TrialOption, person: AsOption, home: HomeOption = None, a
     with house(home).desk.reading() as session:
         for each in work_list(session, Actor(person), trial):
             charter = queries.charter_for(session, trial, each.charter_version)
-            lines = [line for one in candidates(session, charter, each) for line in one.lines(charter)]
+            lines = [line for one in candidates(session, Actor(person), charter, each) for line in one.lines(charter)]
             data.append(
                 {
                     "compared": each.compared, "subject": each.subject, "time_point": each.time_point,

@@ -37,7 +37,7 @@ UNGOVERNED: Mapping[str, str] = {
 # How the procedure that governs an act names it: words of a command, or a page where there is one for it.
 NAMED: Mapping[str, str] = {
     "access.review": "countersign role review", "ai.show_in_adjudication": "countersign read differences",
-    "ai.show_in_qc": "countersign qc dispose", "ai.show_to_coordinator": "the coordinator",
+    "ai.show_in_qc": "countersign qc ai", "ai.show_to_coordinator": "the coordinator",
     "ai.show_to_reader": "countersign read ai", "allocation.import": "countersign allocation import",
     "amendment.approve_site": "countersign site amend", "amendment.assess": "countersign charter impact",
     "audit_trail.review": "countersign review-trail sign", "backup.make": "countersign backup",

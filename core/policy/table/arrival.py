@@ -30,7 +30,7 @@ ROWS: tuple[Rule, ...] = (
            when=related("reassigned")),
     allow("P-301", "quality.dispose", "qc_technologist", "You are a QC technologist of this trial.", stages=LIVE),
     allow("P-302", "series.send", SENDERS, "You send images to this trial.", stages=LIVE),
-    allow("P-303", "quality.see series.see", LOOKERS, "You hold a role in this trial."),
+    allow("P-303", "quality.see", LOOKERS, "You hold a role in this trial."),
     allow("P-304", "series.release", "qc_technologist imaging_lead trial_lead", "You answer for what is held.",
           stages=LIVE),
 )

@@ -86,6 +86,28 @@ def test_a_flag_of_another_lock_or_an_impossible_confidence_is_refused(house: Ho
     assert refusal.value.rule == "F-641"
 
 
+@req("RDG-09", "GAT-03", "REC-15")
+def test_no_service_selects_a_subject_or_writes_its_eligibility(house: HouseUnderTest) -> None:
+    """TRIAL 2, refused at every door: whatever a model said, its rows answer, and the attempt is on record."""
+    build.live(house)
+    open_cohort(house)
+    usecases.flag_candidate(house.desk, FLAG)
+    candidate, service = f"{TRIAL}-C0001", usecases.INFERENCE
+
+    with pytest.raises(Refused) as refusal:
+        usecases.select_candidate(house.desk, service, candidate, "selected", "meets_imaging_criteria")
+    assert refusal.value.rule == "F-630"
+    house.commit(usecases.select_candidate(
+        house.desk, build.COORDINATOR, candidate, "selected", "meets_imaging_criteria"))
+    with pytest.raises(Refused) as refusal:
+        usecases.decide_eligibility(house.desk, service, candidate, "eligible", "criteria_met")
+    assert refusal.value.rule == "F-634"
+    last = house.entries()[-1].body
+    assert (last["action"], last["on_behalf_of"], last["rule"]) == ("action.refused", service.user, "F-634")
+    with house.desk.reading() as session:
+        assert candidates_of(session, TRIAL)[0].state == "selected"
+
+
 @req("RDG-09", "OPS-07")
 def test_coordinator_and_investigator_decide_at_the_command_line(house: HouseUnderTest) -> None:
     build.live(house)

@@ -30,6 +30,7 @@ from core.projection import from_reference
 from core.reads import queries
 from core.reads.finals import FinalDue, SignFinal, finals_due, sign_final
 from core.reads.locking import show_ai_values
+from core.reads.projections import ai_runs
 from tests.builders import arrival
 from tests.builders.locks import lock_word
 from tests.builders.reads import (
@@ -236,11 +237,9 @@ def with_proposal(house: HouseUnderTest) -> None:
     )  # fmt: skip
 
 
-@req("RDG-09", "RDG-10", "REC-15")
-def test_an_adjusted_ai_value_names_its_algorithm_and_the_report_before_it(
-    house: HouseUnderTest, tmp_path: Path
-) -> None:
-    with_images(house, tmp_path / "study")
+def with_an_adjusted_value(house: HouseUnderTest, folder: Path) -> None:
+    """Both reads of a baseline locked; reader 1 adjusted the AI's volume, which was shown under the open gate."""
+    with_images(house, folder)
     with_proposal(house)
     open_gate(house, 3, "secondary", "volume")
     assignment = begin(house, "reader-1")
@@ -252,6 +251,32 @@ def test_an_adjusted_ai_value_names_its_algorithm_and_the_report_before_it(
     begin(house, "reader-2")
     seal(house, "reader-2", baseline_answer("50.0", "70.0"))
     house.work()
+
+
+@req("RDG-09", "GAT-03")
+@pytest.mark.parametrize("standing", ["shadow", "exploratory"])
+def test_no_ai_value_enters_a_final_but_that_of_a_gated_run(
+    house: HouseUnderTest, tmp_path: Path, standing: str
+) -> None:
+    """TRIAL 2, refused at every door: with a table changed under it the last door still asks, and it is recorded."""
+    with_an_adjusted_value(house, tmp_path / "study")
+    with house.house.engine.begin() as connection:
+        connection.execute(ai_runs.update().values(standing=standing))
+    with pytest.raises(Refused) as refusal:
+        final(house)
+
+    assert refusal.value.rule == "F-626"
+    assert (house.words()[-1], house.entries()[-1].body["rule"]) == ("action.refused", "F-626")
+    with house.house.engine.begin() as connection:
+        connection.execute(ai_runs.update().values(standing="gated"))
+    final(house)
+
+
+@req("RDG-09", "RDG-10", "REC-15")
+def test_an_adjusted_ai_value_names_its_algorithm_and_the_report_before_it(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    with_an_adjusted_value(house, tmp_path / "study")
 
     final(house)
 

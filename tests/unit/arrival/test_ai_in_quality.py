@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,10 @@ def a_run(house: HouseUnderTest, case: str, run: str, ended: str = "finished", *
     """A run for quality control on the series of a case, asked for and ended."""
     with house.desk.reading() as session:
         found = case_of(session, TRIAL, case)
-    told = {"run": run, "lock": lock, "model": "segmenter", "subject": found.subject, "time_point": found.time_point,
-            "study": found.study, "lesion": "whole", "use": "qc", "standing": standing,
-            "sealed": standing == "shadow", "gate": "G1" if standing == "gated" else None}
+    told: dict[str, Any] = {
+        "run": run, "lock": lock, "model": "segmenter", "subject": found.subject, "time_point": found.time_point,
+        "study": found.study, "lesion": "whole", "use": "qc", "standing": standing, "sealed": standing == "shadow",
+        "gate": "G1" if standing == "gated" else None}
     recorded(house, RunRequested(
         **told, tracking_uid="1.2.3", seed="none", seed_by="nobody", input_sha256=DIGEST,
         inputs=(InputSeries(modality=found.modality, series=found.series, instances=8,

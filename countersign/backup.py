@@ -30,6 +30,7 @@ from core.policy.decide import permit
 from core.policy.state import Actor
 from core.work import release
 from countersign import disk, leftovers
+from countersign.adapters import mlflow
 from countersign.database import connect, copy_tables, migrate
 from countersign.encrypted import Decrypting, Encrypting
 from countersign.house import House, open_copy
@@ -38,7 +39,7 @@ from countersign.signer.keyfiles import PasswordCost, write_durably
 from countersign.standstill import RESTORED
 
 DATABASE, LIST, ABOUT, ENCRYPTED = "ledger.db", "files.jsonl", "backup.json", "backup.enc"
-FOLDERS = ("objects", "signer", "models")
+FOLDERS = ("objects", "signer", "models", mlflow.FOLDER)
 PIECE = 1 << 20
 
 
@@ -136,7 +137,7 @@ def _plain(house: House, to: Path) -> Copy:
         for name, path in files_of(house.home):
             target = to / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("rb") as source, target.open("xb") as made:
+            with _read(path) as source, target.open("xb") as made:
                 listing.add(name, *pour(source, made))
                 os.fsync(made.fileno())
             shutil.copymode(path, target)
@@ -208,12 +209,23 @@ def files_of(home: Path) -> Iterator[tuple[str, Path]]:
         yield from _under(home, top)
 
 
+def _read(path: Path) -> IO[bytes]:
+    """A file to be copied; MLflow's database in one state, whoever writes it meanwhile."""
+    if path.name == mlflow.DATABASE:
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                return io.BytesIO(database.serialize())
+        except sqlite3.Error:
+            pass  # broken or no database any more: copied as it lies there, and the record's copy does not fail for it
+    return path.open("rb")
+
+
 def _under(home: Path, name: str) -> Iterator[tuple[str, Path]]:
     if not (home / name).is_dir():
         return
     for inner in sorted(os.listdir(home / name)):  # noqa: PTH208  names alone, of one folder
         path = home / name / inner
-        if inner.startswith("."):
+        if inner.startswith((".", f"{mlflow.DATABASE}-")):  # a journal belongs to another state than the copied one
             continue
         if path.is_dir() and not path.is_symlink():
             yield from _under(home, f"{name}/{inner}")
@@ -278,8 +290,9 @@ def _info(name: str, size: int) -> tarfile.TarInfo:
 
 
 def _add(archive: tarfile.TarFile, name: str, path: Path) -> tuple[int, str]:
-    with path.open("rb") as source:
-        size = os.fstat(source.fileno()).st_size
+    with _read(path) as source:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
         hashing = _Hashing(source)
         archive.addfile(_info(name, size), hashing)
         return size, hashing.digest.hexdigest()

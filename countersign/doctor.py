@@ -27,7 +27,7 @@ from core.persons import ED25519, ML_DSA_44, keys_in_force
 from core.privacy.queries import subjects_of
 from countersign import disk, schema
 from countersign.adapters.subject_keys import FileSubjectKeys
-from countersign.house import House
+from countersign.house import House, tracking_store
 from countersign.signer.local import SERVICES
 from countersign.signer.remote import RemoteSigner
 
@@ -58,7 +58,7 @@ def examine(house: House) -> list[Finding]:
     return [
         *_record(house), *_second_hash(house), *standing_findings(house), *_protections(house), *_server(house),
         *_keys(house), *_passkeys(house), *_key_pairs(house), *_seals(house), *_subjects(house), *_work(house),
-        *_workers(house), *_disk(house), *people_findings(house),
+        *_workers(house), *_shelf(house), *_disk(house), *people_findings(house),
     ]
 
 
@@ -306,6 +306,21 @@ def _workers(house: House) -> Iterator[Finding]:
     else:
         none = NoNetworkWall()
         yield Finding(f"No model starts here: {none.fact[0].lower()}{none.fact[1:]}", fine=False, remedy=none.next_step)
+
+
+def _shelf(house: House) -> Iterator[Finding]:
+    """Where models are loaded from a tracking store: of which locks the marks of their copy are compared, too."""
+    from models_registry.queries import locks_known
+
+    if house.settings.models_from != "tracking":
+        return
+    with house.desk.reading() as session:
+        locks = [one for one in locks_known(session, running_only=True) if one.fields.store_hint]
+    bare = [one.lock for one in locks if not one.fields.store_marks]
+    yield Finding(
+        f"Models are loaded from {tracking_store(house.settings).where}, their bytes held against the lock; so are the "
+        f"marks of {len(locks) - len(bare)} of {len(locks)} locks"
+        + (f", while {', '.join(bare)} state none" if bare else ""))
 
 
 def _disk(house: House) -> Iterator[Finding]:

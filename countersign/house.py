@@ -23,7 +23,7 @@ from core.projection import Difference
 from core.work import Desk, release
 from countersign import database, schema
 from countersign.adapters.files import FileObjects
-from countersign.adapters.mlflow import MlflowTracking
+from countersign.adapters.mlflow import FOLDER, MlflowTracking
 from countersign.adapters.subject_keys import FileSubjectKeys
 from countersign.leftovers import Leftover, left_in, remove, scratch
 from countersign.settings import Settings, read_settings, sqlite_url, write_settings
@@ -143,7 +143,7 @@ def _wire(settings: Settings, clock: Clock) -> House:
 
 def tracking_store(settings: Settings) -> MlflowTracking:
     """The MLflow server that the settings name, else the store below the home."""
-    return MlflowTracking(settings.home / "mlflow", settings.tracking_url)
+    return MlflowTracking(settings.home / FOLDER, settings.tracking_url)
 
 
 def _signer(settings: Settings, engine: Engine, clock: Clock, cost: PasswordCost) -> HouseSigner:

@@ -12,7 +12,8 @@ from audit.signatures import RelyingParty
 from core.errors import UnusableInput
 
 FILE = "countersign.toml"
-# Where the bytes of a model come from at each load: the house's own objects, or the tracking store by its hint.
+# Where the bytes of a model come from at each load: the house's own objects, or the tracking store by its hint. With
+# the first no run asks the store anything.
 MODELS_FROM = ("objects", "tracking")
 HOME_VARIABLE, DATABASE_VARIABLE = "COUNTERSIGN_HOME", "COUNTERSIGN_DATABASE_URL"
 

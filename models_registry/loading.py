@@ -2,7 +2,8 @@
 
 1 the lock may run · 2 the bundle is there whole, read once into a private copy · 3 exact file set · 4 tree, tensor,
 configuration and contract digests · 5 container here, environment and 6 sentinel in the worker process (isolation.py)
-before its first job · 7 every study that reached the contract held finite numbers.
+before its first job · 7 every study that reached the contract held finite numbers. Of a copy in a tracking store:
+8 the marks that this house put on it stand as the lock states them; what others put there says nothing.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class ModelDiffers(CountersignError):
     next_step = "The refusal is on record and suspends what rests on this lock. Find out who changed what, then " \
                 "register and lock again."
 
-    def __init__(self, fact: str, *, check: str, expected: str, found: str, path: str | None = None) -> None:
-        super().__init__(fact)
+    def __init__(self, fact: str, *, check: str, expected: str, found: str, path: str | None = None,
+                 next_step: str | None = None) -> None:
+        super().__init__(fact, next_step=next_step)
         self.check, self.expected, self.found, self.path = check, expected, found, path
         self.run: str | None = None
 
@@ -46,7 +48,11 @@ class ModelDiffers(CountersignError):
 def verified(desk: Desk, lock: LockRow, version: VersionRow, *, run: str | None = None) -> Bundle:
     """The bundle of a lock, every byte checked. Raises ModelDiffers, after recording model.refused."""
     try:
-        return check_bundle(lock, version, _stored(desk, version))
+        bundle = check_bundle(lock, version, _stored(desk, version))
+        tracking = tracking_of(desk.objects)
+        if tracking is not None:
+            check_marks(tracking, lock)                                                                         # 8
+        return bundle
     except ModelDiffers as refusal:
         refuse(desk, lock, refusal, run=run)
         raise
@@ -71,6 +77,32 @@ def copy_in(tracking: Tracking, version: VersionRow) -> dict[str, bytes]:
     hint = version.store_hint or ""
     return _read(version, f"The copy of {version.model} {version.version} under {hint}",
                  lambda: tracking.files_of(hint))
+
+
+def check_marks(tracking: Tracking, lock: LockRow) -> None:
+    """What the house put on its copy in the store is there as the lock states it. No mark makes anything run: asked are
+    only those, and a difference says that somebody with write access edited the house's own copy.
+
+    Raises ModelDiffers, OutsideUnavailable where nobody answers.
+    """
+    hint, fields = lock.fields.store_hint, lock.fields
+    if hint is None or not fields.store_marks:  # on no shelf, on that of others, or locked before marks were stated
+        return
+    try:
+        there = tracking.marks_of(hint)
+    except NotFound:
+        there = {}
+    for one in fields.store_marks:
+        found = there.get(one.name)
+        if found != one.value:
+            raise ModelDiffers(
+                f"The {one.name} of {hint} in the tracking store is {'gone' if found is None else repr(found[:200])}; "
+                f"this house put {one.value!r} there, as lock {lock.lock} states.",
+                check="marks", expected=f"{one.name}: {one.value}",
+                found="nothing" if found is None else f"{one.name}: {found[:200]}",
+                next_step="The refusal is on record and suspends what rests on this lock. Find out who edited the "
+                f"store, put the mark back as it was (`countersign model show {lock.lock}` lists all), and let the "
+                "signers of the gate resume it.")
 
 
 def _read(version: VersionRow, what: str, read: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:

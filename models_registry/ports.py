@@ -40,11 +40,28 @@ class Images(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A copy in a tracking store: where it lies, and the marks that were put on it, name to value."""
+
+    hint: str
+    marks: Mapping[str, str]
+
+
 class Tracking(Protocol):
     """A registry outside (MLflow) that lists models for people. Its word counts for nothing here (MLK-06)."""
 
-    def register(self, model: str, version: str, files: Mapping[str, bytes], tags: Mapping[str, str]) -> str:
-        """Put a copy there; the answer is a hint where. Raises OutsideUnavailable."""
+    def register(self, model: str, version: str, files: Mapping[str, bytes]) -> Shelved:
+        """Put a copy there and mark it. Raises OutsideUnavailable."""
+        ...
+
+    def marks_of(self, hint: str) -> dict[str, str]:
+        """Every mark there now, whoever put it, under the names that `register` answers with.
+
+        Raises:
+            NotFound: there is no such copy.
+            OutsideUnavailable: the store does not answer.
+        """
         ...
 
     def files_of(self, hint: str) -> dict[str, bytes]:

@@ -45,6 +45,7 @@ versions = Table(
     Column("data_statement_sha256", String(64), nullable=False),
     Column("training", Text),
     Column("store_hint", Text),
+    Column("store_marks", Text),
     Column("entry_id", String(40), nullable=False),
     Column("entry", BigInteger, nullable=False),
 )
@@ -151,7 +152,9 @@ def remember_version(session: Connection, entry: Recorded, event: ModelRegistere
          artefact=reference(event.artefact), tree=json.dumps([fields_of(file) for file in event.tree]),
          intended_use=event.intended_use, licence=event.licence, data_statement_sha256=event.data_statement_sha256,
          training=json.dumps(fields_of(event.training), sort_keys=True) if event.training else None,
-         store_hint=event.store_hint, entry_id=entry.id, entry=entry.seq)
+         store_hint=event.store_hint,
+         store_marks=json.dumps([fields_of(one) for one in event.store_marks]) if event.store_marks else None,
+         entry_id=entry.id, entry=entry.seq)
 
 
 @projects(ModelLocked)

@@ -37,6 +37,7 @@ class VersionRow:
     data_statement_sha256: str
     training: Training | None
     store_hint: str | None
+    store_marks: tuple[Named, ...] | None
     entry_id: str
     entry: int
 
@@ -168,7 +169,9 @@ def _version(row: Row[Any]) -> VersionRow:
     tree = {one["path"]: (one["bytes"], one["sha256"]) for one in json.loads(row.tree)}
     return VersionRow(row.model, row.version, row.state, row.trained_by, row.registered_by, row.tree_sha256,
                       from_reference(row.artefact), tree, row.intended_use, row.licence, row.data_statement_sha256,
-                      _training(row.training), row.store_hint, row.entry_id, row.entry)
+                      _training(row.training), row.store_hint,
+                      tuple(Named(**one) for one in json.loads(row.store_marks)) if row.store_marks else None,
+                      row.entry_id, row.entry)
 
 
 def _training(stated: str | None) -> Training | None:

@@ -42,6 +42,8 @@ CAUSES = {
     "output": "environment_mismatch",
     # An input whose numbers are none: no chain that was validated gives one to a model.
     "contract": "input_not_finite",
+    # The bytes are as locked, but somebody with write access edited what the house had put beside them.
+    "marks": "marks_edited",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from audit.vocabulary.models import ModelLocked, ModelRegistered, ModelRetired, Named, TreeFile
-from core.errors import AlreadyDone, NotFound, Refused, UnusableInput
+from core.errors import AlreadyDone, NotFound, OutsideUnavailable, Refused, UnusableInput
 from core.objects import JSON
 from core.policy.decide import decide, permit
 from core.work import Actor, Desk, Draft, Occasion, Proposal, release
@@ -21,6 +21,7 @@ from models_registry.loading import (
     ModelDiffers,
     answers,
     check_bytes,
+    check_marks,
     check_tree,
     contract_digest,
     copy_in,
@@ -28,7 +29,7 @@ from models_registry.loading import (
     refuse,
     verified,
 )
-from models_registry.ports import Runner, Tracking
+from models_registry.ports import Runner, Shelved, Tracking
 from models_registry.rules import LIFECYCLE, LOCK, RISK, after, lock_id
 from models_registry.servers import worker_here
 from models_registry.software import SBOM, code_digest, commit, container, packages, requirements_digest, sbom
@@ -103,14 +104,16 @@ def register_model(desk: Desk, actor: Actor, command: RegisterModel, tracking: T
     with desk.reading() as session:
         _not_yet(session, model, version, bundle)
     artefact = desk.objects.put(packed(bundle.files), ARCHIVE)
-    hint = command.from_store
-    if tracking is not None and hint is None:
-        hint = tracking.register(model, version, bundle.files, {"tree_sha256": bundle.tree_sha256})
+    shelved = Shelved(command.from_store, {}) if command.from_store is not None else None
+    if tracking is not None and shelved is None:
+        shelved = tracking.register(model, version, bundle.files)
     event = ModelRegistered(
         model=model, model_version=version, trained_by=trained_by, tree_sha256=bundle.tree_sha256, artefact=artefact,
         tree=tuple(TreeFile(path=one.path, bytes=one.bytes, sha256=one.sha256) for one in listed(bundle.files)),
         intended_use=bundle.intended_use, licence=str(bundle.metadata["license"]),
-        data_statement_sha256=bundle.digest_of(jobs.DATA_STATEMENT), training=bundle.training, store_hint=hint,
+        data_statement_sha256=bundle.digest_of(jobs.DATA_STATEMENT), training=bundle.training,
+        store_hint=shelved.hint if shelved else None,
+        store_marks=_named(shelved.marks) if shelved and shelved.marks else None,
         conversion_sha256=bundle.digest_of(jobs.CONVERSION) if bundle.conversion else None,
         source_sha256=bundle.conversion["source"]["sha256"] if bundle.conversion else None,
     )
@@ -253,7 +256,7 @@ def _lock_event(desk: Desk, bundle: Bundle, version: queries.VersionRow, environ
         demonstration=command.demonstration, software=release(), code_sha256=code_digest(), commit=commit(),
         protocols=command.protocols,
         training_sha256=version.training.statement_sha256 if version.training else None,
-        store_hint=version.store_hint, supersedes=command.supersedes,
+        store_hint=version.store_hint, store_marks=version.store_marks, supersedes=command.supersedes,
         # A lock of the first task says what locks said before there were others.
         task=None if bundle.task.name == FIRST else bundle.task.name,
         modality=bundle.configuration["contract"].get("modality"),
@@ -293,17 +296,19 @@ def verify_copy(desk: Desk, lock: queries.LockRow, version: queries.VersionRow, 
 
 
 def verify_lock(desk: Desk, lock: queries.LockRow, version: queries.VersionRow, *, run: bool,
-                tracking: Tracking | None = None, runner: Runner | None = None) -> str:
+                tracking: Tracking | None = None, copy: bool = False, runner: Runner | None = None) -> str:
     """Check a lock again, whatever its state; what was checked, in words. A difference is recorded.
 
     Args:
         run: environment and sentinel as well, of a lock that may run.
-        tracking: hold the copy that lies there against the lock, too.
+        tracking: the store, wherever models are loaded from: of a lock that may run the house's marks there are looked
+            at. Of one that ended none: who tidies a shelf has attacked nothing.
+        copy: hold the copy that lies there against the lock, too.
 
-    Raises ModelDiffers.
+    Raises ModelDiffers; OutsideUnavailable where the store does not answer, after everything else was checked.
     """
     checked = f"{len(version.tree)} files, {lock.fields.tensors} tensors"
-    if tracking is not None and version.store_hint is not None:
+    if copy and tracking is not None and version.store_hint is not None:
         try:
             check_tree(version, copy_in(tracking, version))
         except ModelDiffers as refusal:
@@ -319,6 +324,17 @@ def verify_lock(desk: Desk, lock: queries.LockRow, version: queries.VersionRow, 
         return f"{checked} are as locked; it is {lock.state}"
     if run:
         answers(desk, lock, version, [], runner=runner)
-        return f"{checked}, environment and sentinel are as locked"
-    verified(desk, lock, version)
-    return f"{checked} are as locked"
+        checked += ", environment and sentinel"
+    else:
+        verified(desk, lock, version)
+    if tracking is None or not lock.fields.store_marks:
+        return f"{checked} are as locked"
+    try:
+        check_marks(tracking, lock)
+    except ModelDiffers as refusal:
+        refuse(desk, lock, refusal)
+        raise
+    except OutsideUnavailable as error:
+        raise OutsideUnavailable(f"{checked} are as locked. The marks of {lock.fields.store_hint} were not compared: "
+                                 f"{error.fact}", next_step=error.next_step) from error
+    return f"{checked}, marks of {lock.fields.store_hint} are as locked"

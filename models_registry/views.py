@@ -18,9 +18,18 @@ def registration(event: ModelRegistered) -> View:
             *_training(event),
             *((("Converted from", f"source {event.source_sha256}, report {event.conversion_sha256}"),)
               if event.conversion_sha256 else ()),
+            *_marks(event),
             *((file.path, f"{file.bytes} bytes, {file.sha256}") for file in event.tree),
         ),
     )
+
+
+def _marks(event: ModelRegistered | ModelLocked) -> tuple[tuple[str, str], ...]:
+    """The copy in the tracking store, and what the house put on it; nobody is told of none."""
+    if not event.store_hint:
+        return ()
+    return (("Copy for people to browse", event.store_hint),
+            *(("Marked there", f"{one.name}: {one.value}") for one in event.store_marks or ()))
 
 
 def _training(event: ModelRegistered) -> tuple[tuple[str, str], ...]:
@@ -60,6 +69,7 @@ def lock(event: ModelLocked) -> View:
             ("To be validated under", ", ".join(event.protocols) or "no protocol is named yet"),
             ("Supersedes", f"{event.supersedes}, which goes on serving the gates and subjects that it began with"
              if event.supersedes else "nothing"),
+            *_marks(event),
             *((("Evidence class", "demonstration"),) if event.demonstration else ()),
         ),
     )

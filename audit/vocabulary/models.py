@@ -45,6 +45,7 @@ class Training:
 class ModelRegistered:
     """A bundle was taken in: its exact files, and what its maker states about it. `store_hint` carries no authority.
 
+    store_marks: tags, alias and stage that this house put on its copy there, by name; none on a copy of others.
     Without `training` the maker states nothing about the run that made the weights.
     `conversion_sha256`: the report of a converted model, a file of the bundle; `source_sha256`: what it was made from.
     """
@@ -62,6 +63,7 @@ class ModelRegistered:
     store_hint: str | None = None
     conversion_sha256: str | None = None
     source_sha256: str | None = None
+    store_marks: tuple[Named, ...] | None = None
 
 
 @event(
@@ -79,6 +81,7 @@ class ModelLocked:
     requirements_sha256: over name and version of every installed package; `sbom` lists them (CycloneDX).
     protocols: validation protocols that were on file for it when it was locked; later ones name the lock themselves.
     store_hint: where MLflow has a copy; without authority. supersedes: the lock that this one follows.
+    store_marks: what the house put on that copy (tags, alias, stage): make nothing run, and edited ones are refused.
     task: what the model does, lesion-at-seed where none is named; modality: that of the series it takes, if one.
     """
 
@@ -123,6 +126,7 @@ class ModelLocked:
     supersedes: str | None = None
     task: str | None = None
     modality: str | None = None
+    store_marks: tuple[Named, ...] | None = None
 
 
 @event(
@@ -133,8 +137,9 @@ class ModelRefused:
     """Something differed from the lock, or no number was given to it, so nothing was measured.
 
     `check` is one of files, tensors, configuration, environment, sentinel, attestation (of a model server), lock,
-    output, contract (numbers of the input that are not finite); `cause` is what a gate suspends for: digest_mismatch,
-    environment_mismatch, lock_revoked, input_not_finite, or none.
+    output, contract (numbers of the input that are not finite), marks (what the house put on its copy in the tracking
+    store was edited there); `cause` is what a gate suspends for: digest_mismatch, environment_mismatch, lock_revoked,
+    input_not_finite, marks_edited, or none.
     """
 
     lock: str

@@ -186,6 +186,8 @@ SUSPENSION_CAUSES: Mapping[str, SuspensionCause] = {
         SuspensionCause("environment_mismatch", _ALL, "The environment differs from the locked one."),
         SuspensionCause("input_not_finite", _ALL,
                         "The model was given values that are no numbers, past every check before it."),
+        SuspensionCause("marks_edited", _ALL,
+                        "Marks that this house had put on the model in its tracking store were edited there."),
         SuspensionCause("lock_revoked", _ALL, "The model's lock was revoked or recalled."),
         SuspensionCause("validation_suspect", _ALL, "The validation that supports this use is suspect."),
         SuspensionCause("suspect_signature", _ALL, "A signature that this gate rests on is suspect."),

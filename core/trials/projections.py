@@ -127,7 +127,8 @@ ai_uses = Table(
     Column("open", Boolean, nullable=False),
     Column("entry", Integer, nullable=False),
 )
-CLOSING_REFUSALS = frozenset({"digest_mismatch", "environment_mismatch", "lock_revoked", "input_not_finite"})
+CLOSING_REFUSALS = frozenset({"digest_mismatch", "environment_mismatch", "lock_revoked", "input_not_finite",
+                              "marks_edited"})
 lock_signatures = Table(
     "trial_lock_signature", metadata,
     Column("trial", String(16), nullable=False, index=True),

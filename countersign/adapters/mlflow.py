@@ -1,7 +1,8 @@
 """MLflow as a register of models that people can browse, and as a place to fetch them from.
 
 Nothing it says counts: locks are entries, and what comes from here is held against them (MLK-06). Alias, stage, tag and
-description are never asked for, and `mlflow.pyfunc` is never called: it would run code that a copy brings along.
+description decide nothing; those that we put there are compared with the lock, since an edited one shows that somebody
+was at our copy. `mlflow.pyfunc` is never called: it would run code that a copy brings along.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from core.errors import NotFound, OutsideUnavailable, UnusableInput
-from models_registry.digest import LARGEST_FILE, ModelFileUnusable, read_tree, sha256
+from models_registry.digest import LARGEST_FILE, ModelFileUnusable, read_tree, sha256, tree_digest
+from models_registry.ports import Shelved
 
 EXPERIMENT = "countersign"
 BUNDLE, ARTEFACTS = "bundle", "artefacts"
+FOLDER, DATABASE = "mlflow", "mlflow.db"
 # A copy that somebody repointed may lie anywhere: what is larger than any bundle is not fetched at all.
 MOST_FILES = 1000
 SERVED = "mlflow-artifacts"
+NO_STAGE = "None"
 
 
 class MlflowTracking:
@@ -44,10 +48,12 @@ class MlflowTracking:
         """In words, for people."""
         return f"MLflow at {self._url}" if self._url else "the local MLflow store"
 
-    def register(self, model: str, version: str, files: Mapping[str, bytes], tags: Mapping[str, str]) -> str:
-        """Log the bundle's files in a run and register them; the answer is models:/NAME/N (N is MLflow's number)."""
+    def register(self, model: str, version: str, files: Mapping[str, bytes]) -> Shelved:
+        """Log the bundle's files in a run and register them as models:/NAME/N (N is MLflow's number), with version and
+        digest as tags and under an alias made of both numbers: another house that shares the server has its own."""
+        tags = {"version": version, "tree_sha256": tree_digest(files)}
         with self._asked(f"register {model} {version}") as client:
-            run = client.create_run(self._experiment(client), run_name=f"{model} {version}", tags=dict(tags))
+            run = client.create_run(self._experiment(client), run_name=f"{model} {version}")
             with tempfile.TemporaryDirectory() as scratch:
                 for path, data in files.items():
                     place = Path(scratch) / path
@@ -59,9 +65,23 @@ class MlflowTracking:
             if model not in known:
                 client.create_registered_model(model)
             made = client.create_model_version(
-                model, source=f"{run.info.artifact_uri}/{BUNDLE}", run_id=run.info.run_id,
-                tags={"version": version, **tags})
-            return f"models:/{model}/{made.version}"
+                model, source=f"{run.info.artifact_uri}/{BUNDLE}", run_id=run.info.run_id, tags=tags)
+            number = str(made.version)
+            alias = f"{EXPERIMENT}-{number}-{tags['tree_sha256'][:12]}"
+            client.set_registered_model_alias(model, alias, number)
+            # A new version is in no stage.
+            marks = {"stage": NO_STAGE, f"alias {alias}": number} | {f"tag {key}": tags[key] for key in tags}
+            return Shelved(f"models:/{model}/{number}", marks)
+
+    def marks_of(self, hint: str) -> dict[str, str]:
+        """models_registry.ports.Tracking: tags and stage of the version, and to which version each alias leads."""
+        name, number = _of_hint(hint)
+        with self._asked(f"say how {hint} is marked") as client:
+            version = client.get_model_version(name, number)
+            aliases = client.get_registered_model(name).aliases
+        return {"stage": str(version.current_stage or NO_STAGE)} | {
+            f"alias {alias}": str(aliases[alias]) for alias in aliases} | {
+            f"tag {key}": str(version.tags[key]) for key in version.tags}
 
     def files_of(self, hint: str) -> dict[str, bytes]:
         """models_registry.ports.Tracking: the files that MLflow would hand out now."""
@@ -117,7 +137,7 @@ class MlflowTracking:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         if self._url is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-        uri = self._url or f"sqlite:///{self._folder / 'mlflow.db'}"
+        uri = self._url or f"sqlite:///{self._folder / DATABASE}"
         try:
             yield MlflowClient(tracking_uri=uri, registry_uri=uri)
         except MlflowException as error:

@@ -142,9 +142,11 @@ def verify(
     tracking: Annotated[bool, typer.Option("--tracking", help="Hold the copy in MLflow against it, too.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Recompute every digest of a lock from the stored bytes, and its sentinel; exit 2 where anything differs."""
+    """Recompute every digest of a lock from the stored bytes, and its sentinel; look whether what this house put on its
+    copy in MLflow (tags, alias, stage) is there unedited. Exit 2 where anything differs, 1 where MLflow is silent."""
     from pathlib import Path
 
+    from core.errors import OutsideUnavailable
     from countersign.house import tracking_store
     from models_registry import queries
     from models_registry.digest import read_tree
@@ -157,18 +159,22 @@ def verify(
         pairs = [(one, queries.version_of(session, one.fields.model, one.fields.model_version)) for one in locks]
     if not pairs:
         typer.echo("No model is locked.")
-    store = tracking_store(opened.settings) if tracking else None
-    differs = False
+    store = tracking_store(opened.settings)
+    differs = silent = False
     for locked, version in pairs:
         try:
             if folder:
                 verify_copy(opened.desk, locked, version, read_tree(Path(folder)))
-            typer.echo(f"{locked.lock}: {verify_lock(opened.desk, locked, version, run=run, tracking=store)}.")
+            found = verify_lock(opened.desk, locked, version, run=run, tracking=store, copy=tracking)
+            typer.echo(f"{locked.lock}: {found}.")
         except ModelDiffers as difference:
             differs = True
             typer.echo(f"{locked.lock}: {difference.in_words()}", err=True)
-    if differs:
-        raise typer.Exit(2)
+        except OutsideUnavailable as error:
+            silent = True
+            typer.echo(f"{locked.lock}: {error.in_words()}", err=True)
+    if differs or silent:
+        raise typer.Exit(2 if differs else 1)
 
 
 @app.command()

@@ -123,6 +123,16 @@ def test_a_model_is_registered_locked_and_run_from_a_tracking_server(server: Ser
         server.client.set_registered_model_alias(MODEL, "champion", "1")
         answers(house.desk, row, version, [], runner=stand_in)
 
+        # What the house put there is as the lock states it, and is compared through the server as well.
+        put = {one.name: one.value for one in row.fields.store_marks or ()}
+        alias = next(name.removeprefix("alias ") for name in put if name.startswith("alias "))
+        assert store.marks_of(hint) == put | {"alias champion": "1"}
+        server.client.delete_registered_model_alias(MODEL, alias)
+        with pytest.raises(ModelDiffers, match=f"alias {alias} of {hint} in the tracking store is gone"):
+            answers(house.desk, row, version, [], runner=stand_in)
+        server.client.set_registered_model_alias(MODEL, alias, "1")
+        answers(house.desk, row, version, [], runner=stand_in)
+
         server.client.delete_registered_model(MODEL)
         with pytest.raises(ModelDiffers, match="is missing"):
             answers(house.desk, row, version, [], runner=stand_in)
@@ -140,7 +150,7 @@ def test_a_model_is_registered_locked_and_run_from_a_tracking_server(server: Ser
 @req("MLK-06")
 def test_another_house_takes_a_version_in_from_the_server_by_its_number(server: Server, tmp_path: Path) -> None:
     files = read_tree(SHIPPED)
-    hint = MlflowTracking(tmp_path / "none", server.url).register("shelved", "1", files, {"from": "elsewhere"})
+    hint = MlflowTracking(tmp_path / "none", server.url).register("shelved", "1", files).hint
     with a_house(tmp_path / "house") as house:
         models.cast(house)
         at(house, server.url)

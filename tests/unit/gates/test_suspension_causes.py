@@ -104,6 +104,7 @@ CAUSES: dict[str, Callable[[HouseUnderTest], None]] = {
     "digest_mismatch": refusal("digest_mismatch", "files"),
     "environment_mismatch": refusal("environment_mismatch", "environment"),
     "input_not_finite": refusal("input_not_finite", "contract"),
+    "marks_edited": refusal("marks_edited", "marks"),
     "lock_revoked": recalled,
     "validation_suspect": suspect_run,
     "critical_deviation": deviation,

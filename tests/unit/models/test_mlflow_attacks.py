@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from audit.vocabulary import gates as gate_words
 from core.errors import OutsideUnavailable, UnusableInput
-from core.gates.queries import gate_named
 from core.phantoms import SCANNERS, lesion_at, make_volume
-from core.policy.state import Actor, Decision
-from core.trials.queries import open_uses
-from core.work import Draft, View
+from core.policy.state import Actor
 from countersign.adapters.mlflow import MlflowTracking
-from countersign.house import open_house, tracking_store
+from countersign.house import tracking_store
 from models_registry import jobs, queries
 from models_registry.asking import RequestRun, request_run
 from models_registry.contract import Study
@@ -37,111 +32,34 @@ from models_registry.library import SHIPPED
 from models_registry.loading import ModelDiffers, answers
 from models_registry.running import run_waiting
 from models_registry.tasks import TASKS
-from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
-from tests.builders import models
+from models_registry.usecases import RegisterModel, register_model
 from tests.builders.models import TRIAL, MadeImages, stand_in
-from tests.house import HouseUnderTest, a_house, checked
+from tests.builders.shelved import (
+    CUSTODIAN,
+    MODEL,
+    Locked,
+    a_bundle,
+    another_version,
+    loading_from_mlflow,
+    lock_in,
+    our_alias,
+)
+from tests.house import HouseUnderTest, checked
 from tests.req import req
 
 pytest.importorskip("mlflow")
-MODEL = "lesion-at-seed"
-CUSTODIAN = Actor("custodian")
-YES = Decision(True, "P-00", "set up for a test", "trial_lead")
-
-
-@dataclass
-class Locked:
-    """One locked version with an open gate, and where its copy lies in MLflow."""
-
-    house: HouseUnderTest
-    store: MlflowTracking
-    lock: str
-    gate: str
-    number: str
-
-    @property
-    def folder(self) -> Path:
-        return self.house.home / "mlflow"
-
-    @property
-    def client(self) -> Any:
-        from mlflow.tracking import MlflowClient
-
-        uri = f"sqlite:///{self.folder / 'mlflow.db'}"
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-    @property
-    def run(self) -> str:
-        return str(self.client.get_model_version(MODEL, self.number).run_id)
-
-    @property
-    def copy(self) -> Path:
-        return next((self.folder / "artefacts").rglob(f"{self.run}/artifacts/bundle"))
-
-    def sql(self, statement: str, *values: str) -> None:
-        with sqlite3.connect(self.folder / "mlflow.db") as database:
-            assert database.execute(statement, values).rowcount > 0
-
-    def asked(self) -> None:
-        """The loader's whole way, with a stand-in for the network alone."""
-        with self.house.desk.reading() as session:
-            row = queries.lock_of(session, self.lock)
-            version = queries.version_of(session, MODEL, row.fields.model_version)
-        answers(self.house.desk, row, version, [], runner=stand_in)
-
-    def state(self) -> tuple[str, bool]:
-        """State of the gate, and whether it allows anything."""
-        with self.house.desk.reading() as session:
-            return gate_named(session, self.gate).state, self.gate in {one.gate for one in open_uses(session, TRIAL)}
-
-
-def a_bundle(folder: Path, version: str) -> Path:
-    """The shipped bundle under another version number."""
-    shutil.copytree(SHIPPED, folder)
-    stated = json.loads((folder / jobs.METADATA).read_text())
-    (folder / jobs.METADATA).write_text(json.dumps(stated | {"version": version}))
-    return folder
+BYTES, MARKS = "digest_mismatch", "marks_edited"
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HouseUnderTest]:
-    """A house that loads its models from its MLflow store at every load."""
-    with a_house(tmp_path_factory.mktemp("attacked")) as made:
-        models.cast(made)
-        models.live_trial(made, "S-001", "S-002")
-        with made.house.settings.config_file.open("a") as settings:
-            settings.write('models_from = "tracking"\n')
-        made.house = open_house(made.home, clock=made.clock)
+    with loading_from_mlflow(tmp_path_factory.mktemp("attacked")) as made:
         yield made
-
-
-numbers = iter(range(1, 100))
 
 
 @pytest.fixture
 def locked(house: HouseUnderTest, tmp_path: Path) -> Locked:
     return lock_in(house, tmp_path / "bundle")
-
-
-def lock_in(house: HouseUnderTest, folder: Path) -> Locked:
-    n = next(numbers)
-    store = tracking_store(house.house.settings)
-    house.commit(register_model(
-        house.desk, CUSTODIAN, RegisterModel(a_bundle(folder, f"1.0.{n}"), "trainer"), store))
-    proposal = lock_model(house.desk, CUSTODIAN, LockModel(MODEL, f"1.0.{n}"), runner=stand_in)
-    house.commit(proposal)
-    event: Any = proposal.drafts[0].event
-    gate = f"{TRIAL}-G1-{n}"
-    about = {"gate": gate, "use": 1, "use_name": "qc", "scope": "all", "lock": event.lock, "criteria": ()}
-    draft = Draft(gate_words.GateRequested(**about, model=MODEL), under=YES, meaning="authorship",
-                  view=View("A deed of a test", "test", ()), trial=TRIAL)
-    house.sign(Actor("lead"), lambda session, occasion: draft)
-    with house.desk.open(Actor.of_service("gates")) as work:
-        work.record(gate_words.GateOpened(**about, signed=()), under=YES, trial=TRIAL)
-    found = Locked(house, store, event.lock, gate, event.store_hint.rsplit("/", 1)[1])
-    found.asked()
-    assert found.state() == ("open", True)
-    return found
 
 
 def weights_on_disk(at: Locked) -> None:
@@ -187,6 +105,39 @@ def version_deleted(at: Locked) -> None:
     at.client.delete_model_version(MODEL, at.number)
 
 
+def alias_moved(at: Locked) -> None:
+    at.client.set_registered_model_alias(MODEL, our_alias(at), another_version(at))
+
+
+def alias_removed(at: Locked) -> None:
+    at.client.delete_registered_model_alias(MODEL, our_alias(at))
+
+
+def alias_moved_by_sql(at: Locked) -> None:
+    at.sql("UPDATE registered_model_aliases SET version = ? WHERE alias = ?", another_version(at), our_alias(at))
+
+
+def stage_moved(at: Locked) -> None:
+    at.client.transition_model_version_stage(MODEL, at.number, "Production")
+
+
+def stage_moved_by_sql(at: Locked) -> None:
+    at.sql("UPDATE model_versions SET current_stage = 'Archived' WHERE version = ?", at.number)
+
+
+def tag_edited(at: Locked) -> None:
+    at.client.set_model_version_tag(MODEL, at.number, "tree_sha256", "0" * 64)
+
+
+def tag_deleted(at: Locked) -> None:
+    at.client.delete_model_version_tag(MODEL, at.number, "version")
+
+
+def tag_moved_by_sql(at: Locked) -> None:
+    """The version's row says that it is what another version was."""
+    at.sql("UPDATE model_version_tags SET value = '9.9.9' WHERE key = 'version' AND version = ?", at.number)
+
+
 def link_instead_of_weights(at: Locked) -> None:
     (at.copy / jobs.WEIGHTS).rename(at.copy.parent / "elsewhere")
     (at.copy / jobs.WEIGHTS).symlink_to(at.copy.parent / "elsewhere")
@@ -197,19 +148,27 @@ def files_removed(at: Locked) -> None:
 
 
 @req("MLK-01", "MLK-06", "MLK-07", "GAT-04")
-@pytest.mark.parametrize(("attack", "says"), [
-    (weights_on_disk, "models/weights.safetensors of .* was changed"),
-    (weights_by_api, "models/weights.safetensors of .* was changed"),
-    (contract_by_api, "configs/inference.json of .* was changed"),
-    (loader_code, "MLmodel of .* was not there when it was registered"),
-    (repointed_to_another_version, "configs/metadata.json of .* was changed"),
-    (repointed_to_the_disk, "outside of the store's artefacts"),
-    (version_deleted, "is missing"),
-    (link_instead_of_weights, "is a link or device"),
-    (files_removed, "There is no bundle folder"),
+@pytest.mark.parametrize(("attack", "cause", "says"), [
+    (weights_on_disk, BYTES, "models/weights.safetensors of .* was changed"),
+    (weights_by_api, BYTES, "models/weights.safetensors of .* was changed"),
+    (contract_by_api, BYTES, "configs/inference.json of .* was changed"),
+    (loader_code, BYTES, "MLmodel of .* was not there when it was registered"),
+    (repointed_to_another_version, BYTES, "configs/metadata.json of .* was changed"),
+    (repointed_to_the_disk, BYTES, "outside of the store's artefacts"),
+    (version_deleted, BYTES, "is missing"),
+    (link_instead_of_weights, BYTES, "is a link or device"),
+    (files_removed, BYTES, "There is no bundle folder"),
+    (alias_moved, MARKS, "alias countersign-.* in the tracking store is '[0-9]+'; this house put '[0-9]+'"),
+    (alias_moved_by_sql, MARKS, "alias countersign-.* in the tracking store is '[0-9]+'; this house put '[0-9]+'"),
+    (alias_removed, MARKS, "alias countersign-.* in the tracking store is gone; this house put '[0-9]+'"),
+    (stage_moved, MARKS, "stage of .* in the tracking store is 'Production'; this house put 'None'"),
+    (stage_moved_by_sql, MARKS, "stage of .* in the tracking store is 'Archived'; this house put 'None'"),
+    (tag_edited, MARKS, "tag tree_sha256 of .* in the tracking store is '0{64}'; this house put '[0-9a-f]{64}'"),
+    (tag_deleted, MARKS, r"tag version of .* in the tracking store is gone; this house put '1\.0\.[0-9]+'"),
+    (tag_moved_by_sql, MARKS, r"tag version of .* in the tracking store is '9\.9\.9'; this house put '1\.0\.[0-9]+'"),
 ])
 def test_what_was_changed_in_mlflow_is_refused_recorded_and_suspends(
-    attack: Callable[..., None], says: str, locked: Locked, tmp_path: Path
+    attack: Callable[..., None], cause: str, says: str, locked: Locked, tmp_path: Path
 ) -> None:
     (tmp_path / "scratch").mkdir()
     attack(*((locked, tmp_path / "scratch") if attack.__code__.co_argcount == 2 else (locked,)))
@@ -219,41 +178,23 @@ def test_what_was_changed_in_mlflow_is_refused_recorded_and_suspends(
 
     refused = locked.house.entries()[-1].body
     assert (refused["action"], refused["fields"]["lock"], refused["fields"]["cause"]) == (
-        "model.refused", locked.lock, "digest_mismatch")
+        "model.refused", locked.lock, cause)
     # At once: before any effect was carried out, the use is closed; the word for it follows.
     assert locked.state() == ("open", False)
     locked.house.work()
     assert locked.state() == ("suspended", False)
     suspended = locked.house.entries()[-1].body
-    assert (suspended["action"], suspended["fields"]["gate"]) == ("gate.suspended", locked.gate)
+    assert (suspended["action"], suspended["fields"]["gate"], suspended["fields"]["cause"]) == (
+        "gate.suspended", locked.gate, cause)
     assert suspended["caused_by"] == refused["id"]
     assert not (locked.house.home.parent / "marker").exists()
-
-
-@req("MLK-06")
-def test_alias_stage_tag_and_description_change_nothing(locked: Locked) -> None:
-    """None of them is ever asked for: the same bytes run, and nothing is recorded."""
-    before = len(locked.house.entries())
-    client = locked.client
-    other = locked.store.register(MODEL, "other", {"weights": b"junk"}, {}).rsplit("/", 1)[1]
-    client.set_registered_model_alias(MODEL, "champion", locked.number)
-    client.set_registered_model_alias(MODEL, "champion", other)
-    client.transition_model_version_stage(MODEL, locked.number, "Archived")
-    client.set_model_version_tag(MODEL, locked.number, "tree_sha256", "0" * 64)
-    client.delete_model_version_tag(MODEL, locked.number, "version")
-    client.update_model_version(MODEL, locked.number, "not the model that you locked")
-
-    locked.asked()
-
-    assert len(locked.house.entries()) == before
-    assert locked.state() == ("open", True)
 
 
 @req("MLK-06")
 def test_the_same_files_logged_again_are_the_same_model(locked: Locked, tmp_path: Path) -> None:
     """Bytes decide: another version number with the locked files passes, under its own number or repointed to."""
     files = read_tree(tmp_path / "bundle")
-    again = locked.store.register(MODEL, "again", files, {})
+    again = locked.store.register(MODEL, "again", files).hint
     assert locked.store.files_of(again) == files
     locked.sql("UPDATE model_versions SET source = (SELECT source FROM model_versions WHERE version = ?) "
                "WHERE version = ?", again.rsplit("/", 1)[1], locked.number)
@@ -265,18 +206,13 @@ def test_the_same_files_logged_again_are_the_same_model(locked: Locked, tmp_path
 @req("MLK-01", "MLK-06")
 def test_a_name_that_was_deleted_and_made_again_gets_the_old_number_and_is_refused(tmp_path: Path) -> None:
     """MLflow issues version 1 a second time: the hint then names other bytes."""
-    with a_house(tmp_path / "house") as house:
-        models.cast(house)
-        models.live_trial(house)
-        with house.house.settings.config_file.open("a") as settings:
-            settings.write('models_from = "tracking"\n')
-        house.house = open_house(house.home, clock=house.clock)
+    with loading_from_mlflow(tmp_path / "house") as house:
         first = lock_in(house, tmp_path / "bundle")
         first.client.delete_registered_model(MODEL)
         with pytest.raises(ModelDiffers, match="is missing"):
             first.asked()
 
-        hint = first.store.register(MODEL, "other", read_tree(a_bundle(tmp_path / "other", "9.9.9")), {})
+        hint = first.store.register(MODEL, "other", read_tree(a_bundle(tmp_path / "other", "9.9.9"))).hint
         assert hint == f"models:/{MODEL}/{first.number}"
         with pytest.raises(ModelDiffers, match=r"metadata\.json of .* was changed"):
             first.asked()
@@ -400,7 +336,7 @@ def asked_of(at: Locked, folder: Path, *subjects: str, use: str = "none") -> Mad
 @req("MLK-01")
 def test_a_version_is_taken_in_from_mlflow_by_its_number_alone(locked: Locked, tmp_path: Path) -> None:
     """The copy is read once, checked and stored; its own number is the hint. An alias or a stage names nothing."""
-    hint = locked.store.register("from-outside", "1", read_tree(a_bundle(tmp_path / "other", "7.0.0")), {})
+    hint = locked.store.register("from-outside", "1", read_tree(a_bundle(tmp_path / "other", "7.0.0"))).hint
 
     locked.house.commit(register_model(
         locked.house.desk, CUSTODIAN, RegisterModel(None, "trainer", hint), locked.store))
@@ -408,6 +344,7 @@ def test_a_version_is_taken_in_from_mlflow_by_its_number_alone(locked: Locked, t
     with locked.house.desk.reading() as session:
         version = queries.version_of(session, MODEL, "7.0.0")
     assert version.store_hint == hint == "models:/from-outside/1"
+    assert version.store_marks is None, "they are those of whoever put it there"
     for moving in ("models:/from-outside@champion", "models:/from-outside/Production", "runs:/abc/bundle"):
         with pytest.raises(UnusableInput, match="is no models:/NAME/N"):
             locked.store.files_of(moving)

@@ -562,7 +562,7 @@ def test_what_the_tracking_store_says_counts_for_nothing(tmp_path: Path, first: 
 
     tracking = MlflowTracking(tmp_path / "mlflow")
     files = read_tree(SHIPPED)
-    hint = tracking.register("lesion-at-seed", "1.0.0", files, {"tree_sha256": tree_digest(files)})
+    hint = tracking.register("lesion-at-seed", "1.0.0", files).hint
     assert tree_digest(tracking.files_of(hint)) == tree_digest(files)
     (weights,) = (tmp_path / "mlflow").rglob("weights.safetensors")
     weights.write_bytes(b"other weights")

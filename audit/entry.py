@@ -204,6 +204,15 @@ class Entry:
     stream_seq: int
     ts: int
 
+    @classmethod
+    def made(cls, raw: bytes, body: dict[str, Any], kid: str, seq: int, sig: str, stream: str, stream_seq: int,
+             ts: int) -> Entry:
+        """As the constructor, for bytes that were put together just now: a frozen class sets its members dearly."""
+        entry = object.__new__(cls)
+        entry.__dict__.update(raw=raw, body=body, kid=kid, seq=seq, sig=sig, stream=stream, stream_seq=stream_seq,
+                              ts=ts, _leaf=leaf_hash(raw))
+        return entry
+
     @property
     def leaf(self) -> bytes:
         """RFC 6962 leaf hash of the stored bytes."""

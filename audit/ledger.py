@@ -77,7 +77,7 @@ def append(
         last_ts = max(now(), last_ts + 1)
         seq = size + len(made)
         raw = entry_bytes(one, seq=seq, stream=stream, stream_seq=number, ts=last_ts, body=body_bytes)
-        entry = Entry(raw, body, one.kid, seq, one.sig, stream, number, last_ts)
+        entry = Entry.made(raw, body, one.kid, seq, one.sig, stream, number, last_ts)
         known[body["id"]] = entry
         next_in_stream[stream] = number + 1
         made.append(entry)

@@ -9,6 +9,8 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from audit.lookout import Glance
+
 MEANINGS = (
     "authorship", "review", "approval", "responsibility", "adjudication",
     "execution", "acknowledgement", "witness", "rejection", "withdrawal",
@@ -96,11 +98,21 @@ class Signer(Protocol):
         """The first note under the new origin that the first two entries, a pair of ledger.continued, name."""
         ...
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+    def look_ahead(self) -> Glance | None:
+        """Begin to look at what is committed, for the checkpoint of the transaction that holds the lock now.
+
+        None where the look waits for the checkpoint itself.
+        """
+        ...
+
+    def sign_checkpoint(
+        self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None, glance: Glance | None = None
+    ) -> str:
         """The note over the committed tree plus `leaves`; refuses when old_size is not the committed size.
 
         Args:
             rotation: the entry among `leaves` that rotates the log key; the note is then signed by the new key.
+            glance: the look that this very transaction began.
         """
         ...
 

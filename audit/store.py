@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from audit import proofs
 from audit.entry import Entry
+from audit.lookout import Glance, Lookout
 from audit.turn import Fixed, Rows
 
 metadata = MetaData()
@@ -288,24 +289,30 @@ def add_entries(session: Connection, made: Sequence[Entry]) -> None:
     for entry in made:
         body = entry.body
         said = body.get
-        found = search_columns(body["fields"])
         rows.append((
             entry.seq, entry.raw, entry.leaf, entry.ts, body["id"], entry.stream, entry.stream_seq, body["actor"],
-            said("on_behalf_of"), body["action"], said("trial"), found["subject"], found["study"], found["model"],
-            said("reason"),
+            said("on_behalf_of"), body["action"], said("trial"), *search_columns(body["fields"]), said("reason"),
         ))
     if rows:
         _ADD_ENTRIES.put(session, rows)
 
 
-def search_columns(fields: dict[str, Any]) -> dict[str, str | None]:
+class SearchColumns(NamedTuple):
+    """What an entry's fields name of these."""
+
+    subject: str | None
+    study: str | None
+    model: str | None
+
+
+def search_columns(fields: dict[str, Any]) -> SearchColumns:
     """Subject, study and model of an entry, where its fields name them."""
     subject, study, lock = fields.get("subject"), fields.get("study"), fields.get("lock")
     model = lock if isinstance(lock, str) else fields.get("model")
-    return {
-        "subject": subject if isinstance(subject, str) else None, "study": study if isinstance(study, str) else None,
-        "model": model if isinstance(model, str) else None,
-    }
+    return SearchColumns(
+        subject if isinstance(subject, str) else None, study if isinstance(study, str) else None,
+        model if isinstance(model, str) else None,
+    )
 
 
 def add_checkpoint(session: Connection, checkpoint: proofs.Checkpoint) -> None:
@@ -335,13 +342,22 @@ _NEWS = {
 }
 
 
-def news(engine: Engine, low: int) -> tuple[list[bytes], proofs.Checkpoint | None]:
+def lookout(engine: Engine) -> Lookout:
+    """For `news`."""
+    return Lookout(engine, _NEWS[engine.dialect.name])
+
+
+def news(
+    seen_from: Lookout, low: int, glance: Glance | None = None
+) -> tuple[list[bytes], proofs.Checkpoint | None]:
     """Leaves of the committed entries from number `low` on, and the newest note: one view of both.
+
+    `glance`: a look from there that is under way since the lock was taken.
 
     Raises LookupError where the entries are not one after another.
     """
     rows, note = [], None
-    for seq, leaf, said in _NEWS[engine.dialect.name].look(engine, low):
+    for seq, leaf, said in seen_from.rows(low, glance):
         if said is None:
             rows.append((seq, leaf))
         else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import Escaping, PGresult
 
 Row = tuple[Any, ...]
+Columns = list[tuple[int, Callable[[bytes], Any]]]
 _LOCK = "SELECT pg_advisory_xact_lock(7246573)"
 _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK}".encode()
-_TURN, _FAILED, _PREPARED = "countersign_turn", "countersign_failed", "countersign_prepared"
+_TURN, _FAILED, _PREPARED, _QUOTING = (
+    "countersign_turn", "countersign_failed", "countersign_prepared", "countersign_quoting")
 # After these the driver throws away whatever is prepared on the connection, its own statements and ours.
 _FORGETTING = ("ROLLBACK", "DROP", "ALTER", "DISCARD", "DEALLOCATE")
 _WORTH_A_COPY = 8
@@ -45,7 +47,7 @@ class Turn:
         which is that of the first statement that failed: none after it was begun."""
         message = b"; ".join((*self.waiting, last))
         self.waiting.clear()
-        return _checked(connection, connection.pgconn.exec_(message))
+        return checked(connection, connection.pgconn.exec_(message))
 
 
 def _turn_of(session: Connection) -> Turn | None:
@@ -127,7 +129,7 @@ def _copy_many(cursor: Any, statement: str, rows: Any, _context: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Composed:
+class Composed:
     """A statement in the words of one driver. `order`: its names as its marks come, where marks have no names."""
 
     sql: str
@@ -153,36 +155,37 @@ class Fixed:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
-        self._composed: dict[str, _Composed] = {}
+        self._composed: dict[str, Composed] = {}
+        self._columns: Columns | None = None
         Fixed._count += 1
         self._name = f"countersign_{Fixed._count}"
 
     def ask(self, session: Connection, given: dict[str, Any]) -> Sequence[Row]:
         """The rows. `given`: a value for each bound name."""
-        turn, composed = _turn_of(session), self._for(session)
+        turn, composed = _turn_of(session), self.composed_for(session.dialect)
         if turn is None:
             return [tuple(row) for row in session.exec_driver_sql(composed.sql, composed.bound(given))]
         if session.dialect.name != "postgresql":
             return _run(session, composed.sql, composed.bound(given))
-        return _rows(_say(session, turn, self._executed(session, composed, given), self._name))
+        return self.rows_of(_say(session, turn, self._executed(session, composed, given), self._name))
 
     def look(self, engine: Engine, number: int) -> Sequence[Row]:
         """The rows as they are committed now, for a statement of one whole number: one view, in no transaction."""
         with engine.connect() as session:
-            composed = self._for(session)
+            composed = self.composed_for(session.dialect)
             if session.dialect.name != "postgresql":
                 return _run(session, composed.sql, composed.bound({composed.names[0]: number}))
             _prepare(session, self._name, composed.numbered)
             driver = _driver(session)
             try:
                 result = driver.pgconn.exec_prepared(self._name.encode(), [b"%d" % number])
-                return _rows(_checked(driver, result))
+                return self.rows_of(checked(driver, result))
             except session.dialect.loaded_dbapi.Error as error:
                 _tell(session, error, self._name)
 
     def put(self, session: Connection, given: dict[str, Any]) -> None:
         """Run a statement that gives nothing back; in a turn it may wait for the next message."""
-        turn, composed = _turn_of(session), self._for(session)
+        turn, composed = _turn_of(session), self.composed_for(session.dialect)
         if turn is None:
             session.exec_driver_sql(composed.sql, composed.bound(given))
         elif session.dialect.name != "postgresql":
@@ -190,17 +193,28 @@ class Fixed:
         else:
             turn.waiting.append(self._executed(session, composed, given))
 
-    def _for(self, session: Connection) -> _Composed:
-        name = session.dialect.name
+    def rows_of(self, result: PGresult) -> list[Row]:
+        """What PostgreSQL answered this statement in text; of a prepared statement it keeps the types."""
+        if self._columns is None:
+            self._columns = _columns_of(result)
+        columns, value = self._columns, result.get_value
+        return [
+            tuple([None if (said := value(line, place)) is None else read(said) for place, read in columns])
+            for line in range(result.ntuples)
+        ]
+
+    def composed_for(self, dialect: Dialect) -> Composed:
+        """The statement in the words of a store's driver."""
+        name = dialect.name
         if name not in self._composed:
-            made: Any = self._statement.compile(dialect=session.dialect)
+            made: Any = self._statement.compile(dialect=dialect)
             order = getattr(made, "positiontup", None)
             constants = {one: value for one, value in made.params.items() if value is not None}
             names = tuple(one for one in made.params if one not in constants)
-            self._composed[name] = _Composed(str(made), tuple(order) if order else None, names, constants)
+            self._composed[name] = Composed(str(made), tuple(order) if order else None, names, constants)
         return self._composed[name]
 
-    def _executed(self, session: Connection, composed: _Composed, given: dict[str, Any]) -> bytes:
+    def _executed(self, session: Connection, composed: Composed, given: dict[str, Any]) -> bytes:
         """What to say on PostgreSQL."""
         _prepare(session, self._name, composed.numbered)
         return _execute(session, self._name, [given[name] for name in composed.names])
@@ -244,8 +258,8 @@ def _prepare(session: Connection, name: str, sql: Callable[[], str]) -> None:
     driver = _driver(session)
     there = f"SELECT FROM pg_prepared_statements WHERE name = '{name}'"
     try:
-        if not _checked(driver, driver.pgconn.exec_(there.encode())).ntuples:
-            _checked(driver, driver.pgconn.prepare(name.encode(), sql().encode()))
+        if not checked(driver, driver.pgconn.exec_(there.encode())).ntuples:
+            checked(driver, driver.pgconn.prepare(name.encode(), sql().encode()))
     except session.dialect.loaded_dbapi.Error as error:
         _tell(session, error, name)
     prepared.add(name)
@@ -285,7 +299,7 @@ def _tell(session: Connection, error: Exception, called: str) -> NoReturn:
     raise error
 
 
-def _checked(connection: psycopg.Connection[Any], result: PGresult) -> PGresult:
+def checked(connection: psycopg.Connection[Any], result: PGresult) -> PGresult:
     if result.status in _WELL:
         return result
     from psycopg import OperationalError, errors, pq
@@ -305,8 +319,12 @@ def _escaping() -> type[Escaping]:
 
 def _literals(session: Connection, values: Iterable[Any]) -> list[str]:
     """Values as SQL says them, texts quoted by the driver's library for this very connection."""
-    connection = _driver(session)
-    quote, encoding = _escaping()(connection.pgconn).escape_literal, connection.info.encoding
+    kept = session.connection.info.get(_QUOTING)
+    if kept is None:
+        connection = _driver(session)
+        kept = _escaping()(connection.pgconn).escape_literal, connection.info.encoding
+        session.connection.info[_QUOTING] = kept
+    quote, encoding = kept
     out = []
     for value in values:
         if value is None:
@@ -320,16 +338,11 @@ def _literals(session: Connection, values: Iterable[Any]) -> list[str]:
     return out
 
 
-def _rows(result: PGresult) -> list[Row]:
-    """What the server answered in text; whole numbers, bytes and yes/no as such, all else as text."""
+def _columns_of(result: PGresult) -> Columns:
+    """How each column is read: whole numbers, bytes and yes/no as such, all else as text."""
     readers: dict[int, Callable[[bytes], Any]] = {
         16: _is_true, 17: _escaping()().unescape_bytea, 20: int, 21: int, 23: int}
-    columns = [(place, readers.get(result.ftype(place), bytes.decode)) for place in range(result.nfields)]
-    value = result.get_value
-    return [
-        tuple([None if (said := value(line, place)) is None else read(said) for place, read in columns])
-        for line in range(result.ntuples)
-    ]
+    return [(place, readers.get(result.ftype(place), bytes.decode)) for place in range(result.nfields)]
 
 
 def _is_true(said: bytes) -> bool:

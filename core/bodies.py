@@ -74,5 +74,7 @@ def naming(body: dict[str, Any], event: Any) -> dict[str, Any]:
 
 def rotates_the_log_key(entry: Entry) -> bool:
     """Whether the checkpoint over this entry is the first by the new log key (RECORD 3)."""
+    if entry.body["action"] != "key.rotated":
+        return False
     fields = entry.body["fields"]
-    return (entry.body["action"], fields.get("class"), fields.get("algorithm")) == ("key.rotated", "log", None)
+    return (fields.get("class"), fields.get("algorithm")) == ("log", None)

@@ -112,7 +112,7 @@ def _boot() -> str:
 
 def in_words(us: int) -> str:
     """RFC 3339 with six decimals and Z, as the record writes it."""
-    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_words(text: str) -> int:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from audit import ledger, store, turn
 from audit.entry import Entry, SignedBody, base64_text, body_to_sign, canonical, payload_to_sign, stream_of
 from audit.ledger import Receipt
+from audit.lookout import Glance
 from audit.proofs import Checkpoint
 from audit.signatures import Proof, Signer
 from audit.vocabulary.access import PersonLockedOut
@@ -53,13 +54,25 @@ class Work:
     actor: Actor
     on_behalf_of: str | None = None
     entries: list[Entry] = field(default_factory=list)
-    receipts: list[Receipt] = field(default_factory=list)
     clock_confirmed: bool = False
     made: list[Entry] = field(default_factory=list)
+    glance: Glance | None = None
+    note: str | None = None
+    recorded_before: dict[int, Receipt] = field(default_factory=dict)
 
     def acting_as(self, actor: Actor) -> Work:
-        """The same transaction in another service's name; entries and receipts are shared."""
+        """The same transaction in another service's name; entries are shared."""
         return replace(self, actor=actor)
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """Of each entry in order, once the transaction is finished."""
+        note = self.note
+        return [
+            ledger.receipt_of(entry, note) if note is not None and entry.seq not in self.recorded_before
+            else self.recorded_before[entry.seq]
+            for entry in self.entries
+        ]
 
     def record(
         self, event: Any, *, under: Decision, trial: str | None = None, reason: str | None = None,
@@ -95,7 +108,9 @@ class Work:
             return []
         holder = key or self.actor.user
         standing, keys = standing_and_keys(self.session, stream_of(word_of(events[0]).name, trial), holder)
-        occasions = self.desk.occasions(len(events))
+        self._look_ahead()
+        now = self.desk.clock.now()
+        occasions = self.desk.occasions(len(events), now)
         last = standing.checkpoint
         origin = self.desk.origin_after(last)
         made = bodies_of(
@@ -109,26 +124,33 @@ class Work:
         return self._append([
             SignedBody(body, signature.kid, base64_text(signature.sig), payload)
             for (body, payload), signature in zip(made, signatures, strict=True)
-        ], standing, keys, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
+        ], standing, now, keys, {occasion.id: event for occasion, event in zip(occasions, events, strict=True)})
 
     def append(self, signed: Sequence[SignedBody]) -> list[Entry]:
         """Append signed bodies, fold them and write their outbox rows. Raises ClockUntrusted (RECORD 2)."""
         first = signed[0].body
         stream = stream_of(first["action"], first.get("trial"))
-        return self._append(signed, store.standing(self.session, stream))
+        standing = store.standing(self.session, stream)
+        self._look_ahead()
+        return self._append(signed, standing, self.desk.clock.now())
+
+    def _look_ahead(self) -> None:
+        """The signer may look now: the lock is held, so what is committed stays what it is until the note is signed."""
+        if not self.made:
+            self.glance = self.desk.signer.look_ahead()
 
     def _append(
-        self, signed: Sequence[SignedBody], standing: store.Standing, keys: Sequence[KeyRow] = (),
+        self, signed: Sequence[SignedBody], standing: store.Standing, now: int, keys: Sequence[KeyRow] = (),
         events: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[Entry]:
-        """`events`: by id, where the bodies were made from them here and now; `keys`: read together with `standing`."""
+        """`events`: by id, where the bodies were made from them here and now; `keys`: read together with `standing`.
+        `now` was read once, under this lock: what is appended together has one time, each entry a microsecond after
+        the one before."""
         if not self.entries and not self.clock_confirmed:
-            self.desk.check_clock(standing.newest)
+            self.desk.check_clock(standing.newest, now)
         keyring = Keyring(self.session, keys)
         for one in signed:
             keyring.check(one)
-        # Read once: what is appended together has one time, each entry a microsecond after the one before.
-        now = self.desk.clock.now()
         given, made = ledger.append(self.session, signed, now=lambda: now, standing=standing, fresh=bool(events))
         self.entries.extend(given)
         self.made.extend(made)
@@ -138,22 +160,22 @@ class Work:
         return given
 
     def finish(self) -> None:
-        """One checkpoint over all of it, then the receipts."""
+        """One checkpoint over all of it, for which there are then receipts."""
         signer = self.desk.signer
         if self.desk.continued_as is None:
             rotation = next((entry.raw for entry in self.entries if rotates_the_log_key(entry)), None)
             note = ledger.close(
-                self.session, lambda size, leaves: signer.sign_checkpoint(size, leaves, rotation), self.made)
+                self.session, lambda size, leaves: signer.sign_checkpoint(size, leaves, rotation, self.glance),
+                self.made)
         else:
             raws = [entry.raw for entry in self.entries]
             note = ledger.close(
                 self.session, lambda covered, leaves: signer.sign_continuation(covered, raws), self.made)
-        fresh = {entry.seq for entry in self.made}
-        self.receipts = [
-            ledger.receipt_of(entry, note) if note is not None and entry.seq in fresh
-            else ledger.receipt_for(self.session, entry)
-            for entry in self.entries
-        ]
+        self.note = note
+        if len(self.entries) != len(self.made):
+            fresh = {entry.seq for entry in self.made}
+            self.recorded_before = {entry.seq: ledger.receipt_for(self.session, entry)
+                                    for entry in self.entries if entry.seq not in fresh}
 
 
 @dataclass(slots=True)
@@ -265,11 +287,11 @@ class Desk:
         """Prepare and commit in one go, for callers that have already shown the view."""
         return self.commit(self.prepare(actor, propose, asked=asked, then=then), proof)
 
-    def check_clock(self, newest: bytes | None) -> None:
+    def check_clock(self, newest: bytes | None, now: int) -> None:
         """Refuse to append while the clock lies more than two seconds before the newest entry's own time."""
-        if newest is None or _own_time(newest) <= in_words(self.clock.now()):  # these words sort as the times do
+        if newest is None or _own_time(newest) <= in_words(now):  # these words sort as the times do
             return
-        behind = self._behind(newest)
+        behind = from_words(_own_time(newest)) - now
         if behind > BACK_LIMIT_US:
             raise ClockUntrusted(f"The clock is {behind / 1e6:.0f} s behind the newest entry.")
 
@@ -328,11 +350,10 @@ class Desk:
 
     def occasion(self) -> Occasion:
         """This instant and a fresh id."""
-        return self.occasions(1)[0]
+        return self.occasions(1, self.clock.now())[0]
 
-    def occasions(self, many: int) -> list[Occasion]:
+    def occasions(self, many: int, at_us: int) -> list[Occasion]:
         """This instant, with a fresh id for each of so many events that happen in it."""
-        at_us = self.clock.now()
         at = in_words(at_us)
         return [Occasion(at_us, at, one) for one in uuids7(at_us, many)]
 

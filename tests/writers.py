@@ -14,6 +14,7 @@ from typing import Any
 import pyotp
 
 import countersign.house
+from audit.lookout import Glance
 from audit.vocabulary.access import AccountabilityStated
 from audit.vocabulary.ledger import ClockStepped
 from core.policy.state import Actor, Decision
@@ -68,11 +69,13 @@ class StandingSigner:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._signer, name)
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+    def sign_checkpoint(
+        self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None, glance: Glance | None = None
+    ) -> str:
         self._left -= 1
         if self._place == APPENDED and self._left < 0:
             self._diary.stand(APPENDED)
-        note = str(self._signer.sign_checkpoint(old_size, leaves, rotation))
+        note = str(self._signer.sign_checkpoint(old_size, leaves, rotation, glance))
         if self._place == SIGNED and self._left < 0:
             self._diary.stand(SIGNED, note=note)
         return note

@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from audit import proofs, store
 from audit.continuation import continued_origin
 from audit.entry import Entry, MalformedEntry, base64_text, from_base64, kid_of, leaf_hash
+from audit.lookout import Glance
 from audit.signatures import LOG_BESIDE, NewKey, OpenedPage, Proof, RelyingParty, Signature, signature_is_valid
 from core.access.rules import FAILURES_ALLOWED, Attempts, after_failure
 from core.clock import Clock, in_words
@@ -38,6 +39,7 @@ from countersign.signer.passkeys import Asked, Passkeys, asked_of
 from countersign.signer.seal_backup import SealBackup
 from countersign.signer.seal_recovery import SealRecovery
 from countersign.signer.seals import SealBox
+from countersign.signer.tree import CommittedTree
 
 SERVICES = ("house", "intake", "inference", "gates", "reads", "validation", "reports")
 SHORTEST_PASSWORD = 12
@@ -52,7 +54,6 @@ class LocalSigner:
     ) -> None:
         """`seal_backup`: where copies of seal secrets go, best on another disk than `folder`. `memory`: of a signer
         that keeps its own files, apart from what is restored with a home. `party`: for whose pages passkeys count."""
-        self._memory = memory
         self._origin = origin
         self._engine = engine
         self._clock = clock
@@ -65,9 +66,7 @@ class LocalSigner:
         self._open_pages = OpenPages()
         self._passkeys = Passkeys(engine, party)
         self.relying_party, self.read_passkey = self._passkeys.relying_party, self._passkeys.read
-        self._frontier: proofs.Frontier | None = None
-        self._last_leaf = b""
-        self._offered: tuple[proofs.Frontier, list[bytes], proofs.Frontier] | None = None
+        self._tree = CommittedTree(engine, memory, self._follow)
         self._known_places: dict[str, tuple[str, str]] = {}
         self._private: dict[str, tuple[tuple[int, int], HouseKey]] = {}
         self._guard = threading.RLock()
@@ -139,16 +138,19 @@ class LocalSigner:
 
     # The tree --------------------------------------------------------------------------------------------
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+    def look_ahead(self) -> Glance | None:
+        return self._tree.look_ahead()
+
+    def sign_checkpoint(
+        self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None, glance: Glance | None = None
+    ) -> str:
         with self._guard:
-            frontier = self._committed_frontier()
+            frontier = self._tree.committed(glance)
             if frontier.size != old_size:
                 raise RecordDamaged(
                     f"A checkpoint over {old_size} entries was asked for, but {frontier.size} are committed."
                 )
-            offered = list(leaves)
-            grown = self._grown(frontier, offered)
-            self._offered = (frontier, offered, grown)
+            grown = self._tree.with_offered(leaves)
             key = self._house_key("log") if rotation is None else self._log_key_after(rotation, leaves)
             return self._note(self._origin, grown, key)
 
@@ -201,7 +203,7 @@ class LocalSigner:
 
     def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:
         with self._guard:
-            frontier = self._committed_frontier()
+            frontier = self._tree.committed()
             try:
                 origin = continued_origin(
                     entries, origin=self._origin, size=frontier.size, root=frontier.root(),
@@ -215,54 +217,6 @@ class LocalSigner:
             for raw in entries:
                 grown.add(leaf_hash(raw))
             return self._note(origin, grown, self._house_key("log"))
-
-    def _committed_frontier(self) -> proofs.Frontier:
-        """The frontier of the committed tree, advanced by reading committed leaves; never taken from the asker.
-
-        Raises RecordDamaged where the record became shorter, or its leaves do not lead to the root of its note.
-        """
-        kept = self._frontier
-        if kept is None:
-            with self._engine.connect() as session, session.begin():
-                last = store.last_checkpoint(session)
-                frontier = proofs.frontier_at(store.StoredNodes(session), last.size if last else 0)
-                last_leaf = store.tile_row(session, 0, frontier.size - 1, 1)[0] if frontier.size else b""
-        else:
-            frontier, last, last_leaf = self._advanced(kept)
-        root = frontier.root()
-        if frontier.size and (last is None or root != last.root):
-            raise RecordDamaged("The committed leaves do not lead to the root of the last checkpoint.")
-        if self._memory is not None:
-            self._memory.advance(store.CommittedNodes(self._engine), frontier.size, root)
-        self._follow(last)
-        self._frontier, self._last_leaf = frontier, last_leaf
-        return frontier
-
-    def _advanced(self, kept: proofs.Frontier) -> tuple[proofs.Frontier, proofs.Checkpoint | None, bytes]:
-        """The kept frontier with what was committed since; the last leaf seen before must still be there."""
-        try:
-            leaves, last = store.news(self._engine, max(kept.size - 1, 0))
-        except LookupError:
-            leaves, last = [], None
-        if kept.size and (not leaves or leaves[0] != self._last_leaf):
-            raise RecordDamaged(
-                f"{kept.size} entries were committed before; they are not all there now: the record was rolled back."
-            )
-        last_leaf = leaves[-1] if leaves else self._last_leaf
-        if kept.size:
-            del leaves[0]
-        return self._grown(kept, leaves), last, last_leaf
-
-    def _grown(self, base: proofs.Frontier, leaves: list[bytes]) -> proofs.Frontier:
-        """The base with these leaves; where the same were added to it for the last note, the tree of then."""
-        if not leaves:
-            return base
-        if self._offered is not None and self._offered[0] is base and self._offered[1] == leaves:
-            return self._offered[2]
-        grown = base.copy()
-        for leaf in leaves:
-            grown.add(leaf)
-        return grown
 
     # Seals of reads --------------------------------------------------------------------------------------
 
@@ -477,3 +431,4 @@ class LocalSigner:
         stretched = self._keys.stretch(password, from_base64(record["salt"]), record["cost"])
         raw = self._keys.unseal(f"person/{user}", record["private"], stretched)
         return Ed25519PrivateKey.from_private_bytes(raw), stretched
+

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import make_url
 
+from audit.lookout import Glance
 from audit.signatures import NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature
 from core.errors import AlreadyDone, OutsideUnavailable, UnusableInput
 from core.reads.ports import Recovered, RecoveryKey, SealState
@@ -131,7 +132,12 @@ class RemoteSigner:
     def attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
         return list(self._call("attest_all", holder, list(messages)))
 
-    def sign_checkpoint(self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None) -> str:
+    def look_ahead(self) -> None:
+        """To ask it would be an exchange of its own."""
+
+    def sign_checkpoint(
+        self, old_size: int, leaves: Sequence[bytes], rotation: bytes | None = None, glance: Glance | None = None
+    ) -> str:
         return str(self._call("sign_checkpoint", old_size, list(leaves), rotation))
 
     def sign_continuation(self, old_size: int, entries: Sequence[bytes]) -> str:

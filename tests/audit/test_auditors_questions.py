@@ -87,7 +87,8 @@ def hold(house: HouseUnderTest, trial: str, subject: str, reason: str) -> None:
 def rows_of(house: HouseUnderTest) -> dict[int, tuple[int, dict[str, Any]]]:
     from audit.store import search_columns
 
-    return {entry.seq: (entry.ts, {**entry.body, **search_columns(entry.body["fields"])}) for entry in house.entries()}
+    return {entry.seq: (entry.ts, {**entry.body, **search_columns(entry.body["fields"])._asdict()})
+            for entry in house.entries()}
 
 
 def at_console(house: HouseUnderTest, *arguments: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from audit.lookout import Glance
+if TYPE_CHECKING:
+    from audit.lookout import Glance
 
 MEANINGS = (
     "authorship", "review", "approval", "responsibility", "adjudication",

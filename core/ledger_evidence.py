@@ -226,7 +226,7 @@ def _origins(reader: Reader, line: Line, note: Note, step: Any) -> None:
 def _head(reader: Reader, line: Line, step: Any) -> None:
     head = line.body["head"]
     try:
-        root = proofs.root_at(ReadNodes(reader), head["size"])
+        root = proofs.root_at(ReadNodes(reader, head["size"]), head["size"])
     except NotFound as problem:
         step("Head", problem.fact, "", False)
         return

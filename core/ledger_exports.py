@@ -159,7 +159,7 @@ class StoreSource:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._nodes = ReadNodes(reader)
+        self._nodes = ReadNodes(reader, newest_note(reader).size)
         self._kept: dict[tuple[int, int], bytes] = {}
 
     def entries(self) -> Iterator[tuple[int, bytes]]:

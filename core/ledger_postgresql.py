@@ -17,6 +17,19 @@ def for_psycopg(sql: str) -> str:
     return re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
 
 
+#: A statement with this option of its execution is planned once for a connection (countersign/database.py).
+PLANNED_ONCE = "countersign_planned_once"
+_BRANCHES = 8
+
+
+def planned_once(sql: str) -> bool:
+    """Whether the server takes longer to plan a statement than to answer it, and any values get the same plan.
+
+    That is so of one branch for each of many values: each goes along the index of its column.
+    """
+    return sql.count(" UNION ") > _BRANCHES
+
+
 class PsycopgReader:
     """A database opened for reading: one consistent view for all questions of this reader.
 

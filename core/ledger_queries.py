@@ -20,7 +20,7 @@ from audit import proofs
 from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
-from core.ledger_postgresql import for_psycopg
+from core.ledger_postgresql import PLANNED_ONCE, for_psycopg, planned_once
 from core.ledger_ways import MOST_WAYS, Ways, each_value, ways_to
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class SessionReader:
     def rows(self, sql: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
         # Straight to the driver: to compose each text anew costs more than most questions.
         asked = sql if self.dialect == "sqlite" else for_psycopg(sql)
-        for some in self._session.exec_driver_sql(asked, parameters).partitions(LARGEST_PAGE):
+        options = {PLANNED_ONCE: True} if self.dialect != "sqlite" and planned_once(sql) else None
+        found = self._session.exec_driver_sql(asked, parameters, execution_options=options)
+        for some in found.partitions(LARGEST_PAGE):
             yield from some
 
 
@@ -352,8 +354,9 @@ def former_origins(reader: Reader) -> tuple[tuple[str, int], ...]:
 class ReadNodes:
     """Complete subtrees (proofs.Nodes) out of leaf column and tiles; a path asks one tile for eight of its levels."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, size: int) -> None:
+        """`size`: of a tree that is covered; what is full in it is stored as a tile."""
+        self._reader, self._size = reader, size
         self._rows: dict[tuple[int, int], list[bytes]] = {}
 
     def node(self, level: int, index: int) -> bytes:
@@ -375,8 +378,9 @@ class ReadNodes:
         return self._rows[level, tile]
 
     def _read(self, level: int, tile: int) -> list[bytes]:
+        full = (tile + 1) << 8 * (level + 1) <= self._size
         stored = next(self._reader.rows("SELECT data FROM tile WHERE level = :level AND idx = :idx",
-                                        level=level, idx=tile), None)
+                                        level=level, idx=tile), None) if full else None
         if stored is not None:
             whole = bytes(stored[0])
             return [whole[at:at + 32] for at in range(0, len(whole), 32)]
@@ -391,7 +395,7 @@ class ReadNodes:
 
 def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:
     """Inclusion path of an entry under a checkpoint."""
-    return proofs.inclusion_path(ReadNodes(reader), seq, note.size)
+    return proofs.inclusion_path(ReadNodes(reader, note.size), seq, note.size)
 
 
 # By the hash of the entry that adopted them: it holds a hundred kilobytes, and another vocabulary is another entry.

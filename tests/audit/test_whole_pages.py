@@ -197,3 +197,24 @@ def test_a_page_sees_the_record_as_its_first_question_met_it(house: HouseUnderTe
         later = seen(session)
         assert later[0] > size
         assert set(later) == {later[0]}
+
+
+@req("ATR-04")
+@pytest.mark.parametrize("house", ["postgresql"], indirect=True)
+def test_a_question_of_many_branches_is_planned_once_for_a_connection(house: HouseUnderTest) -> None:
+    """Planning it takes longer than answering it; its later values are answered by the plan of the first. What else
+    the page asks is planned by its own values."""
+    entries, planned = house.entries(), []
+    actions = sorted({one.body["action"] for one in entries})
+    assert len(actions) > 9
+    for last in ("action.refused", "backup.made", actions[9]):
+        with house.desk.reading() as session:
+            reader = SessionReader(session)
+            found = record.page(reader, parse(" ".join(f"action:{one}" for one in (*actions[:9], last))))
+            expected = [one.seq for one in reversed(entries) if one.body["action"] in (*actions[:9], last)][:100]
+            assert [line.seq for line in found.lines] == expected
+            assert session.exec_driver_sql("SHOW plan_cache_mode").scalar_one() == "auto"
+            planned.append(session.exec_driver_sql(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%%UNION%%'"
+            ).all())
+    assert planned == [[(1, 0)], [(2, 0)], [(3, 0)]]

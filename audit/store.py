@@ -342,9 +342,26 @@ _NEWS = {
 }
 
 
+_HEAD = Fixed(text(
+    "SELECT (SELECT root FROM checkpoint WHERE size = :size), note FROM checkpoint "
+    "WHERE size = (SELECT max(size) FROM checkpoint)"))
+
+
 def lookout(engine: Engine) -> Lookout:
     """For `news`."""
     return Lookout(engine, _NEWS[engine.dialect.name])
+
+
+def lookout_for_heads(engine: Engine) -> Lookout:
+    """For `head_at`."""
+    return Lookout(engine, _HEAD)
+
+
+def head_at(seen_from: Lookout, size: int) -> tuple[bytes | None, proofs.Checkpoint | None]:
+    """The root of the committed checkpoint over so many entries, None where there is none; and the newest note."""
+    for root, note in seen_from.rows(size):
+        return root, proofs.Checkpoint.parse(note)
+    return None, None
 
 
 def news(

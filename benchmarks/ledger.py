@@ -6,13 +6,16 @@ Ours is what a service does (core/work.py): the lock, the clock, the key's right
 the last checkpoint, an Ed25519 signature each, the entries with their tiles, folds, and one checkpoint by the signer.
 The other is an insert by SQLAlchemy Core of the same bodies, by the same engine and as durable, and nothing else.
 Ratios are ours over theirs; rounds alternate, which of the two begins alternates, too; the median counts. Beside the
-wall stands the CPU time of this process, which other work on the machine disturbs less. Verification is
-audit/verifier.py over the same entries, against bare Ed25519 checks by `cryptography`. Figures: benchmarks/README.md.
+wall stands the CPU time of this process, which other work on the machine disturbs less. All of it twice: with the
+signer in the process of the house, and as a process of its own behind its socket, which looks at the database itself
+and checks what it is asked to sign (RECORD 3). Verification is audit/verifier.py over the same entries, against bare
+Ed25519 checks by `cryptography`. Figures: benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -36,6 +39,8 @@ from core.ids import uuid7
 from core.policy.state import Actor, Decision
 from countersign.house import House, found_house
 from countersign.settings import Settings, sqlite_url
+from tests.house import ORIGIN
+from tests.signers import set_up
 
 SAID: dict[str, str | int] = {
     "query": "action:read.* trial:BENCH-1 since:2026-11-01", "form": "csv", "through": "pages", "scope": "BENCH-1",
@@ -78,7 +83,7 @@ def plain_table(engine: Engine) -> Callable[[int], None]:
                 now = time.time_ns() // 1000
                 body = {
                     "action": "query.exported", "version": 1, "type": 1, "actor": "house", "at": in_words(now),
-                    "head": head, "id": uuid7(now), "log": "bench.example/log", "role": "service", "rule": "P-30",
+                    "head": head, "id": uuid7(now), "log": ORIGIN, "role": "service", "rule": "P-30",
                     "trial": "BENCH-1", "on_behalf_of": "qa-1", "fields": SAID | {"sha256": f"{number:064x}"},
                 }
                 rows.append({
@@ -155,26 +160,43 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds, for a look")
     quick = parser.parse_args().quick
     rounds = {1: 30, 10: 15, 100: 8, 1000: 3} if quick else {1: 200, 10: 80, 100: 40, 1000: 12}
-    urls: dict[str, str | None] = {"SQLite": None}
+    databases: dict[str, Callable[[], str | None]] = {"SQLite": lambda: None}
     try:
         from tests.postgres import fresh_database
 
-        urls["PostgreSQL"] = fresh_database()
+        databases["PostgreSQL"] = fresh_database
     except ImportError:
         print("PostgreSQL: not measured, no server can be started", file=sys.stderr)
-    for name, url in urls.items():
+    for name, database in databases.items():
         with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder) / "home"
-            house = found_house(Settings(home=home, origin="bench.example/log", database_url=url or sqlite_url(home)))
-            print(f"{name}: entries a second, median of alternating rounds; CPU of this process for one entry")
-            print(f"  {'batch':>6} {'record':>10} {'unsigned':>10} {'ratio':>7}"
-                  f" {'CPU us':>8} {'unsigned':>9} {'ratio':>7}")
-            for batch, mine, plain, my_cpu, plain_cpu in measure(house, rounds):
-                print(f"  {batch:>6} {mine:>10.0f} {plain:>10.0f} {mine / plain:>7.2f}"
-                      f" {my_cpu:>8.0f} {plain_cpu:>9.0f} {plain_cpu / my_cpu:>7.2f}")
+            house = _house(Path(folder), database())
+            _print(name, measure(house, rounds))
             count, full, bare = verification(house)
             print(f"  verifying {count} entries: {full:.2f} s CPU, bare Ed25519 {bare:.2f} s: ratio {bare / full:.2f}")
             house.close()
+        with tempfile.TemporaryDirectory() as folder:
+            url = database()
+            signer = set_up(Path(folder), url, as_user=os.getuid())
+            signer.start(as_user=os.getuid())
+            try:
+                house = _house(Path(folder), url, str(signer.socket))
+                _print(f"{name}, the signer in a process of its own", measure(house, rounds))
+                house.close()
+            finally:
+                signer.end()
+
+
+def _house(folder: Path, url: str | None, socket: str | None = None) -> House:
+    home = folder / "home"
+    return found_house(Settings(home=home, origin=ORIGIN, database_url=url or sqlite_url(home), signer_socket=socket))
+
+
+def _print(name: str, measured: list[tuple[int, float, float, float, float]]) -> None:
+    print(f"{name}: entries a second, median of alternating rounds; CPU of this process for one entry")
+    print(f"  {'batch':>6} {'record':>10} {'unsigned':>10} {'ratio':>7} {'CPU us':>8} {'unsigned':>9} {'ratio':>7}")
+    for batch, mine, plain, my_cpu, plain_cpu in measured:
+        print(f"  {batch:>6} {mine:>10.0f} {plain:>10.0f} {mine / plain:>7.2f}"
+              f" {my_cpu:>8.0f} {plain_cpu:>9.0f} {plain_cpu / my_cpu:>7.2f}")
 
 
 if __name__ == "__main__":

@@ -185,10 +185,14 @@ class LocalSigner:
 
     @property
     def origin(self) -> str:
-        """The origin of the last committed note. Raises RecordDamaged where another one than the known was not signed
-        here: the database alone does not rename a record."""
+        """The origin of the last committed note. Raises RecordDamaged as `origin_after`."""
         with self._engine.connect() as session, session.begin():
-            self._follow(store.last_checkpoint(session))
+            return self.origin_after(store.last_checkpoint(session))
+
+    def origin_after(self, last: proofs.Checkpoint | None) -> str:
+        """The origin of the record whose last committed note this is. Raises RecordDamaged where another one than the
+        known was not signed here: the database alone does not rename a record."""
+        self._follow(last)
         return self._origin
 
     def _follow(self, last: proofs.Checkpoint | None) -> None:

@@ -130,7 +130,8 @@ class RemoteSigner:
         return signature
 
     def attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
-        return list(self._call("attest_all", holder, list(messages)))
+        kid, signed = self._call("attest_all", holder, list(messages))
+        return [Signature(kid, sig) for sig in signed]
 
     def look_ahead(self) -> None:
         """To ask it would be an exchange of its own."""

@@ -68,13 +68,14 @@ class Office:
             return {"error": error_as_data(OutsideUnavailable(fact, next_step="Its own log says more."))}
 
     def _attest(self, holder: str, message: bytes) -> Signature:
-        self._guard.service(holder, message)
+        self._guard.service(holder, [message])
         return self._signer.attest(holder, message)
 
-    def _attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Signature]:
-        for message in messages:
-            self._guard.service(holder, message)
-        return self._signer.attest_all(holder, messages)
+    def _attest_all(self, holder: str, messages: Sequence[bytes]) -> list[Any]:
+        """The key's id, and a signature of each: they are of one key."""
+        self._guard.service(holder, messages)
+        signed = self._signer.attest_all(holder, messages)
+        return [signed[0].kid if signed else "", [one.sig for one in signed]]
 
     def _sign_page(self, user: str, proof: Proof, messages: Sequence[bytes]) -> list[Signature]:
         bodies = self._guard.person(user, messages)

@@ -121,5 +121,5 @@ def open_signer(
         party=relying_party_of(settings.passkey_origin) if settings.passkey_origin else None,
     )
     journal = Journal(settings.folder / "signed")
-    office = Office(signer, Guard(lambda: signer.origin, engine), journal)
+    office = Office(signer, Guard(signer.origin_after, engine), journal)
     return SignerServer(settings.socket, office, frozenset(settings.allow)), signer, journal

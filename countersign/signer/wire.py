@@ -4,9 +4,10 @@ socket. No code travels, only names of a closed list."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import socket
 from typing import Any
+
+import orjson
 
 from audit.entry import base64_text, from_base64
 from audit.signatures import NewKey, NewPasskey, OpenedPage, Proof, RelyingParty, Signature
@@ -83,8 +84,11 @@ def raise_error(said: dict[str, Any]) -> None:
 
 
 def send(connection: socket.socket, document: dict[str, Any]) -> None:
-    """Send one document. Raises UnusableInput where it is too large."""
-    data = json.dumps(document, separators=(",", ":")).encode()
+    """Send one document. Raises UnusableInput where it is too large, or holds a text that is none."""
+    try:
+        data = orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        raise errors.UnusableInput(f"This cannot be sent to the signer: {error}.") from error
     if len(data) > LARGEST:
         raise errors.UnusableInput(f"{len(data)} bytes are too much for the signer; {LARGEST} are the most.")
     connection.sendall(len(data).to_bytes(HEADER_BYTES, "big") + data)
@@ -102,7 +106,7 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        document = json.loads(data)
+        document = orjson.loads(data)
     except ValueError as error:
         raise errors.UnusableInput("A document on the signer's socket is not JSON.") from error
     if not isinstance(document, dict):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -27,7 +26,14 @@ from core.access import rotation
 from core.access.queries import standing
 from core.access.usecases import GrantRole, grant_role
 from core.clock import SystemClock
-from core.errors import CountersignError, NotAuthenticated, OutsideUnavailable, RecordDamaged, Refused
+from core.errors import (
+    CountersignError,
+    NotAuthenticated,
+    OutsideUnavailable,
+    RecordDamaged,
+    Refused,
+    UnusableInput,
+)
 from core.policy.state import Actor, Decision
 from core.proposal import Proposal
 from core.trials.usecases import CreateTrial, create_trial
@@ -36,55 +42,17 @@ from countersign.database import connect
 from countersign.doctor import examine
 from countersign.house import open_house
 from countersign.signer.journal import Journal
-from countersign.signer.keyfiles import PasswordCost
 from countersign.signer.local import LocalSigner
 from countersign.signer.memory import HeadMemory
 from countersign.signer.remote import RemoteSigner
-from countersign.signer.setup import SignerSettings, write_setup
 from countersign.signer.wire import FAMILIES, error_as_data, raise_error
 from reports import issuing, usecases
 from reports.recheck import check_pdf
 from tests.builders import people
 from tests.house import ORIGIN, PASSWORD, HouseUnderTest, checked
 from tests.passkeys import PAGE, Authenticator
-from tests.postgres import signer_of
 from tests.req import req
-
-OTHER_USER = 65534 if os.getuid() == 0 else os.getuid()
-COST = PasswordCost(64, 1, 1)
-
-
-@dataclass
-class SignerProcess:
-    """A running `countersign signer serve`, which can be ended and started again."""
-
-    folder: Path
-    socket: Path
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    @property
-    def log(self) -> Path:
-        return self.folder.parent / "signer.log"
-
-    def start(self) -> None:
-        """Start it as another user of this machine where this test may, and wait until it listens."""
-        command = [sys.executable, "-m", "countersign", "signer", "serve", "--folder", str(self.folder)]
-        if os.getuid() == 0:
-            command += ["--user", str(OTHER_USER)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.log.open("ab"))
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                RemoteSigner(self.socket, ORIGIN).kid_of_person("nobody")
-            except OutsideUnavailable:
-                time.sleep(0.05)
-            except Exception:
-                return
-        pytest.fail(f"The signer did not come up: {self.log.read_text()[-2000:]}")
-
-    def end(self, how: int = signal.SIGTERM) -> None:
-        self.process.send_signal(how)
-        self.process.wait(30)
+from tests.signers import COST, OTHER_USER, SignerProcess, set_up
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -104,21 +72,6 @@ def room() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def set_up(
-    room: Path, url: str | None, allow: tuple[int, ...] = (os.getuid(),), pages: str | None = None
-) -> SignerProcess:
-    """A signer's folder of its own user; `pages`: the address from which it takes passkeys."""
-    folder = room / "signer"
-    database = signer_of(url) if url else f"sqlite:///{room / 'home' / 'ledger.db'}"
-    folder.mkdir()
-    write_setup(SignerSettings(folder, ORIGIN, database, folder / "socket", allow, cost=COST, passkey_origin=pages))
-    if os.getuid() == 0:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, OTHER_USER, OTHER_USER)
-    folder.chmod(0o711)
-    return SignerProcess(folder, folder / "socket")
 
 
 @pytest.fixture
@@ -200,6 +153,12 @@ def test_the_signer_signs_entries_of_the_one_who_acts_and_nothing_else(served: H
         "a proof of the root key on an act that needs none": lambda: signer.attest(
             "root", body_to_prove(a_body(served, "house"))),
         "another record": lambda: signer.attest("house", sign(known | {"log": "countersign.example/other"})),
+        "a batch of which one is another's": lambda: signer.attest_all("house", [
+            sign(known), sign(a_body(served, "reads")), sign(known)]),
+        "a batch of which one builds on what was never committed": lambda: signer.attest_all("house", [
+            sign(known), sign(known | {"head": {"size": size, "root": base64_text(bytes(32))}})]),
+        "a head that is none": lambda: signer.attest("house", sign(known | {"head": {"size": True, "root": "x"}})),
+        "a head before the beginning": lambda: signer.attest("house", sign(known | {"head": {"size": -1, "root": ""}})),
         "no entry at all": lambda: signer.attest("house", b"a checkpoint of my own"),
         "a note instead of an entry": lambda: signer.attest("log", b"countersign.example/test\n1\nAAAA\n"),
         "another kind of payload": lambda: signer.attest("house", pae("text/plain", b"{}")),
@@ -229,6 +188,16 @@ def test_an_error_of_the_signer_reaches_the_house_as_itself(family: type[Counter
         raise_error(error_as_data(met))
     assert type(told.value) is family
     assert (told.value.fact, told.value.next_step) == (met.fact, "do this")
+
+
+@req("REC-05")
+def test_what_cannot_be_sent_is_told_before_anything_is_sent(served: HouseUnderTest) -> None:
+    """A text that is none (half of a pair of UTF-16) and a number that no JSON of the socket holds."""
+    signer = served.house.signer
+    for told in ("\ud800", 2**70):
+        with pytest.raises(UnusableInput, match="cannot be sent"):
+            signer.kid_of_person(told)  # type: ignore[arg-type]
+    assert signer.attest("house", body_to_sign(a_body(served, "house"))).kid
 
 
 @req("REC-05")

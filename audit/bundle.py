@@ -131,6 +131,7 @@ def _write(
     hidden: list[bytes] = []  # one short line each; a bundle that withholds most of a ledger is refused elsewhere
     proven: list[tuple[int, bytes]] = []
     rows: list[str] = []
+    certified: dict[str, Any] = {}
     held, shown = 0, set[str]()
     with archive.open(_info("entries.jsonl"), "w") as target:
         for seq, raw in source.entries():
@@ -140,6 +141,8 @@ def _write(
             if not selection.wants(entry):
                 continue
             leaf = verifier.leaf_hash(raw)
+            if seq == selection.export:
+                certified = entry
             rule = selection.hidden(entry) if selection.hidden and entry["stream"] != "keys" else None
             if selection.kind != WHOLE:
                 proven.append((seq, leaf))
@@ -162,7 +165,7 @@ def _write(
         path = proofs.inclusion_path(source, seq, checkpoint.size)
         _member(archive, f"proofs/{seq}.tlog-proof", proofs.proof_file(seq, path, checkpoint.note).encode())
     _member(archive, "index.html", _index(
-        checkpoint, selection, held, len(hidden), rows, sorted(shown & selection.demonstrations)).encode())
+        checkpoint, selection, held, len(hidden), rows, sorted(shown & selection.demonstrations), certified).encode())
     return held, len(hidden)
 
 
@@ -221,9 +224,27 @@ def _row(entry: dict[str, Any], said: str) -> str:
     return f'<tr><td class="n">{entry["seq"]}</td>{filled}</tr>'
 
 
+def _certificate(checkpoint: proofs.Checkpoint, entry: dict[str, Any]) -> list[str]:
+    """What a certified copy states: source, method, who certifies it, digest (EMA computerised systems 2023, 6.5).
+
+    Each line repeats what the checkpoint and the signed entry `export.made` say; the verifier holds the copy to them.
+    """
+    body = entry["body"]
+    certifier = f"{body['actor']}, on behalf of {body.get('on_behalf_of', body['actor'])}, by rule {body['rule']}"
+    when = body["at"].replace("T", " ").replace("Z", " UTC")
+    lines = (
+        ("Source", f"ledger {checkpoint.origin}, {checkpoint.size} entries; {body['fields']['scope']}"),
+        ("Method", f"entries copied byte for byte in the form {FORMAT}, each led to the root by RFC 6962 hashes"),
+        ("Certified by", f"{certifier}, {when}, signed entry {entry['seq']} ({body['action']}), key {entry['kid']}"),
+        ("Digest", f"SHA-256 root {checkpoint.root.hex()}, signed in checkpoint.txt"),
+    )
+    told = "".join(f'<tr><th scope="row">{name}</th><td>{html.escape(said)}</td></tr>' for name, said in lines)
+    return ["<h2>Certified copy</h2>", f"<table><tbody>{told}</tbody></table>"]
+
+
 def _index(
     checkpoint: proofs.Checkpoint, selection: Selection, held: int, withheld: int, rows: list[str],
-    demonstrations: list[str],
+    demonstrations: list[str], certified: dict[str, Any],
 ) -> str:
     """A page for people. It proves nothing; it says how to check, and which evidence is of class demonstration."""
     notice = [f"<p><strong>Demonstration, not for clinical use: {html.escape(', '.join(demonstrations))}.</strong> "
@@ -240,6 +261,7 @@ def _index(
         f"<h1>Ledger bundle of {origin}</h1>", *notice,
         f"<p>{what}: {held} entries of a ledger of {checkpoint.size}.{hidden}{shown} "
         f"Root <code>{root}</code>.</p>",
+        *_certificate(checkpoint, certified),
         "<p>This page is for reading only and is not checked. To check the bundle, install Python 3.11 or newer with "
         "the package <code>cryptography</code>, take <code>verify.py</code> from a source you trust (its SHA-256 is "
         "published with the release), and run <code>python verify.py BUNDLE.zip --trust CARD.json</code>. The trust "

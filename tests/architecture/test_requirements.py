@@ -1,5 +1,6 @@
 """The spine of validation is well formed, and a test cannot claim a requirement that does not exist."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,39 @@ def test_collection_fails_on_an_invented_requirement(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "GAT-99" in done.stdout + done.stderr
     assert "1 passed" not in done.stdout
+
+
+def named_by_tests() -> set[str]:
+    """The requirements that the marks of the tests' own files name."""
+    return {
+        argument.value
+        for path in (ROOT / "tests").rglob("test_*.py") for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "req"
+        for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+
+
+def named_by_steps() -> tuple[set[str], set[str]]:
+    """The requirements that the shipped protocols' steps name: automatic ones, and those that a person carries out."""
+    steps = [
+        step for path in (ROOT / "validation" / "protocols").glob("*.yaml")
+        for step in yaml.safe_load(path.read_text(encoding="utf-8")).get("steps", ())
+    ]
+    by_hand = {one for step in steps if "manual" in step for one in step["requirements"]}
+    return {one for step in steps if "manual" not in step for one in step["requirements"]}, by_hand
+
+
+@req("VAL-02")
+def test_every_requirement_has_a_test_or_a_step_of_a_protocol() -> None:
+    """By its method: what is to be tested has a test; a procedure or inspection a test, a check, or a step by hand."""
+    tests = named_by_tests()
+    automatic, by_hand = named_by_steps()
+    known = {str(row["id"]) for row in rows()}
+    tested = {str(row["id"]) for row in rows() if row["method"] == "test"}
+
+    assert tested - tests == set(), "no test names them"
+    assert known - tests - automatic - by_hand == set(), "neither a test nor a step names them"
+    assert (automatic | by_hand) <= known, "a step names what is no requirement"
 
 
 def test_a_mark_needs_a_well_formed_identifier() -> None:

@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -114,6 +115,55 @@ def test_a_bundle_says_on_its_page_which_trials_are_demonstrations(
             said.append("Demonstration, not for clinical use: T1." in archive.read("index.html").decode())
 
     assert said == [demonstration] * 3 + [False]
+
+
+@req("REC-09", "REC-08")
+@pytest.mark.parametrize("wish", [Wish(), Wish(trial="T1"), Wish(seqs=(3,))], ids=["whole", "trial", "chosen"])
+def test_a_certified_copy_states_source_method_certifier_and_digest(
+    lived: HouseUnderTest, tmp_path: Path, wish: Wish
+) -> None:
+    """EMA 2023 6.5. The page says it for people; the signed entry and the checkpoint that are in the copy prove it."""
+    written = export(lived.desk, wish, tmp_path / "copy.zip", under=ALLOWED, on_behalf_of="qa-1")
+    with zipfile.ZipFile(written.path) as archive:
+        page = archive.read("index.html").decode()
+        about = json.loads(archive.read("bundle.json"))
+        entries = {one["seq"]: one for one in map(json.loads, archive.read("entries.jsonl").splitlines())}
+    proved = entries[about["export"]]
+    lines = dict(re.findall(r'<tr><th scope="row">([^<]+)</th><td>([^<]+)</td></tr>', page))
+
+    assert lines["Source"] == f"ledger {ORIGIN}, {written.size} entries; {wish.in_words()}"
+    assert about["format"] in lines["Method"]
+    assert "byte for byte" in lines["Method"]
+    assert lines["Certified by"].startswith("house, on behalf of qa-1, by rule P-01, ")
+    assert lines["Certified by"].endswith(f" UTC, signed entry {proved['seq']} (export.made), key {proved['kid']}")
+    assert lines["Digest"] == f"SHA-256 root {written.root}, signed in checkpoint.txt"
+    assert (proved["body"]["action"], proved["body"]["on_behalf_of"]) == ("export.made", "qa-1")
+    assert proved["body"]["fields"]["scope"] == wish.in_words()
+    assert verifier.verify_bundle(written.path, json.loads(the_card(lived))).verdict == verifier.VERIFIED
+
+
+@req("REC-09", "REC-04")
+@pytest.mark.parametrize(("member", "old", "new"), [
+    ("entries.jsonl", b'"on_behalf_of":"qa-1"', b'"on_behalf_of":"qa-2"'), ("bundle.json", ORIGIN.encode(), b"x" * 9),
+    ("checkpoint.txt", ORIGIN.encode(), b"x" * 9), ("bundle.json", b"countersign-bundle/1", b"countersign-bundle/9"),
+], ids=["certifier", "source", "origin of the digest", "method"])
+def test_a_copy_that_states_another_certifier_source_or_method_is_refused(
+    lived: HouseUnderTest, tmp_path: Path, member: str, old: bytes, new: bytes
+) -> None:
+    written = export(lived.desk, Wish(), tmp_path / "copy.zip", under=ALLOWED, on_behalf_of="qa-1")
+    false = tmp_path / "false.zip"
+    with zipfile.ZipFile(written.path) as true, zipfile.ZipFile(false, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in true.namelist():
+            content = true.read(name)
+            assert name != member or old in content
+            target.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)),
+                            content.replace(old, new) if name == member else content)
+
+    report = verifier.verify_bundle(false, json.loads(the_card(lived)))
+
+    assert report.verdict != verifier.VERIFIED
+    assert not report.ok
+    assert complaints(false)
 
 
 @req("REC-08", "ACC-09")

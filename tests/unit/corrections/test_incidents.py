@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from audit import verifier
 from audit.vocabulary.imaging import SeriesRefused
 from audit.vocabulary.ledger import BackupMade
 from core.arrival import queries as arrival
@@ -26,19 +27,24 @@ from core.incidents.usecases import (
     order_destruction,
     search_objects,
 )
+from core.ledger_check import check_store
+from core.ledger_exports import Wish, export
+from core.ledger_queries import SessionReader
 from core.objects import DICOM, owner
-from core.policy.state import Actor
+from core.policy.state import Actor, Decision
 from core.trials.queries import time_point_of
 from countersign.cli import app
 from countersign.searching import search_home
 from tests.builders import arrival as built
 from tests.builders.reads import DIGEST, SUBJECT, TRIAL, recorded
-from tests.house import HouseUnderTest, checked
+from tests.house import ORIGIN, HouseUnderTest, checked
 from tests.req import req
+from tests.second_verifier import complaints
 
 # What the leak check cannot know as a name: nothing in the headers as sent says that it is one.
 NAME = "Quillfeather Ambrosia"
 TECHNOLOGIST, OFFICER, QA = Actor("technologist"), Actor("privacy-officer"), Actor("qa-auditor")
+EXPORT = Decision(True, "P-01", "set up for a test", "qa_auditor")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +139,56 @@ def test_from_the_leak_to_the_certificate_nothing_of_the_identifier_is_left(
     assert (event["objects"], event["found"]) == (9, 0)
     assert event["mark"] == next(
         one.body["fields"]["mark"] for one in house.entries() if one.body["action"] == "incident.opened")
+
+
+@req("REC-06", "PRV-02", "REC-08")
+def test_stray_identifiers_go_by_a_justified_act_of_two_persons_and_the_rest_still_verifies(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    """ICH E6(R3) 4.2.2(b): who, why and what on record; the record, and every other series, stay provable."""
+    row = leaked(house, tmp_path / "leak")
+    built.write_series(tmp_path / "other", time_point="W08", day="20260504")
+    built.take_in(house, tmp_path / "other")
+    incident = opened(house, row)
+    house.commit(order_destruction(house.desk, OFFICER, TRIAL, incident, searched(house)))
+    before = {one.name: one.read_bytes() for one in (house.home / "objects").rglob("*") if one.is_file()}
+    house.work()
+    certify(house, incident)
+
+    deeds = {one.body["action"]: one.body for one in house.entries()}
+    ordered, certified = deeds["destruction.ordered"], deeds["destruction.certified"]
+    assert (ordered["actor"], certified["actor"]) == ("privacy-officer", "qa-auditor")
+    assert deeds["incident.opened"]["reason"] == "name", "why it was done"
+    assert {one["fields"]["incident"] for one in (ordered, certified)} == {incident}
+    assert ordered["fields"]["objects"] == certified["fields"]["objects"] == 9
+    with house.desk.reading() as session:
+        others = [one for one in arrival.series_of_trial(session, TRIAL) if one.series != row.series]
+        assert [len(arrival.load_series(session, house.desk.objects, TRIAL, one.series)) for one in others] == [8]
+        check = check_store(SessionReader(session), ORIGIN)
+    assert check.ok, check.in_words()
+    after = {one.name: one.read_bytes() for one in (house.home / "objects").rglob("*") if one.is_file()}
+    assert len(before.keys() - after.keys()) == 9
+    assert all(after[name] == before[name] for name in before.keys() & after.keys())
+    written = export(house.desk, Wish(), tmp_path / "all.zip", under=EXPORT, on_behalf_of="qa-auditor")
+    report = verifier.verify_bundle(written.path)
+    assert report.ok, report.in_words()
+    assert complaints(written.path) == []
+
+
+@req("REC-06", "ACC-02")
+def test_who_ordered_the_destruction_does_not_certify_it_whatever_their_roles(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    both = house.person("both", "privacy_officer", "qa_auditor", trial=TRIAL)
+    incident = opened(house, leaked(house, tmp_path / "leak"))
+    house.commit(order_destruction(house.desk, both, TRIAL, incident, searched(house)))
+    house.work()
+
+    with pytest.raises(Refused) as refusal:
+        certify(house, incident, by=both)
+
+    assert (refusal.value.rule, house.words()[-1]) == ("F-333", "action.refused")
+    assert state(house, incident) == "destroyed"
 
 
 @req("PRV-01", "RDG-11")

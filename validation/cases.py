@@ -22,12 +22,13 @@ from core.errors import UnusableInput
 from core.measures import Measured, long_axis_mm, short_axis_mm, volume_mm3
 from core.phantoms import reference_object
 from core.phantoms.source import generator_digest
+from validation import groups
 from validation.ports import Grid, Point, Question, Reply
 from validation.protocol import ClinicalStratum, GeneratedStratum
 from validation.statistics import dice, hd95_mm, log_ratio
 
 LESION = "TL01"
-CLINICAL_CELL_MM = 4.0
+CLINICAL, CLINICAL_CELL_MM = "derived-sts-grid", 4.0
 # Of a lymph node by its short axis: normal, non-target, target (RECIST 1.1, 4.3.2); a lesion not found is none of them.
 SHORT_AXIS_CLASSES_MM = (10.0, 15.0)
 NOT_FOUND, CLASSES = 0, len(SHORT_AXIS_CLASSES_MM) + 2
@@ -40,7 +41,7 @@ class Case:
     """A question with its truth. Lengths and volume are None where the reference cannot give them."""
 
     question: Question
-    # Which sub-group the case belongs to, by key (scanner, anatomy, burden).
+    # Which sub-group the case belongs to, by key (`protocol.GroupKey`).
     groups: Mapping[str, str]
     mask: NDArray[np.bool_]
     volume_mm3: float
@@ -101,9 +102,10 @@ def generated_case(seed: int, scan: int = 0) -> Case:
         Grid(volume.pet_suv.astype(np.float32), volume.pet_grid.origin_mm, volume.pet_grid.spacing_mm),
         (placed[0], placed[1], placed[2]),
     )
-    groups = {"scanner": volume.scanner.key, "anatomy": truth.site, "burden": burden_of(truth.volume_mm3)}
+    belongs = {"scanner": volume.scanner.key, "manufacturer": volume.scanner.manufacturer, "anatomy": truth.site,
+               "burden": burden_of(truth.volume_mm3)}
     return Case(
-        question, groups, volume.masks[LESION], truth.volume_mm3, truth.long_axis_mm, truth.short_axis_mm
+        question, belongs, volume.masks[LESION], truth.volume_mm3, truth.long_axis_mm, truth.short_axis_mm
     )
 
 
@@ -119,8 +121,9 @@ def short_axis_class(short_axis_mm: float) -> int:
     return 1 + sum(short_axis_mm >= edge for edge in SHORT_AXIS_CLASSES_MM) if found else NOT_FOUND
 
 
-def clinical_case(folder: Path, subject: str) -> Case:
+def clinical_case(folder: Path, subject: str, stated: Mapping[str, str] | None = None) -> Case:
     """A subject of `derived-sts-grid`: CT, PET and human contour on one 4 mm grid; the point is the innermost voxel.
+    `stated`: the sub-groups that the sealed manifest names for it.
 
     Raises UnusableInput where the file is missing, unreadable, or its contour is empty.
     """
@@ -144,12 +147,12 @@ def clinical_case(folder: Path, subject: str) -> Case:
         Grid(pet.astype(np.float32) / np.float32(1000), (0.0, 0.0, 0.0), spacing), seed,
     )
     volume = float(contour.sum()) * CLINICAL_CELL_MM**3
-    return Case(question, {"burden": burden_of(volume)}, contour, volume, None, None, reader)
+    return Case(question, {**(stated or {}), "burden": burden_of(volume)}, contour, volume, None, None, reader)
 
 
 def clinical_file(folder: Path, subject: str) -> Path:
     """Where a clinical subject lies."""
-    return folder / "derived-sts-grid" / f"{subject}.npz"
+    return folder / CLINICAL / f"{subject}.npz"
 
 
 def measured(case: Case, reply: Reply) -> CaseResult:
@@ -228,20 +231,24 @@ def with_shift(now: CaseResult, before: Mapping[str, Any]) -> CaseResult:
 # -- Sealing -------------------------------------------------------------------------------------------------------
 
 
-def contents(stratum: GeneratedStratum | ClinicalStratum, data: Path | None) -> list[dict[str, str]]:
-    """Name and content digest of every case; a clinical file that is not on this machine has the digest `absent`."""
+def contents(stratum: GeneratedStratum | ClinicalStratum, data: Path | None) -> list[dict[str, Any]]:
+    """Name and content digest of every case; a clinical file that is not on this machine has the digest `absent`. What
+    the folder states of its sub-groups goes along.
+
+    Raises UnusableInput where it states more than sub-groups.
+    """
     if isinstance(stratum, GeneratedStratum):
         generator = generator_digest()
         scans = [*stratum.cases(), *(f"{seed}/{scan}" for seed, scan in stratum.scanned_again())]
         return [{"case": one, "sha256": hashlib.sha256(f"{generator}/{one}".encode()).hexdigest()} for one in scans]
-    listed = []
+    stated = groups.stated_in(data / CLINICAL) if data is not None else {}
+    listed: list[dict[str, Any]] = []
     for subject in stratum.subjects:
         path = clinical_file(data, subject) if data is not None else None
         there = path is not None and path.is_file()
-        listed.append({
-            "case": subject,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if there and path is not None else "absent",
-        })
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if there and path is not None else "absent"
+        known = {"groups": stated[subject]} if stated.get(subject) else {}
+        listed.append({"case": subject, "sha256": digest, **known})
     return listed
 
 
@@ -249,7 +256,7 @@ def sealed_manifest(
     test_set: str, strata: list[GeneratedStratum | ClinicalStratum], data: Path | None
 ) -> tuple[bytes, str, dict[str, tuple[int, str]]]:
     """The manifest to seal: its bytes, its digest, and per stratum how many cases and their digest."""
-    parts: dict[str, list[dict[str, str]]] = {stratum.stratum: contents(stratum, data) for stratum in strata}
+    parts: dict[str, list[dict[str, Any]]] = {stratum.stratum: contents(stratum, data) for stratum in strata}
     document = canonical({"test_set": test_set, "strata": parts}, "test set")
     each = {
         name: (len(cases), hashlib.sha256(canonical({"cases": cases}, "stratum")).hexdigest())
@@ -261,10 +268,16 @@ def sealed_manifest(
 def changed_since_sealing(
     manifest: bytes, stratum: GeneratedStratum | ClinicalStratum, data: Path | None
 ) -> list[str]:
-    """Cases whose content is not what was sealed. A file absent at sealing is a change once it appears, and back."""
-    sealed = {one["case"]: one["sha256"] for one in json.loads(manifest)["strata"].get(stratum.stratum, [])}
-    now = {one["case"]: one["sha256"] for one in contents(stratum, data)}
+    """Cases whose content, or what is stated of their sub-groups, is not what was sealed. A file absent at sealing is
+    a change once it appears, and back."""
+    sealed = {one["case"]: one for one in json.loads(manifest)["strata"].get(stratum.stratum, [])}
+    now = {one["case"]: one for one in contents(stratum, data)}
     return sorted(case for case in sealed.keys() | now.keys() if sealed.get(case) != now.get(case))
+
+
+def stated_groups(manifest: bytes, stratum: str) -> dict[str, dict[str, str]]:
+    """By case, the sub-groups that the sealed manifest names."""
+    return {one["case"]: one.get("groups", {}) for one in json.loads(manifest)["strata"].get(stratum, [])}
 
 
 def absent(manifest: bytes, stratum: str) -> bool:

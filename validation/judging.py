@@ -12,7 +12,7 @@ from audit.vocabulary.validation import CriterionVerdict, StratumVerdict
 from validation import agreement, proportions, statistics
 from validation.cases import CLASSES, CaseResult, short_axis_class
 from validation.protocol import PROPORTIONS, REPEATS, Criterion, GeneratedStratum, Protocol
-from validation.rules import as_text, judge, overall, resolves, smallest_change_mm
+from validation.rules import WEIGHTLESS, as_text, judge, overall, resolves, smallest_change_mm
 from validation.statistics import Estimate, Floats, NotEstimable
 
 
@@ -148,17 +148,25 @@ def _judge(
 def _subgroup(
     protocol: Protocol, criterion: Criterion, key: str, name: str, cases: Sequence[CaseResult]
 ) -> CriterionVerdict:
-    """Sub-groups are planned for no bound of their own: a group fails only where its whole interval is outside."""
+    """A sub-group beside its criterion.
+
+    Where the protocol states a limit for sub-groups, each is judged on its own bound, with the least number as planned.
+    Else a group is planned for no bound of its own: it fails only where its whole interval is outside, and is for
+    information, or too small for that.
+    """
     # Rows of the key that stood alone before there were several keep their names.
-    label = name if key == "scanner" else f"{key} {name}"
-    row = _judge(protocol, criterion, f"{criterion.id}/{label}", cases, planned=len(cases))
+    label = name if key == "scanner" else f"{key.replace('_', ' ')} {name}"
+    own, few = criterion.of_a_subgroup, ""
+    row = _judge(protocol, own or criterion, f"{criterion.id}/{label}", cases,
+                 planned=criterion.subgroup_least if own else len(cases))
+    if row.method == "none" or row.subjects < criterion.subgroup_least:
+        few = f"{row.subjects} of the {criterion.subgroup_least} cases that a sub-group needs: too few to say. "
+    if own is not None:
+        return replace(row, limit=f"sub-group {label}: {row.limit}", says=f"{few}{row.says}")
     row = replace(row, limit=f"sub-group {label}: not wholly outside [{row.limit}]")
     if _lost(criterion, row):
         return row
-    if row.subjects < criterion.subgroup_least:
-        few = f"{row.subjects} of the {criterion.subgroup_least} cases that a sub-group needs: too few to say."
-        row = replace(row, says=f"{few} {row.says}")
-    return replace(row, verdict="for_information")
+    return replace(row, verdict="too_small" if few else "for_information", says=f"{few}{row.says}")
 
 
 def _lost(criterion: Criterion, row: CriterionVerdict) -> bool:
@@ -190,7 +198,7 @@ def strata_of(rows: Sequence[CriterionVerdict], refused: Mapping[str, str]) -> t
             about = [row for row in mine if row.measure == measure]
             counted = about if measure in ("operation", "overlap") else [*about, *shared]
             verdict = overall([row.verdict for row in counted])
-            bad = [row for row in counted if row.verdict not in ("met", "for_information")]
+            bad = [row for row in counted if row.verdict not in ("met", *WEIGHTLESS)]
             says = "; ".join(f"{row.criterion}: {row.says}" for row in bad) or "Every criterion was met on its bound."
             if measure in refused and verdict == "passed":
                 verdict, says = "too_coarse", refused[measure]

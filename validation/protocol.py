@@ -89,7 +89,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-GroupKey = Literal["scanner", "anatomy", "burden"]
+# Of generated cases the first four are known by construction; of clinical ones the burden is measured on the reference
+# contour, and the others are as the sealed manifest states them (validation/groups.py).
+GroupKey = Literal["scanner", "manufacturer", "anatomy", "burden", "site", "sex", "age_band", "field_strength"]
 
 
 class Head(_Part):
@@ -214,6 +216,10 @@ class Criterion(_Part):
     # Keys of sub-groups, declared before anything ran, and how many cases a sub-group needs for a verdict of its own.
     subgroups_by: GroupKey | list[GroupKey] | None = None
     subgroup_least: int = Field(default=1, ge=1)
+    # What every sub-group must reach on its own bound, where the protocol states one: then it decides with the rest.
+    subgroup_limit: Measured | None = None
+    subgroup_low: Measured | None = None
+    subgroup_high: Measured | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Criterion:
@@ -234,18 +240,32 @@ class Criterion(_Part):
             raise ValueError(f"{self.statistic} is judged {side}")
         if self.statistic == "equivalence" and not self.numbers()[0] < 0 < self.numbers()[1]:
             raise ValueError("margins of equivalence lie on both sides of zero")
+        own = {name for name in ("limit", "low", "high") if getattr(self, f"subgroup_{name}") is not None}
+        if own and own != wanted:
+            raise ValueError(f"a sub-group is judged {self.judge}, too: state subgroup_"
+                             + " and subgroup_".join(sorted(wanted)))
+        if own and (not self.group_keys or self.subgroup_least < 2):
+            raise ValueError("a limit of sub-groups needs subgroups_by and a subgroup_least of 2 or more")
         unit = METRICS[self.metric][1]
+        given |= {f"subgroup_{name}" for name in own}
         for name in sorted(given):
             if Quantity.read(getattr(self, name)).unit != unit:
                 raise ValueError(f"{name} of {self.metric} is in {unit}")
-        if self.judge == "within" and self.numbers()[0] >= self.numbers()[1]:
-            raise ValueError("low lies below high")
+        for one in (self, self.of_a_subgroup):
+            if one is not None and self.judge == "within" and one.numbers()[0] >= one.numbers()[1]:
+                raise ValueError("low lies below high")
         return self
 
     @property
     def group_keys(self) -> tuple[str, ...]:
         asked = self.subgroups_by
         return () if asked is None else (asked,) if isinstance(asked, str) else tuple(asked)
+
+    @property
+    def of_a_subgroup(self) -> Criterion | None:
+        """The same criterion at the limit that every sub-group must reach; None where the protocol states none."""
+        stated = {name: getattr(self, f"subgroup_{name}") for name in ("limit", "low", "high")}
+        return self.model_copy(update=stated) if any(stated.values()) else None
 
     @property
     def measure(self) -> str:

@@ -153,11 +153,15 @@ def judge(
     return Judged("not_met", f"{interval} does not reach the limit.")
 
 
+#: Sub-groups without a stated limit: shown, and too small to show anything.
+WEIGHTLESS = frozenset({"for_information", "too_small"})
+
+
 def overall(verdicts: Sequence[str]) -> str:
-    """The verdict over parts: passed only if all passed; the gravest other one else. Sub-groups for information weigh
-    nothing."""
+    """The verdict over parts: passed only if all passed; the gravest other one else. Sub-groups that are planned for no
+    bound of their own weigh nothing."""
     renamed = {"met": "passed", "not_met": "failed"}
-    parts = [renamed.get(verdict, verdict) for verdict in verdicts if verdict != "for_information"]
+    parts = [renamed.get(verdict, verdict) for verdict in verdicts if verdict not in WEIGHTLESS]
     for grave in ("failed", "too_coarse", "insufficient_evidence", "not_executed"):
         if grave in parts:
             return grave

@@ -333,9 +333,9 @@ def _stratum(going: Going, part: GeneratedStratum | ClinicalStratum) -> tuple[Fo
     if changed:
         return Found(False, f"{len(changed)} cases differ from what was sealed: {', '.join(changed[:5])}"), None
     results: list[CaseResult] = []
-    named = part.cases()
+    named, stated = part.cases(), cases.stated_groups(going.manifest, part.stratum)
     for first in range(0, len(named), AT_ONCE):
-        made = list(_read(part, named[first : first + AT_ONCE], data))
+        made = list(_read(part, named[first : first + AT_ONCE], data, stated))
         replies = model.ask([case.question for case in made])
         if len(replies) != len(made):
             return Found(False, f"the model gave {len(replies)} replies to {len(made)} questions"), None
@@ -366,14 +366,15 @@ def _scanned_again(model: LockedModel, part: GeneratedStratum, results: list[Cas
 
 
 def _read(
-    part: GeneratedStratum | ClinicalStratum, names: Sequence[str], data: Path | None
+    part: GeneratedStratum | ClinicalStratum, names: Sequence[str], data: Path | None,
+    stated: Mapping[str, Mapping[str, str]],
 ) -> Iterator[cases.Case]:
     for name in names:
         if isinstance(part, GeneratedStratum):
             yield cases.generated_case(int(name))
         else:
             assert data is not None
-            yield cases.clinical_case(data, name)
+            yield cases.clinical_case(data, name, stated.get(name))
 
 
 # -- Conclusion ----------------------------------------------------------------------------------------------------

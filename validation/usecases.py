@@ -25,7 +25,7 @@ from core.policy.state import Actor, Decision, Facts
 from core.projection import from_reference
 from core.two_persons import permit_signature
 from core.work import Desk, Draft, Occasion, Proposal, View
-from validation import cases, protocol, queries
+from validation import cases, groups, protocol, queries
 from validation.protocol import Protocol
 
 YAML = "application/yaml"
@@ -180,12 +180,14 @@ def seal_test_set(desk: Desk, actor: Actor, command: SealTestSet) -> Proposal:
         raise UnusableInput(f"Protocol {read.protocol.id} has no test set.")
     document, digest, parts = cases.sealed_manifest(read.test_set.id, list(read.test_set.strata), command.data)
     manifest = desk.objects.put(document, JSON)
-    return desk.prepare(actor, partial(_propose_seal, actor, read, digest, manifest, parts), asked="test_set.seal")
+    stated = {name: groups.in_words(cases.stated_groups(document, name)) for name in parts}
+    return desk.prepare(
+        actor, partial(_propose_seal, actor, read, digest, manifest, parts, stated), asked="test_set.seal")
 
 
 def _propose_seal(
     actor: Actor, read: Protocol, digest: str, manifest: ObjectRef, parts: dict[str, tuple[int, str]],
-    session: Connection, _occasion: Occasion,
+    stated: dict[str, str], session: Connection, _occasion: Occasion,
 ) -> Draft:
     assert read.test_set is not None
     if queries.is_sealed(session, read.test_set.id):
@@ -199,7 +201,7 @@ def _propose_seal(
     )
     lines = [("Test set", event.test_set), ("Independence from training", event.independence),
              *((f"Stratum {part.stratum}", f"{part.subjects} cases, digest {part.digest}") for part in strata),
-             ("Digest", digest)]
+             *((f"Sub-groups of {name}", said) for name, said in stated.items() if said), ("Digest", digest)]
     return resting_draft(session, actor, "test_set.seal", event, decision, "responsibility",
                   View("Seal a test set", TEMPLATE, tuple(lines)))
 

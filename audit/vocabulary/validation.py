@@ -270,7 +270,8 @@ class CriterionVerdict:
     """One criterion as judged: on the bound, never on the point. Numbers are decimal text with unit.
 
     verdict: met, not_met, insufficient_evidence (too few subjects for the planned bound), too_coarse (the lock cannot
-    resolve the criterion's absolute limit), not_executed; for_information: a sub-group, which has no planned bound.
+    resolve the criterion's absolute limit), not_executed. Of a sub-group that has no planned bound: for_information, or
+    too_small where it has fewer cases than the protocol says a sub-group needs.
     """
 
     criterion: str

@@ -243,7 +243,8 @@ def criteria(book: Book, quote: Quote, named: Sequence[str]) -> Table:
             Column("estimate", "Estimate", "number"), Column("interval", "Interval", "number"),
             Column("verdict", "Verdict", "category"), Column("says", "Why")),
         tuple(rows), empty="These runs judge no criterion on cases.", wide=bool(rows),
-        note="A verdict is on the bound, never on the estimate. Sub-groups are for information, unless wholly outside.",
+        note="A verdict is on the bound, never on the estimate. A sub-group is judged where its limit is stated; else "
+             "it is for information, or too small to say anything, unless it lies wholly outside.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +16,7 @@ from core.policy.state import Actor, Decision
 from core.work import Draft, View
 from tests.builders.locks import lock_word
 from tests.house import HouseUnderTest
-from validation import cases, protocol
+from validation import cases, groups, protocol
 from validation.ports import Check, DeviceAbsent, Found, Question, Reply
 from validation.releases import ReviewRun, review_run
 from validation.runner import Bench, Outcome, RunProtocol, run_protocol
@@ -114,6 +115,41 @@ signatures:
     for old, new in changes.items():
         text = text.replace(old, new)
     return text
+
+
+def stated_of_six() -> dict[str, dict[str, str]]:
+    """Six clinical cases: four of site 101 and two of 102, three of each sex, one age band, one field strength."""
+    return {f"SUB_{n:03}": {"site": "101" if n < 4 else "102", "sex": "FM"[n % 2], "age_band": "60-69",
+                            "field_strength": "1.5 T"} for n in range(6)}
+
+
+def pq_by_groups(stated: Mapping[str, Mapping[str, str]]) -> str:
+    """The small PQ on these clinical cases, whose overlap has a limit of its own in each sub-group of three or more."""
+    return small_pq(**{
+        "subjects: [STS_003, STS_008], planned: 35": f"subjects: [{', '.join(stated)}], planned: {len(stated)}",
+        'judge: lower, limit: "0.50 1"': 'judge: lower, limit: "0.50 1",\n     subgroups_by: [site, sex, age_band, '
+        'field_strength, manufacturer], subgroup_least: 3, subgroup_limit: "0.40 1"'})
+
+
+def clinical_folder(folder: Path, stated: Mapping[str, Mapping[str, str]]) -> Path:
+    """Small images under the names of the test set's subjects, and what is stated of their sub-groups."""
+    there = folder / cases.CLINICAL
+    there.mkdir(parents=True)
+    for number, subject in enumerate(stated):
+        contour = np.zeros((8, 8, 8), np.uint8)
+        contour[2:6, 2:6, 2 : 5 + number % 2] = 1
+        np.savez(there / f"{subject}.npz", ct=contour.astype(np.int16) * 40, gtv=contour,
+                 pet_suv_x1000=contour.astype(np.int32) * 5000)
+    (there / groups.FILE).write_text(json.dumps(stated), encoding="utf-8")
+    return folder
+
+
+def contoured(data: Path) -> Callable[[str, Any], tuple[str, Any]]:
+    """A model that answers the clinical cases of this folder with their own contours."""
+    def answer(case: str, mask: Any) -> tuple[str, Any]:
+        return "finished", cases.clinical_case(data, case).mask if case.startswith("SUB") else mask
+
+    return answer
 
 
 @dataclass

@@ -26,14 +26,18 @@ from tests.builders.validation import (
     FakeModel,
     Team,
     approve,
+    clinical_folder,
+    contoured,
     failing,
     installation,
     locked,
     passing,
+    pq_by_groups,
     ready_pq,
     reviewed,
     run,
     small_pq,
+    stated_of_six,
 )
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
@@ -267,6 +271,32 @@ def test_the_report_of_a_model_lists_every_criterion_as_judged(house: HouseUnder
         one.verdict.replace("_", " ") for one in outcome.criteria]
     assert [row.key for row in tables["V4"].rows] == [f"{outcome.run}/CASES-clinical"]
     assert "V5" not in tables
+
+
+# Sub-groups -------------------------------------------------------------------------------------------------------
+
+
+@req("VAL-10", "MLK-03")
+def test_the_report_of_a_pq_shows_each_sub_group_with_number_interval_and_verdict(
+    house: HouseUnderTest, tmp_path: Path
+) -> None:
+    """On the page, from the signed verdict: what was too small stands there as too small."""
+    team, stated = Team.of(house), stated_of_six()
+    data = clinical_folder(tmp_path / "data", stated)
+    locked(house)
+    ready_pq(house, team, pq_by_groups(stated), data)
+    outcome = run(house, team, "PQ-SMALL", model=FakeModel(spoil=contoured(data)), data=data)
+    house.commit(validation_signing.sign_executed(house.desk, team.tester, [outcome.run]))
+    path = tmp_path / "pq.pdf"
+    path.write_bytes(kept(house, outcome.run))
+
+    assert check_pdf(path).ok
+    text = text_of(path)
+    for said in ("C1/site 101", "sub-group site 102: lower 95 % bound at least 0.40 1", "C1/age band 60-69",
+                 "2 of the 3 cases that a sub-group needs: too few to say.", "insufficient evidence", "C1/sex M"):
+        assert squeezed(said) in text, said
+    row = next(one for one in outcome.criteria if one.criterion == "C1/site 101")
+    assert squeezed(f"{row.low}")[:6] in text
 
 
 # Exploratory runs, and the command line ---------------------------------------------------------------------------

@@ -20,18 +20,22 @@ from tests.builders.validation import (
     FakeModel,
     Team,
     approve,
+    clinical_folder,
+    contoured,
     failing,
     installation,
     locked,
     passing,
+    pq_by_groups,
     ready_pq,
     reviewed,
     run,
     small_pq,
+    stated_of_six,
 )
 from tests.house import HouseUnderTest
 from tests.req import req
-from validation import cases, protocol, queries
+from validation import cases, groups, protocol, queries
 from validation.ports import Found
 from validation.releases import (
     CloseDeviation,
@@ -297,7 +301,11 @@ def test_a_good_model_passes_where_it_was_shown_and_only_there(house: HouseUnder
     assert found["generated", "volume"] == "passed"
     assert found["generated", "long_axis"] == "too_coarse"
     assert found["clinical", "overlap"] == "not_executed"
-    assert {one.verdict for one in outcome.criteria if one.criterion.startswith("G2/")} == {"for_information"}
+    parts = {one.criterion: one for one in outcome.criteria if one.criterion.startswith("G2/")}
+    # Of one or two cases there is no interval: such a group shows nothing, and says so.
+    assert {one.verdict for one in parts.values() if one.low is not None} <= {"for_information"}
+    assert {one.verdict for one in parts.values() if one.low is None} <= {"too_small"}
+    assert parts
     assert outcome.verdict != "passed"
     clinical = next(one for one in outcome.criteria if one.criterion == "C1")
     assert "data absent" in clinical.says
@@ -544,6 +552,34 @@ def test_a_gpu_that_answers_otherwise_fails_the_step(shift: int) -> None:
     found = checks_of(WithGpu())["gpu_equals_processor"]()
 
     assert (found.executed, found.passed) == (True, shift == 0)
+
+
+@req("VAL-10", "MLK-03", "PRV-02")
+def test_sub_groups_are_those_that_the_sealed_manifest_states(house: HouseUnderTest, tmp_path: Path) -> None:
+    """Site, sex and age band of each case, fixed with the set: shown in the verdicts, and no word of them changes."""
+    stated = stated_of_six()
+    data = clinical_folder(tmp_path / "data", stated)
+    team = Team.of(house)
+    locked(house)
+    ready_pq(house, team, pq_by_groups(stated), data)
+    model = FakeModel(spoil=contoured(data))
+
+    outcome = run(house, team, "PQ-SMALL", model=model, data=data)
+    rows = {one.criterion: one for one in outcome.criteria if one.criterion.startswith("C1")}
+
+    assert {name: (one.subjects, one.verdict) for name, one in rows.items()} == {
+        "C1": (6, "met"), "C1/site 101": (4, "met"), "C1/site 102": (2, "insufficient_evidence"),
+        "C1/sex F": (3, "met"), "C1/sex M": (3, "met"), "C1/age band 60-69": (6, "met"),
+        "C1/field strength 1.5 T": (6, "met"), "C1/manufacturer not stated": (6, "met")}
+    assert {name for name, one in rows.items() if not (one.estimate and one.low and one.high)} == {"C1/site 102"}
+    clinical = next(one for one in outcome.strata if one.stratum == "clinical")
+    assert (clinical.verdict, "C1/site 102: 2 of the 3 cases" in clinical.says) == ("insufficient_evidence", True)
+    moved = stated | {"SUB_000": stated["SUB_000"] | {"site": "102"}}
+    (data / cases.CLINICAL / groups.FILE).write_text(json.dumps(moved), encoding="utf-8")
+    changed = run(house, team, "PQ-SMALL", model=model, data=data)
+    assert "1 cases differ from what was sealed: SUB_000" in json.dumps(
+        [one.body["fields"].get("found", "") for one in house.entries()])
+    assert changed.verdict == "failed"
 
 
 @pytest.mark.realdata

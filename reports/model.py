@@ -42,11 +42,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's printed head; `name` is the machine's name of it in CSV and in messages."""
+    """A column's printed head; `name` is the machine's name of it in CSV and in messages. `prose`: so many signs a line
+    for text that is read as sentences; without it, wrapped text gets what its longest cell asks, up to a third."""
 
     name: str
     title: str
     kind: Kind = "text"
+    prose: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,8 @@ def _widths(table: Table) -> list[int]:
     for n, column in enumerate(table.columns):
         longest = max([len(column.title), *(len(shown_text(row.cells[n])) for row in table.rows)])
         firm = column.kind in ("number", "id", "category", "time")
-        widths.append(longest if firm or longest <= 14 else 14 + (min(longest, 60) - 14) // 3)
+        wrapped = column.prose or 14 + (min(longest, 60) - 14) // 3
+        widths.append(longest if firm or longest <= 14 else min(longest, wrapped))
     return widths
 
 

@@ -156,17 +156,20 @@ def _subgroup(
     """
     # Rows of the key that stood alone before there were several keep their names.
     label = name if key == "scanner" else f"{key.replace('_', ' ')} {name}"
-    own, few = criterion.of_a_subgroup, ""
+    own = criterion.of_a_subgroup
     row = _judge(protocol, own or criterion, f"{criterion.id}/{label}", cases,
                  planned=criterion.subgroup_least if own else len(cases))
-    if row.method == "none" or row.subjects < criterion.subgroup_least:
-        few = f"{row.subjects} of the {criterion.subgroup_least} cases that a sub-group needs: too few to say. "
+    few = row.subjects < criterion.subgroup_least
+    if few:
+        least = f"{row.subjects} of the {criterion.subgroup_least} cases that a sub-group needs: too few to say."
+        row = replace(row, says=f"{least} {row.says}")
     if own is not None:
-        return replace(row, limit=f"sub-group {label}: {row.limit}", says=f"{few}{row.says}")
+        return replace(row, limit=f"sub-group {label}: {row.limit}")
     row = replace(row, limit=f"sub-group {label}: not wholly outside [{row.limit}]")
     if _lost(criterion, row):
         return row
-    return replace(row, verdict="too_small" if few else "for_information", says=f"{few}{row.says}")
+    # Without an interval nothing can be said of it either, whatever number it was planned for.
+    return replace(row, verdict="too_small" if few or row.low is None else "for_information")
 
 
 def _lost(criterion: Criterion, row: CriterionVerdict) -> bool:

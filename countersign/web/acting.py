@@ -53,10 +53,12 @@ def read_file(upload: UploadFile | None) -> tuple[bytes | None, str]:
     return upload.file.read() or None, mimetypes.guess_type(upload.filename)[0] or "application/octet-stream"
 
 
-def kept_file(site: Site, kept: ObjectRef) -> Response:
-    """A file that shows something, its digest checked; offered for saving, never shown as a page of this site."""
+def kept_file(site: Site, kept: ObjectRef, name: str = "") -> Response:
+    """A file that shows something, its digest checked; offered for saving under this name or the head of its digest,
+    never shown as a page of this site."""
+    called = name or kept.sha256[:16]
     return Response(site.house.desk.objects.get(kept), media_type=kept.media, headers={
-        "Content-Disposition": f'attachment; filename="{kept.sha256[:16]}"', "X-Countersign-SHA256": kept.sha256})
+        "Content-Disposition": f'attachment; filename="{called}"', "X-Countersign-SHA256": kept.sha256})
 
 
 def proposed(

@@ -128,6 +128,7 @@ def _run(
     request: Request, site: Site, person: Session, run: str, problem: CountersignError | None = None, *,
     signed: int | None = None, conclusion: str = "",
 ) -> Response:
+    from reports.queries import report_files
     from validation import queries
     from validation.observing import open_steps
     from validation.rules import GOING_ON, NEVER_COUNTS
@@ -142,6 +143,7 @@ def _run(
         relations = ("tester",) if person.user in testers else ()
         about = {
             "done": [_step(step) for step in done], "waiting": waiting,
+            "file": next(iter(report_files(session, run)), None),
             "criteria": queries.criteria_of(session, run), "deviations": queries.deviations_of(session, run),
             "observing": may(session, person, "step.observe"),
             "reviewing": may(session, person, "validation.review", None, *relations),
@@ -165,13 +167,28 @@ def _step(row: RowMapping) -> dict[str, Any]:
 def review_run_page(
     request: Request, site: TheSite, person: ThePerson, run: str, token: Token, conclusion: Words = ""
 ) -> Response:
-    """The report of a run signed by its reviewer, the exceptions shown one by one on the page that is signed."""
-    from validation.releases import ReviewRun, review_run
+    """The report of a run signed by its reviewer, the exceptions shown one by one on the page that is signed; and with
+    it the report's file, where it waits for no other run's review. `countersign validate review` does the same."""
+    from reports.validation_signing import review_runs
 
     same_session(person, token)
     return proposed(
-        site, lambda: review_run(site.house.desk, Actor(person.user), ReviewRun(run, conclusion.strip())),
+        site, lambda: review_runs(site.house.desk, Actor(person.user), [run], conclusion.strip()),
         partial(_run, request, site, person, run, conclusion=conclusion), back=f"/validation/runs/{quote(run)}")
+
+
+@router.get("/validation/runs/{run}/report.pdf", name="run-report")
+def run_report(site: TheSite, person: ThePerson, run: str) -> Response:
+    """The newest signed file that tells of a run, digest checked; `countersign verify` reads it on any machine."""
+    from reports.queries import report_files
+
+    with site.house.desk.reading() as session:
+        validation_scope(session, person)
+        file = next(iter(report_files(session, run)), None)
+    if file is None:
+        raise NotFound(f"No signed file tells of {run}.",
+                       next_step="Who ran it makes it: `countersign validate sign-report RUN`.")
+    return kept_file(site, file.pdf, f"{'-'.join(file.runs)[:80]}-{file.part}.pdf")
 
 
 @router.get("/validation/runs/{run}/steps/{step}/evidence", name="step-evidence")

@@ -15,6 +15,8 @@ from validation.rules import EXPLORATORY
 STEP_WORDS = ("step.recorded", "step.observed")
 # Packages are printed so many beside each other.
 ABREAST = 3
+# A requirement is a sentence: two or three lines of it, beside narrow columns of states.
+REQUIREMENT_SIGNS = 62
 
 
 def started(book: Book, runs: Sequence[str]) -> list[Line]:
@@ -234,7 +236,8 @@ def criteria(book: Book, quote: Quote, named: Sequence[str]) -> Table:
                 quote.field(end, f"{at}.stratum"), quote.field(end, f"{at}.metric", "words"),
                 quote.field(end, f"{at}.limit"), quote.field(end, f"{at}.subjects"),
                 quote.field(end, f"{at}.estimate", "minus") if "estimate" in one else plain("none"),
-                quote.by("interval", [end], path=at), quote.field(end, f"{at}.verdict", "words"),
+                quote.by("interval", [end], path=at) if "low" in one else plain("none"),
+                quote.field(end, f"{at}.verdict", "words"),
                 quote.field(end, f"{at}.says")), group=run))
     return Table(
         "V7", "Criteria", (
@@ -269,7 +272,7 @@ def matrix(
     return Table(
         "V8", "Requirements", (
             Column("requirement", "Requirement", "id"), Column("risk", "Risk"), Column("state", "State", "category"),
-            Column("text", "What it asks"), Column("tests", "Tests"),
+            Column("text", "What it asks", prose=REQUIREMENT_SIGNS), Column("tests", "Tests"),
             Column("steps", "Steps that passed, with their evidence")),
         tuple(out),
         note="Shown: by a passed test of this software or a passed step of a run that counts. Open: a test is due. "

@@ -4,6 +4,7 @@ signed on the page of signatures like every other act, and by nobody whom the po
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +234,63 @@ def test_a_protocol_and_a_report_are_signed_on_their_pages(browser: TestClient, 
     run_path = f"/validation/runs/{RUN}"
     signed(browser, waiting, "lead-1", post(browser, run_path, f"{run_path}/review", conclusion="Complete."))
     assert waiting.words()[-1] == "validation.reviewed"
+
+
+def looked_at(house: HouseUnderTest, browser: TestClient) -> tuple[Team, str]:
+    """The run of the page concluded, its report signed as a file by who ran it; the reviewer at the browser."""
+    from reports.validation_signing import sign_executed
+
+    team = Team.of(house)
+    enter(browser, "tester-1")
+    signed(browser, house, "tester-1", observe(browser))
+    house.commit(sign_executed(house.desk, team.tester, [RUN]))
+    enter(browser, "lead-1")
+    return team, f"/validation/runs/{RUN}"
+
+
+@req("VAL-04", "SIG-03", "SIG-01")
+def test_a_review_on_the_page_signs_the_reports_file_as_the_command_line_does(
+    browser: TestClient, waiting: HouseUnderTest, tmp_path: Path
+) -> None:
+    """One unlock: the review and the second signature of the file, which anybody checks offline."""
+    from reports.recheck import check_pdf
+
+    _, path = looked_at(waiting, browser)
+    page = browser.get(path)
+    assert problems(page.text) == []
+    assert "executed by tester-1" in page.text
+    assert "signs the report&#39;s file as well" in page.text or "signs the report's file as well" in page.text
+
+    signed(browser, waiting, "lead-1", post(browser, path, f"{path}/review", conclusion="Complete."))
+
+    assert waiting.words()[-2:] == ["validation.reviewed", "validation.report_signed"]
+    entry = waiting.entries()[-1].body
+    assert (entry["actor"], entry["fields"]["part"], entry["fields"]["runs"]) == ("lead-1", "reviewed", [RUN])
+    after = browser.get(path)
+    assert "reviewed by lead-1" in after.text
+    offered = browser.get(f"{path}/report.pdf")
+    (tmp_path / "report.pdf").write_bytes(offered.content)
+    check = check_pdf(tmp_path / "report.pdf")
+    assert check.ok, check.in_words()
+    assert check.pdf_sha256 == entry["fields"]["pdf"]["sha256"] == offered.headers["X-Countersign-SHA256"]
+    assert "reviewed by Lead 1 (lead-1)" in check.steps[9]
+    assert f"{RUN}-reviewed.pdf" in offered.headers["Content-Disposition"]
+
+
+@req("VAL-04", "SIG-03")
+def test_a_wrong_code_on_the_page_signs_neither_the_review_nor_the_file(
+    browser: TestClient, waiting: HouseUnderTest
+) -> None:
+    _, path = looked_at(waiting, browser)
+    page = post(browser, path, f"{path}/review", conclusion="Complete.")
+    before = waiting.words()
+
+    refused = browser.post(page.url.path, data={
+        "token": hidden(page.text, "token"), "meaning": "review", "password": SIGNING_PASSWORD, "code": "000000"})
+
+    assert refused.status_code == 401
+    assert [word for word in waiting.words()[len(before):] if word.startswith("validation")] == []
+    assert browser.get(f"{path}/report.pdf").headers["Content-Disposition"].endswith(f'{RUN}-executed.pdf"')
 
 
 @req("ACC-01", "PRV-01")

@@ -68,7 +68,9 @@ def test_a_band_hides_the_age_and_the_oldest_are_one_band(first: int, last: int)
 @req("VAL-08", "MLK-03")
 def test_sub_groups_are_sealed_with_the_cases_and_a_later_word_is_a_change(tmp_path: Path) -> None:
     """Who would move a case into another group after the seal changes the set: the run refuses it by name."""
-    (stratum,) = (one for one in plan().test_set.strata if one.stratum == "clinical")  # type: ignore[union-attr]
+    test_set = plan().test_set
+    assert test_set is not None
+    (stratum,) = (one for one in test_set.strata if one.stratum == "clinical")
     bare, _, _ = cases.sealed_manifest("TS", [stratum], tmp_path)
     data = folder(tmp_path, {"STS_003": CASE, "STS_008": CASE | {"sex": "M"}, "STS_999": CASE})
     sealed, digest, _ = cases.sealed_manifest("TS", [stratum], data)

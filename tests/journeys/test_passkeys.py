@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from tests.house import PASSWORD as SIGNING
 from tests.house import HouseUnderTest, a_house
 from tests.journeys.test_web import CHROMIUM, FLAGS, PASSWORD, log_in
 from tests.req import req
+from tests.served import free_port, pages_served
 
 DEVICE = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
           "isUserVerified": True, "automaticPresenceSimulation": True}  # fmt: skip
@@ -35,26 +33,12 @@ EXPECTED = "status of 401|default algorithm identifiers: ES256 and RS256"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, HouseUnderTest]]:
     """A house whose pages are on `localhost`, where browsers make passkeys without TLS."""
     need("chromium")
-    import uvicorn
-
-    from countersign.web.accounts import Passwords, set_password
-    from countersign.web.app import build_app
-
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener = free_port()
     base = f"http://localhost:{listener.getsockname()[1]}"
     with a_house(tmp_path_factory.mktemp("passkeys"), pages=base) as house:
         house.person("qa-1", "qa_auditor")
-        set_password(house.desk, Passwords(64, 1, 1), "qa-1", PASSWORD)
-        server = uvicorn.Server(uvicorn.Config(build_app(house.house, watching=False), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        end = time.monotonic() + 20
-        while not server.started and time.monotonic() < end:
-            time.sleep(0.05)
-        yield base, house
-        server.should_exit = True
-        thread.join(timeout=20)
+        with pages_served(house, {"qa-1": PASSWORD}, at=listener):
+            yield base, house
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@ reads the procedure first, with an action linked, and a change assessed; then ea
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from tests.house import PASSWORD as SIGNING
 from tests.house import HouseUnderTest, a_house
 from tests.journeys.test_web import PASSWORD, chromium  # noqa: F401  a fixture
 from tests.req import req
+from tests.served import pages_served
 from tests.validation.test_by_hand import with_manual
 from tests.web.test_procedure_pages import ASKING
 
@@ -62,32 +60,16 @@ BASICS = """() => {
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, HouseUnderTest]]:
     """A house with a run whose step by hand waits, and a procedure with a question, served on loopback."""
     need("chromium")
-    import uvicorn
-
-    from countersign.web.accounts import Passwords, set_password
-    from countersign.web.app import build_app
-
     with a_house(tmp_path_factory.mktemp("quality")) as house:
         team = Team.of(house)
         approve(house, team, with_manual("fine"))
         run(house, team, "IQ-SMALL", checks={"fine": passing()})
-        for user in ("tester-1", "qa-1", "lead-1"):
-            set_password(house.desk, Passwords(64, 1, 1), user, PASSWORD)
         document = texts.read_document(ASKING, "SOP-91")
         house.commit(sops.draft_sop(house.desk, team.author, sops.DraftSop(document)))
         house.commit(sops.review_sop(house.desk, team.statistician, "SOP-91"))
         house.commit(sops.approve_sop(house.desk, team.qa, "SOP-91"))
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(build_app(house.house, watching=False), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        end = time.monotonic() + 20
-        while not server.started and time.monotonic() < end:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", house
-        server.should_exit = True
-        thread.join(timeout=20)
+        with pages_served(house, dict.fromkeys(("tester-1", "qa-1", "lead-1"), PASSWORD)) as base:
+            yield base, house
 
 
 def opened(browser: Any, base: str, user: str, target: str, width: int = 1280) -> Any:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from audit import verifier
 from tests.conftest import need
 from tests.house import HouseUnderTest, a_house
 from tests.req import req
+from tests.served import pages_served
 
 PASSWORD = "a login password of its own"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -27,26 +25,11 @@ CHROMIUM = "/usr/bin/chromium"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, HouseUnderTest]]:
     """A house served on a free port of loopback."""
     need("chromium")
-    import uvicorn
-
-    from countersign.web.accounts import Passwords, set_password
-    from countersign.web.app import build_app
-
     with a_house(tmp_path_factory.mktemp("web")) as house:
         house.person("reader-1", "reader", trial="T1")
         house.person("qa-1", "qa_auditor")
-        set_password(house.desk, Passwords(64, 1, 1), "qa-1", PASSWORD)
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(build_app(house.house, watching=True), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        end = time.monotonic() + 20
-        while not server.started and time.monotonic() < end:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", house
-        server.should_exit = True
-        thread.join(timeout=20)
+        with pages_served(house, {"qa-1": PASSWORD}, watching=True) as base:
+            yield base, house
 
 
 @pytest.fixture(scope="module")

@@ -162,7 +162,8 @@ def _time_points(then: Connection, trials: Trials, on: date) -> Iterator[Row]:
     for trial in trials_known(then):
         for row in time_points_of(then, trial.trial) if _readable(trials, trial.trial) else ():
             yield {
-                "trial": row.trial, "subject": row.subject, "time_point": row.time_point, "state": row.state_on(on),
+                "trial": row.trial, "subject": row.subject, "time_point": row.time_point,
+                "state": row.state_on(on, trial.stage),
                 "target_on": row.target_on, "acquired_on": row.acquired_on, "reason": row.reason, "entry": row.entry,
             }
 

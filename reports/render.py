@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 ROWS_IN_A_PIECE = 300
 # Width that a portrait page gives a table, and what a sign, a code's sign and a cell's padding take of it, in mm.
 PORTRAIT_MM, SIGN_MM, CODE_SIGN_MM, PADDING_MM = 170, 1.5, 1.05, 3.6
+PADDING_SIGNS = 3
 # A column of prose is readable from so many signs on; beyond them it wraps.
 PROSE_SIGNS = 12
 # A word of more signs (a digest) may break anywhere, or it would push the table off the page.
@@ -54,7 +55,8 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """A table as the template wants it: rows in pieces of groups, and the widths when there are several pieces."""
+    """A table as the template wants it: rows in pieces of groups; and whether its columns have the widths in `shares`,
+    which they need where there are several pieces, or where a column asks for room."""
 
     id: str
     title: str
@@ -65,6 +67,7 @@ class _Listing:
     clause: str
     pieces: list[list[list[Row]]]
     shares: list[int]
+    fixed: bool
 
 
 def attached_data(paper: Paper, bundle: bytes | None, more: Sequence[Attached] = ()) -> list[Attached]:
@@ -176,13 +179,13 @@ def shown_text(cell: Cell) -> str:
 
 
 def _widths(table: Table) -> list[int]:
-    """Signs each column needs; what may wrap counts for half beyond 14 signs."""
+    """Signs each column needs, its padding included; what may wrap counts for half beyond 14 signs."""
     widths = []
     for n, column in enumerate(table.columns):
         longest = max([len(column.title), *(len(shown_text(row.cells[n])) for row in table.rows)])
         firm = column.kind in ("number", "id", "category", "time")
         wrapped = column.prose or 14 + (min(longest, 60) - 14) // 3
-        widths.append(longest if firm or longest <= 14 else min(longest, wrapped))
+        widths.append(PADDING_SIGNS + (longest if firm or longest <= 14 else min(longest, wrapped)))
     return widths
 
 
@@ -228,7 +231,8 @@ def _listing(table: Table) -> _Listing:
     widths = _widths(table)
     whole = sum(widths) or 1
     return _Listing(table.id, table.title, table.columns, table.rows, table.note, table.empty, table.clause, pieces,
-                    [100 * width // whole for width in widths])
+                    [100 * width // whole for width in widths],
+                    len(pieces) > 1 or any(column.prose for column in table.columns))
 
 
 def _example(paper: Paper) -> dict[str, Any] | None:

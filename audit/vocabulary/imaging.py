@@ -74,7 +74,8 @@ class SeriesReceived:
 class SeriesRefused:
     """Readable images that do not belong here, or may not be kept. `subject` only where it is one of the trial.
 
-    `places` says, where identifiers were left, of which kind and in which attribute; never the identifier.
+    `places` says, where identifiers were left, of which kind and in which attribute, never the identifier; and of an
+    instance that is held under another subject already, which one, and by which series and entry.
     """
 
     intake: str

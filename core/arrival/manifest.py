@@ -62,13 +62,18 @@ class Manifest:
     @classmethod
     def read(cls, document: bytes, sha256: str) -> Manifest:
         """Reverse of `document`. Raises RecordDamaged where it is not what the entry named."""
-        if hashlib.sha256(document).hexdigest() != sha256:
-            raise RecordDamaged(f"The manifest {sha256[:16]}… is not the one that was recorded.")
-        found: dict[str, Any] = orjson.loads(document)
-        if found.get("format") != FORMAT:
-            raise RecordDamaged(f"The manifest {sha256[:16]}… has an unknown format.")
+        found = _checked(document, sha256)
         lines = [Instance(**line | {"object": ObjectRef(**line["object"])}) for line in found["instances"]]
         return cls(found["series"], tuple(lines))
+
+
+def _checked(document: bytes, sha256: str) -> dict[str, Any]:
+    if hashlib.sha256(document).hexdigest() != sha256:
+        raise RecordDamaged(f"The manifest {sha256[:16]}… is not the one that was recorded.")
+    found: dict[str, Any] = orjson.loads(document)
+    if found.get("format") != FORMAT:
+        raise RecordDamaged(f"The manifest {sha256[:16]}… has an unknown format.")
+    return found
 
 
 def content_of(digests: Iterable[str]) -> str:
@@ -79,3 +84,9 @@ def content_of(digests: Iterable[str]) -> str:
 def load_manifest(objects: ObjectStore, trial: str, subject: str, ref: ObjectRef, sha256: str) -> Manifest:
     """Read and check a stored manifest. Raises NotFound after erasure, RecordDamaged where it differs."""
     return Manifest.read(objects.get(ref, subject=owner(trial, subject)), sha256)
+
+
+def load_uids(objects: ObjectStore, trial: str, subject: str, ref: ObjectRef, sha256: str) -> tuple[str, ...]:
+    """The instance UIDs alone of a stored manifest, for who reads those of a whole trial. Raises as `load_manifest`."""
+    found = _checked(objects.get(ref, subject=owner(trial, subject)), sha256)
+    return tuple(str(line["uid"]) for line in found["instances"])

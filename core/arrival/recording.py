@@ -16,8 +16,10 @@ from audit.vocabulary import trials as trial_words
 from audit.vocabulary.registry import ObjectRef
 from core.arrival import queries
 from core.arrival.delivery import Arrived, Delivery
+from core.arrival.elsewhere import Elsewhere, Held
 from core.arrival.matching import Assigned, Match, Mismatch
 from core.arrival.storing import Prepared
+from core.dicom.deidentify import new_uid
 from core.errors import Stale
 from core.objects import DICOM, owner
 from core.policy.decide import permit
@@ -51,6 +53,12 @@ class Run:
     key: bytes
     assigned: Assigned
     delivery: Delivery
+    elsewhere: Elsewhere
+
+
+def held_elsewhere(run: Run, match: Match, series: str, group: Sequence[Arrived]) -> Held | None:
+    """An instance of these that stands under another subject, or None."""
+    return run.elsewhere.of_another(match.subject.subject, series, (new_uid(run.key, one.uid) for one in group))
 
 
 def opened(run: Run) -> AbstractContextManager[Work]:
@@ -89,6 +97,11 @@ def record_series(
             row and prepared.row and row.disposition != prepared.row.disposition
         ) or in_force is None or in_force.digest != charter.digest:
             raise Stale("The series or the charter changed while it was taken in.")
+        if prepared.added:
+            # Another delivery may have brought the same instances meanwhile: little, so it is read under the lock.
+            run.elsewhere.look(work.session)
+            if held_elsewhere(run, match, prepared.series, prepared.added) is not None:
+                raise Stale("The same instances came in for another subject meanwhile.")
         if prepared.added or prepared.replaced:
             case = _record_added(run, work, under, charter, match, prepared)
         stored = queries.series_known(work.session, run.trial, prepared.series)

@@ -37,6 +37,9 @@ SERIES_REFUSALS: Final[Mapping[str, str]] = {
     "identifiers-left": "Identifiers remained after de-identification; nothing was kept.",
     "changed-while-reading": "A file changed while it was read.",
     "already-disposed": "The series was accepted or rejected already; further instances need a query first.",
+    "instance-of-another-subject": "An image of it is held under another subject: one of the two is the wrong one. The "
+                                   "entry names the series that holds it; correct or reject that one, or send this one "
+                                   "under its own subject.",
     "mixed-series": "One series mixes modalities or studies.",
 }
 _NUMERIC: Final = frozenset({"<=", ">=", "between"})

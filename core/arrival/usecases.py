@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import errorcode
 from pathlib import Path
 
 from audit.vocabulary import imaging as words
 from core.arrival import queries
-from core.arrival.delivery import read_delivery
+from core.arrival.delivery import Arrived, read_delivery
 from core.arrival.disposing import DisposeCase, ReleaseSeries, dispose_case, release_series
+from core.arrival.elsewhere import Elsewhere
 from core.arrival.leak_check import places_of
 from core.arrival.matching import Assigned, Match, Mismatch, match_series
 from core.arrival.recording import (
@@ -18,13 +20,14 @@ from core.arrival.recording import (
     INTAKE,
     FileOutcome,
     Run,
+    held_elsewhere,
     opened,
     receiving,
     record_series,
     refuse_series,
 )
 from core.arrival.storing import Prepared, prepare_series, trial_key_of
-from core.dicom.deidentify import OPTIONS, PROFILE_REVISION
+from core.dicom.deidentify import OPTIONS, PROFILE_REVISION, new_uid
 from core.dicom.reading import UnreadableDicom
 from core.errors import NotFound, OutsideUnavailable, Refused, Stale
 from core.ids import uuid7
@@ -81,8 +84,10 @@ def intake_folder(desk: Desk, actor: Actor, command: IntakeFolder) -> IntakeAcco
         if signed_charter(session, command.trial) is None:
             raise NotFound(f"Trial {command.trial} has no approved charter.")
     delivery = read_delivery(command.folder)
-    run = Run(desk, actor, command.trial, uuid7(desk.clock.now()), make_trial_key(desk, actor, command.trial),
-               Assigned(command.subject, command.time_point), delivery)
+    key = make_trial_key(desk, actor, command.trial)
+    wanted = {new_uid(key, one.uid) for group in delivery.series.values() for one in group}
+    run = Run(desk, actor, command.trial, uuid7(desk.clock.now()), key, Assigned(command.subject, command.time_point),
+              delivery, Elsewhere(desk.objects, command.trial, wanted))
     outcomes = [FileOutcome(one.path, "refused", one.code) for one in delivery.unfit]
     _record_unfit(run)
     cases: list[str] = []
@@ -156,6 +161,9 @@ def _take_series(run: Run, uid: str) -> tuple[list[FileOutcome], str | None]:
                     # The site worked under another version on that day: its rules are the ones to be met.
                     charter = there
                     match = match_series(session, run.trial, charter.charter, group, run.assigned, run.key, delivered)
+            run.elsewhere.look(session)
+        if not isinstance(match, Mismatch):
+            match = _only_its_own(run, group, match)
         if isinstance(match, Mismatch):
             return refuse_series(run, group, match), None
         try:
@@ -178,6 +186,16 @@ def _take_series(run: Run, uid: str) -> tuple[list[FileOutcome], str | None]:
             if attempt == ATTEMPTS:
                 raise
     raise Stale("The record kept changing while the series was taken in.")
+
+
+def _only_its_own(run: Run, group: Sequence[Arrived], match: Match) -> Match | Mismatch:
+    """The match, unless an instance stands under another subject already: then nothing of the series is kept."""
+    series = new_uid(run.key, group[0].text("SeriesInstanceUID"))
+    held = held_elsewhere(run, match, series, group)
+    if held is None:
+        return match
+    places = (f"instance {held.uid}", f"held in series {held.series}, entry {held.entry}")
+    return Mismatch("instance-of-another-subject", match.subject.subject, match.time_point, places)
 
 
 def _prepare(run: Run, uid: str, charter: SignedCharter, match: Match) -> Prepared:

@@ -15,7 +15,7 @@ from core.privacy.queries import relations_of
 from core.trials import projections as tables
 from core.trials.charter import Charter
 from core.trials.charter_check import read_charter
-from core.trials.rules import consent_gap, expectation_on, version_on
+from core.trials.rules import consent_gap, expectation_on, standing_in, version_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,11 @@ class TimePointRow:
     reason: str | None
     entry: int
 
-    def state_on(self, today: date) -> str:
-        """The state with `due` and `overdue` told apart, which only the date makes."""
+    def state_on(self, today: date, stage: str = "") -> str:
+        """The state with `due` and `overdue` told apart, which only the date makes; and, where the stage of the trial
+        is given, with `frozen` for what was read while its data are locked."""
         if self.state != "expected" or self.earliest_on is None or self.latest_on is None:
-            return self.state
+            return standing_in(self.state, stage)
         return expectation_on(date.fromisoformat(self.earliest_on), date.fromisoformat(self.latest_on), today)
 
 

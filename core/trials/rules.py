@@ -73,7 +73,10 @@ SUBJECT: Lifecycle = {
 }
 ENDED = frozenset({"screen_failed", "completed", "withdrawn", "lost", "died"})
 
-# `due` and `overdue` are what `expected` looks like on a date (`expectation_on`); no word makes them.
+# `due` and `overdue` are what `expected` looks like on a date (`expectation_on`); no word makes them. Nor has `frozen`
+# an entry of its own: TRIAL 3 freezes the cut, which lists every time point by digest, and four persons sign its lock,
+# so `database.locked` is that entry for all of them at once. An entry each would say the same again, unsigned, and
+# `database.unlocked` would have to take every one of them back (`standing_in`).
 _OPEN = ("expected", "received", "in_qc", "ready", "in_read")
 TIME_POINT: Lifecycle = {
     (None, "time_point.expected"): "expected",
@@ -89,8 +92,6 @@ TIME_POINT: Lifecycle = {
     ("ready", "time_point.read_opened"): "in_read",
     ("in_read", "time_point.read"): "read",
     ("read", "time_point.adjudicated"): "adjudicated",
-    ("read", "time_point.frozen"): "frozen",
-    ("adjudicated", "time_point.frozen"): "frozen",
     **{(state, "time_point.missed"): "missed" for state in ("expected",)},
     **{(state, "time_point.not_evaluable"): "not_evaluable" for state in _OPEN},
     # An unscheduled one that a correction left without images; it exists again when images of that day come.
@@ -212,6 +213,11 @@ def expected_time_points(
             target - timedelta(days=point.window_before), target + timedelta(days=point.window_after),
         ))
     return tuple(sorted(expected, key=lambda one: (one.target, one.id)))
+
+
+def standing_in(state: str, stage: str) -> str:
+    """`frozen` is what a time point that is read or adjudicated looks like while the data of its trial are locked."""
+    return "frozen" if state in ("read", "adjudicated") and stage in ("locked", "closed") else state
 
 
 def expectation_on(earliest: date, latest: date, today: date) -> Expectation:

@@ -392,12 +392,12 @@ def list_subjects(trial: str, home: HomeOption = None, as_json: JsonOption = Fal
     opened = house(home)
     today = date.fromisoformat(in_words(opened.desk.clock.now())[:10])
     with opened.desk.reading() as session:
-        the_trial(session, trial)
+        stage = the_trial(session, trial).stage
         rows = [(one, time_points_of(session, trial, one.subject)) for one in subjects_of(session, trial)]
     lines = [
         f"{one.subject}  site {one.site}  {one.state.replace('_', ' ')}  "
-        + ", ".join(f"{point.time_point} {point.state_on(today)}" for point in points) for one, points in rows
+        + ", ".join(f"{point.time_point} {point.state_on(today, stage)}" for point in points) for one, points in rows
     ]
-    data = [asdict(one) | {"time_points": [asdict(point) | {"today": point.state_on(today)} for point in points]}
+    data = [asdict(one) | {"time_points": [asdict(point) | {"today": point.state_on(today, stage)} for point in points]}
             for one, points in rows]
     answer(data, as_json=as_json, words="\n".join(lines) or "No subject yet.")

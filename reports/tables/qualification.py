@@ -16,7 +16,7 @@ STEP_WORDS = ("step.recorded", "step.observed")
 # Packages are printed so many beside each other.
 ABREAST = 3
 # A requirement is a sentence: two or three lines of it, beside narrow columns of states.
-REQUIREMENT_SIGNS = 62
+REQUIREMENT_SIGNS = 48
 
 
 def started(book: Book, runs: Sequence[str]) -> list[Line]:

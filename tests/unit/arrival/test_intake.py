@@ -12,6 +12,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLSLossless
 
 from core.arrival import queries
+from core.arrival.storing import prepare_series
 from core.arrival.usecases import IntakeFolder, intake_folder
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
@@ -227,6 +228,92 @@ def test_one_uid_with_two_contents_in_one_delivery_keeps_the_first(house, tmp_pa
     found = outcomes(take_in(house, tmp_path / "in"))
 
     assert found == {("accepted", "stored"): 8, ("conflict", "same-uid-other-content"): 1}
+
+
+OTHER = "101-002"
+
+
+def of_the_other(folder: Path, source: list[Path], *, numbers: tuple[int, ...]) -> None:
+    """A series of another subject, whose images of these numbers bear the SOP Instance UIDs of `source`."""
+    for path in write_series(folder, subject=OTHER):
+        dataset, number = read_object(path), int(path.stem[2:])
+        if number in numbers:
+            uid = read_object(source[number - 1]).SOPInstanceUID
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+            path.write_bytes(as_bytes(dataset))
+
+
+@req("REC-11", "RDG-11")
+@pytest.mark.parametrize("numbers", [(1, 2, 3, 4, 5, 6, 7, 8), (5,)], ids=["all", "one"])
+def test_an_image_that_is_held_under_another_subject_keeps_its_series_out(house, tmp_path, numbers):
+    """One SOP Instance UID is one image: under two subjects it is once the wrong one's. Told by entry, not by name."""
+    source = write_series(tmp_path / "in")
+    held = take_in(house, tmp_path / "in")
+    a_subject(house, OTHER)
+    of_the_other(tmp_path / "other", source, numbers=numbers)
+
+    account = take_in(house, tmp_path / "other")
+
+    assert outcomes(account) == {("refused", "instance-of-another-subject"): 8}
+    refused = next(one.body for one in house.entries() if one.body["action"] == "series.refused")
+    received = next(one for one in house.entries() if one.body["action"] == "series.received")
+    assert (refused["reason"], refused["fields"]["subject"]) == ("instance-of-another-subject", OTHER)
+    assert refused["fields"]["places"][1] == f"held in series {held.series[0]}, entry {received.seq}"
+    assert SUBJECT not in str(refused)
+    assert asked(house, queries.series_of_trial, TRIAL, subject=OTHER) == ()
+    (row,) = asked(house, queries.refusals_of, TRIAL, "series")
+    assert "one of the two is the wrong one" in queries.why_in_words(row.code)
+
+
+@req("REC-11", "RDG-11")
+def test_two_subjects_with_one_image_in_one_delivery_are_told_apart(house, tmp_path):
+    """The series that is recorded first stands; the other is kept out as if it had come later."""
+    source = write_series(tmp_path / "in" / "a")
+    a_subject(house, OTHER)
+    of_the_other(tmp_path / "in" / "b", source, numbers=(2,))
+
+    found = outcomes(take_in(house, tmp_path / "in"))
+
+    assert found == {("accepted", "stored"): 8, ("refused", "instance-of-another-subject"): 8}
+    assert len(asked(house, queries.series_of_trial, TRIAL)) == 1
+
+
+@req("RDG-11", "REC-07")
+def test_once_the_wrong_series_is_rejected_the_right_one_comes_in(house, tmp_path):
+    """The way out that the finding names; and images of the same subject in another series are told as before."""
+    source = write_series(tmp_path / "in")
+    (case,) = take_in(house, tmp_path / "in").cases
+    a_subject(house, OTHER)
+    of_the_other(tmp_path / "other", source, numbers=(1,))
+    take_in(house, tmp_path / "other")
+
+    dispose(house, case, "rejected", "identity_unclear")
+
+    assert outcomes(take_in(house, tmp_path / "other")) == {("accepted", "stored"): 8}
+
+
+@req("REC-11", "RDG-11")
+def test_an_image_that_comes_for_another_subject_in_the_same_moment_is_found_under_the_lock(
+    house, tmp_path, monkeypatch
+):
+    """Two deliveries side by side: the later one was compared before the first was recorded, and is compared again."""
+    source = write_series(tmp_path / "in")
+    a_subject(house, OTHER)
+    of_the_other(tmp_path / "other", source, numbers=(3,))
+    first: list[bool] = []
+
+    def late(*arguments: Any) -> Any:
+        made = prepare_series(*arguments)
+        if not first:
+            first.append(True)
+            take_in(house, tmp_path / "in")
+        return made
+
+    monkeypatch.setattr("core.arrival.usecases.prepare_series", late)
+    account = take_in(house, tmp_path / "other")
+
+    assert outcomes(account) == {("refused", "instance-of-another-subject"): 8}
+    assert [one.subject for one in asked(house, queries.series_of_trial, TRIAL)] == [SUBJECT]
 
 
 @req("REC-11")

@@ -15,7 +15,7 @@ from audit.vocabulary.ledger import BackupMade
 from core.arrival import queries as arrival
 from core.dicom.reading import read_object
 from core.dicom.result import as_bytes
-from core.errors import NotFound, Refused, UnusableInput
+from core.errors import NotFound, OutsideUnavailable, Refused, UnusableInput
 from core.incidents import queries, rules
 from core.incidents.effects import destroy_again
 from core.incidents.usecases import (
@@ -33,6 +33,7 @@ from core.ledger_queries import SessionReader
 from core.objects import DICOM, owner
 from core.policy.state import Actor, Decision
 from core.trials.queries import time_point_of
+from countersign import searching
 from countersign.cli import app
 from countersign.searching import search_home
 from tests.builders import arrival as built
@@ -252,6 +253,51 @@ def test_a_certificate_is_refused_while_anything_is_unanswered_found_or_not_sear
     certify(house, incident, **answered)
     with pytest.raises(Refused):
         house.commit(order_destruction(house.desk, OFFICER, TRIAL, incident))
+
+
+def moving(monkeypatch: pytest.MonkeyPatch, file: Path, times: int) -> list[Path]:
+    """A file that is moved to another name before it is read, so many times; where it went."""
+    read, went = searching._pieces, [file]
+
+    def pieces(path: Path) -> Iterator[bytes]:
+        if path == went[-1] and len(went) <= times:
+            went.append(path.rename(path.with_name(f"a-{len(went):03}.tmp")))
+        yield from read(path)
+
+    monkeypatch.setattr(searching, "_pieces", pieces)
+    return went
+
+
+@req("PRV-02", "PRV-03")
+def test_what_lies_under_another_name_by_the_time_it_is_read_is_found_by_a_new_search(
+    house: HouseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job writes beside and renames while the home is searched: the name it has now was passed over before."""
+    file = house.home / "exports" / "z-job.tmp"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(f"report on {NAME}".encode())
+    went = moving(monkeypatch, file, 2)
+
+    found = searched(house)
+
+    assert len(went) == 3
+    assert found.elsewhere == (str(went[-1].relative_to(house.home)),)
+
+
+@req("PRV-02")
+def test_a_home_that_does_not_come_to_rest_is_no_home_without_the_identifier(
+    house: HouseUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No search was whole, so none says that nothing was found; a certificate cannot rest on it."""
+    file = house.home / "z-job.tmp"
+    file.write_bytes(b"nothing in it")
+    moving(monkeypatch, file, 1000)
+
+    with pytest.raises(OutsideUnavailable, match="do not come to rest") as unrest:
+        searched(house)
+
+    assert "Stop what works on this home" in unrest.value.next_step
+    assert NAME not in unrest.value.in_words()
 
 
 @req("PRV-02")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from audit.vocabulary import data_lock, imaging
+from audit.vocabulary import trials as trial_words
 from audit.vocabulary.incidents import DestructionCertified, IncidentOpened
 from audit.vocabulary.validation import DeviationClosed, DeviationOpened
 from core.access.roles import SEES_ALLOCATION
@@ -30,7 +31,7 @@ from core.data_lock.rules import (
 from core.errors import AlreadyDone, Refused, UnusableInput
 from core.policy.state import Actor, Stage
 from core.trials.queries import the_trial
-from core.trials.rules import ALLOCATION, CUT, TRIAL, next_state
+from core.trials.rules import ALLOCATION, CUT, TIME_POINT, TRIAL, next_state, standing_in
 from countersign.cli import app
 from tests.builders import trials as build
 from tests.builders.reads import DIGEST, recorded, signed
@@ -354,6 +355,42 @@ def test_a_damaged_allocation_is_refused_without_telling_an_arm(text: str, said:
         read_allocation(text)
     assert said in problem.value.fact
     assert ",A" not in problem.value.fact
+
+
+@req("REC-13", "RDG-11")
+def test_what_was_read_is_frozen_by_the_lock_and_by_its_end_no_more(house: HouseUnderTest) -> None:
+    """TRIAL 3: no entry of its own; `database.locked` is that of every time point which its cut lists."""
+    a_trial(house)
+    recorded(house, trial_words.TimePointMoved(subject="101-001", time_point="BL", became="read"))
+
+    def shown() -> dict[str, str]:
+        said = CliRunner().invoke(app, ["subject", "list", DEMO, "--home", str(house.home), "--json"])
+        return {f"{one['subject']} {point['time_point']}": point["today"] for one in json.loads(said.output)
+                for point in one["time_points"]}
+
+    before = shown()
+    build.soft_locked(house)
+    assert shown() == before
+    build.locked(house)
+    locked_words = house.words()
+    frozen = shown()
+    for actor in (build.MANAGER, build.QA):
+        house.commit(unlock(house, actor))
+
+    assert (before["101-001 BL"], frozen["101-001 BL"]) == ("read", "frozen")
+    assert {name: state for name, state in frozen.items() if name != "101-001 BL"} == {
+        name: state for name, state in before.items() if name != "101-001 BL"}
+    assert locked_words[-1] == "database.locked"
+    assert shown() == before
+
+
+@req("REC-13", "RDG-11")
+@given(st.sampled_from(sorted({*TIME_POINT.values()})), st.sampled_from(sorted(Stage)))
+def test_nothing_but_what_was_read_is_ever_frozen_and_only_while_the_data_are_locked(state: str, stage: Stage) -> None:
+    after = standing_in(state, stage)
+
+    assert (after == "frozen") == (state in ("read", "adjudicated") and stage in (Stage.LOCKED, Stage.CLOSED))
+    assert after in (state, "frozen")
 
 
 @req("REC-13")

@@ -68,7 +68,7 @@ class Lives(RuleBasedStateMachine):
         if state == "in_read":
             assert "time_point.ready" in since
             assert "time_point.read_opened" in since
-        if state in ("read", "adjudicated", "frozen"):
+        if state in ("read", "adjudicated"):
             # After a correction the earlier reads may be kept: that is a signed decision of its own.
             assert "time_point.read" in since or "time_point.kept" in since
         if state in ("expected", "missed", None):
@@ -94,4 +94,4 @@ def test_every_state_is_reached_and_the_last_ones_are_those_that_are_meant(kind:
         reached |= more
     assert reached - {None} == set(table.values())
     ends = {state for state in table.values() if not any(before == state for before, _ in table)}
-    assert ends == {"trial": {"closed"}, "site": {"closed"}, "time point": {"frozen"}}[kind]
+    assert ends == {"trial": {"closed"}, "site": {"closed"}, "time point": set()}[kind]

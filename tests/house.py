@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -56,6 +56,7 @@ class HouseUnderTest:
         self.secrets: dict[str, str] = {}
         self.counters: dict[str, int] = {}
         self.shares: tuple[str, str] | None = None
+        self.put_away = False
         if not founding:
             self._open()
 
@@ -64,10 +65,16 @@ class HouseUnderTest:
         twin = HouseUnderTest.__new__(HouseUnderTest)
         twin.clock, twin.home = SetClock(self.clock.at_us), folder / "home"
         twin.secrets, twin.counters, twin.shares = dict(self.secrets), dict(self.counters), self.shares
-        with self.desk.writing():
+        with nullcontext() if self.put_away else self.desk.writing():
             shutil.copytree(self.home, twin.home)
-        twin.house = open_house(twin.home, clock=twin.clock)
+        twin.house, twin.put_away = open_house(twin.home, clock=twin.clock), False
         return twin
+
+    def close_to_copies(self) -> HouseUnderTest:
+        """Nobody works here any more; copies are made of what lies there."""
+        self.house.close()
+        self.put_away = True
+        return self
 
     @property
     def desk(self) -> Desk:

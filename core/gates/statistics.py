@@ -7,8 +7,7 @@ exact; the other estimates are computed in floats and rounded once, against AI, 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from statistics import NormalDist, fmean, stdev
@@ -81,14 +80,14 @@ def concordance_lower(pairs: Sequence[Pair], confidence_percent: Decimal) -> Dec
     Leave-one-subject-out jackknife of Fisher's z with Student's t on (subjects - 1) degrees of freedom: values of
     one subject are alike, so pairs are no independent evidence (research/validation.md 2).
     """
-    clusters: Mapping[str, list[Pair]] = _by_subject(pairs)
+    subjects = {one.subject for one in pairs}
     whole = concordance(pairs)
-    if len(clusters) < 3 or whole is None:
+    if len(subjects) < 3 or whole is None:
         return None
-    without = [concordance([one for one in pairs if one.subject != subject]) for subject in clusters]
+    without = [concordance([one for one in pairs if one.subject != subject]) for subject in sorted(subjects)]
     if any(one is None for one in without):
         return None
-    count, z_whole = len(clusters), _fisher(whole)
+    count, z_whole = len(subjects), _fisher(whole)
     pseudo = [count * z_whole - (count - 1) * _fisher(one) for one in without if one is not None]
     error = stdev(pseudo) / math.sqrt(count)
     lower = math.tanh(fmean(pseudo) - student_quantile(1 - float(_tail(confidence_percent)), count - 1) * error)
@@ -120,13 +119,6 @@ def largest_difference_percent(pairs: Sequence[Pair], confidence_percent: Decima
     bias, spread = fmean(differences), stdev(differences)
     worst = max(abs(bias - factor * spread), abs(bias + factor * spread))
     return Decimal(repr(worst)).quantize(_PLACES, rounding=ROUND_CEILING)
-
-
-def _by_subject(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
-    clusters: dict[str, list[Pair]] = defaultdict(list)
-    for one in pairs:
-        clusters[one.subject].append(one)
-    return dict(clusters)
 
 
 def student_quantile(probability: float, degrees: int) -> float:

@@ -34,8 +34,9 @@ TOOL = Path(__file__).with_name("tool.py")
 PRELOADED = ("pytest", "hypothesis", "yaml", "orjson", "sqlalchemy", "pydantic", "numpy", "cryptography.x509",
              "nacl.signing", "rfc8785", "fastapi.testclient", "pydicom", "typer.testing", "alembic.command", "jinja2")
 
-# What pytest does at the end of a run to find forgotten objects costs ten times what most tests here do.
-QUICKLY = ("-n0", "-W", "ignore", *(word for plugin in (
+# What pytest does at the end of a run to find forgotten objects costs ten times what most tests here do, and the
+# source of a failure in a file that holds a thousand mutants seconds.
+QUICKLY = ("-n0", "--tb=no", "-W", "ignore", *(word for plugin in (
     "cacheprovider", "unraisableexception", "threadexception", "junitxml", "faulthandler", "logging", "anyio",
 ) for word in ("-p", f"no:{plugin}")))
 
@@ -73,13 +74,13 @@ def copy_tree(folder: Path, piece: Piece) -> None:
 def write_settings(folder: Path, piece: Piece, warmup: str) -> None:
     """mutmut's settings, where it looks for them when pyproject.toml has none."""
     packages = sorted({name.split("/")[0] for name in piece.files})
-    ours = {"mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "bytes.json", "done"}
+    ours = {"mutants", "as-it-was", "setup.cfg", "mutmut-preload.txt", "bytes.json", "done", "noticed-by", "unfit"}
     others = [one.name for one in sorted(folder.iterdir()) if one.name not in {*packages, *ours}]
     (folder / "mutmut-preload.txt").write_text("\n".join(PRELOADED), encoding="utf-8")
     lists = {"source_paths": packages, "only_mutate": piece.files, "also_copy": others,
              "pytest_add_cli_args_test_selection": piece.tests,
              "pytest_add_cli_args": QUICKLY}
-    lines = ["[mutmut]", "process_isolation = forkserver", "timeout_constant = 4.0",
+    lines = ["[mutmut]", "process_isolation = forkserver", f"timeout_constant = {piece.patience_s}",
              f"forkserver_warmup = {warmup}",
              f"preload_modules_file = {(folder / 'mutmut-preload.txt')}"]
     for name, members in lists.items():

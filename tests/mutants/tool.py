@@ -13,8 +13,12 @@ from __future__ import annotations
 import difflib
 import gc
 import json
+import os
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import libcst as cst
 import pytest
@@ -39,8 +43,8 @@ def _words_only(node: cst.BaseString) -> Iterable[cst.BaseString]:
 
 class _CollectedOnce(PytestRunner):  # type: ignore[misc]
     """Collects the tests once, in the process that every mutant's process is a fork of; a mutant runs its tests by
-    pytest's own protocol, the quick ones first, up to the first that fails. Starting pytest anew for each mutant costs
-    more than most tests."""
+    pytest's own protocol, likely and quick ones first, up to the first that fails. Starting pytest anew for each
+    mutant costs more than most tests. Before any mutant a fork runs all tests on the code as it is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,22 +60,47 @@ class _CollectedOnce(PytestRunner):  # type: ignore[misc]
             session = pytest.Session.from_config(settings)
             settings.hook.pytest_sessionstart(session=session)
             self.items = {item.nodeid: item for item in session.perform_collect()}
+            for prepare in {getattr(item, "module", None): None for item in self.items.values()}:
+                getattr(prepare, "before_mutants", lambda: None)()
         gc.freeze()
+        child = os.fork()
+        if child == 0:
+            failed = self._first_failed(self.items)
+            if failed is not None:
+                Path("unfit").write_text(f"{failed} fails without any change.\n", encoding="utf-8")
+            os._exit(failed is not None)
+        if os.waitpid(child, 0)[1] != 0:
+            raise RuntimeError("A test fails without any change: see `unfit`.")
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
-        names = sorted(tests, key=lambda name: state().duration_by_test[name])
+        # What noticed other changes of this function will notice most of them: in the order of how often it did.
+        noted = Path("noticed-by").resolve() / str(mutant_name).rpartition("__mutmut_")[0]
+        often = Counter(noted.read_text(encoding="utf-8").splitlines() if noted.is_file() else ())
+        names = sorted(tests, key=lambda name: (-often[name], state().duration_by_test[name]))
         if config().forkserver_warmup == ForkServerWarmup.IMPORT:
             # What ran while modules were imported was met by whichever test came first: all of the piece are asked.
             names = []
         if not names or any(name not in self.items for name in names):
             return int(super().run_tests(mutant_name=mutant_name, tests=names))
+        failed = self._first_failed(names)
+        if failed is None:
+            return 0
+        noted.parent.mkdir(exist_ok=True)
+        with noted.open("a", encoding="utf-8") as file:
+            file.write(f"{failed}\n")
+        return 1
+
+    def _first_failed(self, names: Iterable[str]) -> str | None:
+        """Runs these tests in this process up to the first that fails; its name."""
         items = [self.items[name] for name in names]
-        with change_cwd("mutants"):
+        with change_cwd("mutants"), tempfile.TemporaryDirectory() as scratch:
+            # What the tests of one mutant write goes with it: hundreds of homes would fill the memory.
+            items[0].config._tmp_path_factory._basetemp = Path(scratch).resolve()  # type: ignore[attr-defined]
             for item, following in zip(items, [*items[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if item.session.testsfailed:
-                    return 1
-        return 0
+                    return item.nodeid
+        return None
 
 
 def _change(before: str, after: str) -> tuple[str, str]:

@@ -138,7 +138,7 @@ def ai(case: CaseArgument, trial: TrialOption, person: AsOption, home: HomeOptio
        as_json: JsonOption = False) -> None:
     """What the model of the open gate says of a case; that you were shown it is recorded."""
     from core.policy.state import Actor
-    from countersign.cli.model_show import run_line
+    from countersign.cli.model_show import flag_line
     from models_registry.showing import show_in_quality
 
     flags = show_in_quality(house(home).desk, Actor(person), trial, case)
@@ -146,7 +146,7 @@ def ai(case: CaseArgument, trial: TrialOption, person: AsOption, home: HomeOptio
              "state": one.run.state, "values": dict(one.run.values), "confidence": one.run.confidence,
              "domain_distance": one.run.domain_distance, "cause": one.run.cause, "found": one.run.found,
              "limit": one.run.limit, "entry": one.run.ended_entry} for one in flags]
-    words = [f"{'to look at' if one.flagged else 'no flag   '}  {run_line(one.run)}" for one in flags]
+    words = [f"{'to look at' if one.flagged else 'no flag   '}  {flag_line(one.run)}" for one in flags]
     words += ["You dispose of the series; a flag disposes of nothing."] if flags else []
     answer(data, as_json=as_json, words="\n".join(words) or "No run of an open gate looked at this case.")
 

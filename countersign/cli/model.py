@@ -8,7 +8,7 @@ import typer
 
 from countersign.cli import model_show
 from countersign.cli.common import HomeOption, JsonOption, answer, house, told
-from countersign.cli.model_show import lock_data, run_line
+from countersign.cli.model_show import lock_data, run_line, run_told
 from countersign.cli.model_sources import compare, convert
 from countersign.cli.signing import AsOption
 
@@ -122,14 +122,14 @@ def runs(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Runs and how they ended."""
+    """Runs and how they ended; values and flags are shown at the doors of AI alone: qc ai, cohort list, read ai."""
     from models_registry import queries
 
     with house(home).desk.reading() as session:
         rows = queries.runs_of(session, trial=trial or None, subject=subject or None)
-    data = [{"run": one.run, "state": one.state, "lock": one.lock, "trial": one.trial, "subject": one.subject,
+    data = [{"run": one.run, "state": state, "lock": one.lock, "trial": one.trial, "subject": one.subject,
              "time_point": one.time_point, "lesion": one.lesion, "standing": one.standing, "sealed": one.sealed,
-             "values": dict(one.values), "cause": one.cause, "entry": one.entry} for one in rows]
+             "cause": cause, "entry": one.entry} for one in rows for state, cause in [run_told(one)]]
     answer(data, as_json=as_json, words="\n".join(run_line(one) for one in rows) or "Nothing was run.")
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from reports.model_lineage import Node, Shown
 
 
+#: Uses in which that a model gave no value is its flag (core/gates/projections.py).
+FLAGGING = ("qc", "cohort")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `model`."""
     app.command("show")(show)
@@ -140,11 +144,26 @@ def _node_data(node: Node) -> dict[str, Any]:
 
 
 def run_line(row: RunRow) -> str:
-    """A run and how it ended, in one line."""
-    said = ", ".join(f"{name} {value}" for name, value in row.values.items()) or row.cause or ""
+    """A run in one line, as whoever asked for it is told: never a value, which is shown at the doors of AI alone, to
+    whom the policy lets see it, and on record (TRIAL 2)."""
+    state, cause = run_told(row)
     suspect = f"  suspect since entry {row.suspect}" if row.suspect is not None else ""
     return (f"{row.run}  {row.trial} {row.subject} {row.time_point} {row.lesion}  {row.standing}"
-            f"{' sealed' if row.sealed else ''}  {row.state}  {said}{suspect}")
+            f"{' sealed' if row.sealed else ''}  {state}  {cause or ''}{suspect}")
+
+
+def run_told(row: RunRow) -> tuple[str, str | None]:
+    """State and cause as they may be told here: for quality control and cohort that a run gave no value is the flag
+    itself, so that it ended is all that is said."""
+    hidden = row.use in FLAGGING and row.state in ("finished", "undecided", "failed")
+    return ("ended", None) if hidden else (row.state, row.cause)
+
+
+def flag_line(row: RunRow) -> str:
+    """What a run says, for a door that asked."""
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.values.items()) or row.cause or ""
+    limit = f", found {row.found}, limit {row.limit}" if row.found and row.limit else ""
+    return f"{row.run}  {row.lesion}  {row.state}  {said}{limit}"
 
 
 @told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from audit.vocabulary.models import InputSeries, RunFailed, RunFinished, RunRequ
 from core.arrival.queries import case_of
 from core.errors import NotFound, Refused
 from core.policy.state import Actor
+from countersign.cli.model_show import run_line
+from models_registry.queries import runs_of
 from models_registry.showing import show_in_quality
 from tests.builders import arrival
 from tests.builders.reads import DIGEST, TRIAL, recorded
@@ -172,3 +175,39 @@ def test_the_flag_is_seen_at_the_command_line(house: HouseUnderTest, tmp_path: P
     assert "out-of-domain" in said.output
     assert "a flag disposes of nothing" in said.output
     assert call(house, "ai", case, "--trial", TRIAL, "--as", "coordinator", app=qc_app).exit_code == 1
+
+
+@req("GAT-03", "RDG-02", "RDG-06")
+@pytest.mark.parametrize("ended", ["finished", "undecided", "failed"])
+@pytest.mark.parametrize("standing", ["gated", "exploratory"])
+def test_whoever_asked_for_a_run_is_told_that_it_ended_and_not_what_it_says(
+    house: HouseUnderTest, tmp_path: Path, ended: str, standing: str
+) -> None:
+    """A technologist or reader may ask for a run: that is no door. Nor is the list of runs, which names nobody."""
+    from countersign.cli.model import app as models
+
+    case = a_case(house, tmp_path / "in")
+    a_run(house, case, "R1", ended, standing=standing)
+    with house.desk.reading() as session:
+        (row,) = runs_of(session, trial=TRIAL)
+
+    listed, data = call(house, "runs", app=models), call(house, "runs", "--json", app=models)
+
+    for text in (listed.output, data.output, run_line(row)):
+        assert "R1" in text
+        assert "ended" in text
+        assert not [said for said in ("1500", "liver", "out-of-domain", "undecided", "finished", "failed", "3.2")
+                    if said in text]
+
+
+@req("RDG-06", "RDG-02")
+def test_a_reader_who_asks_for_a_run_learns_no_value_of_it(house: HouseUnderTest, tmp_path: Path) -> None:
+    """Before the own marks, or of an endpoint for which the charter shows no AI: how it ended, and no number."""
+    case = a_case(house, tmp_path / "in")
+    a_run(house, case, "R1")
+    with house.desk.reading() as session:
+        (row,) = runs_of(session, trial=TRIAL)
+    measured = replace(row, use="secondary", endpoint="volume", values={"volume": "61230.0 mm3"})
+
+    assert run_line(measured).endswith("gated  finished  ")
+    assert "undecided  out-of-domain" in run_line(replace(measured, state="undecided", cause="out-of-domain"))

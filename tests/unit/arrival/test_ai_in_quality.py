@@ -178,8 +178,8 @@ def test_the_flag_is_seen_at_the_command_line(house: HouseUnderTest, tmp_path: P
 
 
 @req("GAT-03", "RDG-02", "RDG-06")
-@pytest.mark.parametrize("ended", ["finished", "undecided", "failed"])
-@pytest.mark.parametrize("standing", ["gated", "exploratory"])
+@pytest.mark.parametrize(("ended", "standing"), [
+    ("finished", "gated"), ("undecided", "gated"), ("failed", "exploratory")])
 def test_whoever_asked_for_a_run_is_told_that_it_ended_and_not_what_it_says(
     house: HouseUnderTest, tmp_path: Path, ended: str, standing: str
 ) -> None:

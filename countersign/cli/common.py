@@ -50,6 +50,11 @@ def house(home: str | None) -> House:
     return opened
 
 
+def running(what: str, seconds: int) -> None:
+    """Say beside the answer what is being done now and when it is ended at the latest: a network may be silent long."""
+    typer.echo(f"{what}; at most {seconds // 60} minutes.", err=True)
+
+
 def answer(data: Any, *, as_json: bool, words: str) -> None:
     """Print data as JSON, or the words for people."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str) if as_json else words)

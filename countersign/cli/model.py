@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from countersign.cli import model_show
-from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.common import HomeOption, JsonOption, answer, house, running, told
 from countersign.cli.model_show import lock_data, run_line, run_told
 from countersign.cli.model_sources import compare, convert
 from countersign.cli.signing import AsOption
@@ -27,7 +27,8 @@ def register(
     folder: Annotated[str, typer.Argument(
         metavar="BUNDLE", help="Bundle folder; `shipped` for lesion-at-seed of this release; models:/NAME/N for "
         "the copy that lies in MLflow.")],
-    trained_by: Annotated[str, typer.Option(help="User id of who trained it; they cannot lock it.")],
+    trained_by: Annotated[str, typer.Option(help="Who trained it: a user id, which cannot lock it, or the name of a "
+                                            "maker outside.")],
     person: AsOption,
     tracking: Annotated[bool, typer.Option(help="Keep a copy in MLflow as well: the local store, or the server that "
                                            "the setting tracking_url names.")] = True,
@@ -70,11 +71,13 @@ def lock(
     """Lock a version as it runs here; whoever trained it cannot."""
     from core.policy.state import Actor
     from countersign.cli.signing import sign
+    from models_registry.isolation import ORDINARY
     from models_registry.usecases import LockModel, lock_model
 
     opened = house(home)
     command = LockModel(model, version or None, influence, consequence, demonstration, supersedes or None,
                         context_of_use, tuple(protocol or ()))
+    running("The sentinel is answered in a worker process", ORDINARY.wall_s)
     sign(opened.desk, lock_model(opened.desk, Actor(person), command))
 
 
@@ -150,6 +153,7 @@ def verify(
     from countersign.house import tracking_store
     from models_registry import queries
     from models_registry.digest import read_tree
+    from models_registry.isolation import ORDINARY
     from models_registry.loading import ModelDiffers
     from models_registry.usecases import verify_copy, verify_lock
 
@@ -161,6 +165,8 @@ def verify(
         typer.echo("No model is locked.")
     store = tracking_store(opened.settings)
     differs = silent = False
+    if run and pairs:
+        running("Each sentinel is answered in a worker process", ORDINARY.wall_s)
     for locked, version in pairs:
         try:
             if folder:
@@ -199,6 +205,7 @@ def run(
     from models_registry import queries
     from models_registry.asking import RequestRun, request_run
     from models_registry.images import ArrivalImages, placed_seed
+    from models_registry.isolation import ORDINARY
     from models_registry.running import run_waiting
 
     opened = house(home)
@@ -211,6 +218,10 @@ def run(
         command = replace(command, lesion=lesion, tracking_uid=seed.tracking_uid, seed_mm=seed.point,
                           seed_by=seed.placed_by)
     receipt = request_run(opened.desk, Actor(person), command, ArrivalImages())
+    with opened.desk.reading() as session:
+        waiting = sum(one.state == "requested" for one in queries.runs_of(session, lock=lock))
+    others = f", after {waiting - 1} that waited before" if waiting > 1 else ""
+    running(f"Asked, entry {receipt.seq}. The model runs{others}", ORDINARY.wall_s)
     run_waiting(opened.desk, ArrivalImages(), lock)
     with opened.desk.reading() as session:
         typer.echo(run_line(next(one for one in queries.runs_of(session, lock=lock) if one.entry == receipt.seq)))

@@ -156,7 +156,11 @@ def run_told(row: RunRow) -> tuple[str, str | None]:
     """State and cause as they may be told here: for quality control and cohort that a run gave no value is the flag
     itself, so that it ended is all that is said."""
     hidden = row.use in FLAGGING and row.state in ("finished", "undecided", "failed")
-    return ("ended", None) if hidden else (row.state, row.cause)
+    if hidden:
+        return "ended", None
+    # Why a run failed is a fact about images and machines; what an undecided one found is near a value.
+    why = f": {row.found}" if row.state == "failed" and row.found and not row.sealed else ""
+    return row.state, f"{row.cause}{why}" if row.cause else None
 
 
 def flag_line(row: RunRow) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from countersign.cli.common import HomeOption, JsonOption, answer, house, told
+from countersign.cli.common import HomeOption, JsonOption, answer, house, running, told
 
 if TYPE_CHECKING:
     from models_registry.segmentation.state import Scan
@@ -22,7 +22,8 @@ def convert(
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1.0.0",
     licence: Annotated[str, typer.Option(help="SPDX id of the maker's licence, where the source names none.")] = "",
     axes: Annotated[str, typer.Option(help="Where the training arrays' axes grow, such as SPL; where not known.")] = "",
-    structures: Annotated[str, typer.Option(help="JSON file: label name to code, least_ml and most_ml.")] = "",
+    structures: Annotated[str, typer.Option(help="JSON file: label name to code, least_ml and most_ml. A label that it "
+                                            "leaves out has no code of its own and every volume is plausible.")] = "",
     intended_use: Annotated[str, typer.Option(help="Text file with the intended use.")] = "",
     data_statement: Annotated[str, typer.Option(help="Text file about the training data.")] = "",
     sentinel: Annotated[str, typer.Option(help="Folder of DICOM images of nobody, answered at every load.")] = "",
@@ -31,17 +32,23 @@ def convert(
     import json
 
     from core.errors import UnusableInput
-    from models_registry.conversion.families import Wishes
-    from models_registry.conversion.usecases import ConvertModel, convert_model
+    from models_registry.conversion.families import LIKE, Wishes
+    from models_registry.conversion.usecases import LIMITS, ConvertModel, convert_model
+    from models_registry.isolation import ORDINARY
 
     try:
-        stated = json.loads(Path(structures).read_text()) if structures else {}
+        stated = json.loads(_text_in(structures) or "{}")
     except ValueError as error:
-        raise UnusableInput(f"{structures} is not readable JSON ({error}).") from None
-    wishes = Wishes(name or Path(out).name, version, licence, axes, stated,
-                    Path(intended_use).read_text() if intended_use else "",
-                    Path(data_statement).read_text() if data_statement else "")
+        raise UnusableInput(f"{structures} is not readable JSON ({error}).",
+                            next_step=f"Write it like {LIKE}. Nothing was read.") from None
+    if not isinstance(stated, dict):
+        raise UnusableInput(f"{structures} holds no object of label names.",
+                            next_step=f"Write it like {LIKE}. Nothing was read.")
+    wishes = Wishes(name or Path(out).name, version, licence, axes, stated, _text_in(intended_use),
+                    _text_in(data_statement))
     given = _scan(Path(sentinel)) if sentinel else None
+    running(f"{source} is read in a process without network, then its sentinel is answered",
+            LIMITS.wall_s + ORDINARY.wall_s)
     done = convert_model(ConvertModel(Path(source), kind, Path(out), wishes, given))
     typer.echo(f"{out}: {len(done.bundle.files)} files, {len(done.bundle.tensors)} tensors, bundle "
                f"{done.bundle.tree_sha256}")
@@ -52,14 +59,35 @@ def convert(
                f"{out} --trained-by WHO --as YOU")
 
 
+def _text_in(path: str) -> str:
+    """The text of a file that a person named, "" where none was. Raises UnusableInput."""
+    from core.errors import UnusableInput
+
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        because = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UnusableInput(f"{path} cannot be read: {because}.", next_step="Name a text file.") from None
+
+
 def _scan(folder: Path) -> Scan:
-    """A folder of DICOM images as one volume."""
+    """A folder of DICOM images as one volume. Raises UnusableInput."""
     import pydicom
 
     from core.dicom.volume import load_volume
+    from core.errors import UnusableInput
     from models_registry.tasks.segmentation import Segmentation
 
-    volume = load_volume([pydicom.dcmread(path) for path in sorted(folder.rglob("*")) if path.is_file()])
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    if not paths:
+        raise UnusableInput(f"There are no files in {folder}.", next_step="Name a folder of DICOM images of nobody.")
+    try:
+        volume = load_volume([pydicom.dcmread(path) for path in paths])
+    except pydicom.errors.InvalidDicomError as error:
+        raise UnusableInput(f"{folder} holds something else than DICOM images: {error}",
+                            next_step="Name a folder of DICOM images of nobody.") from None
     return Segmentation().given([volume], None)
 
 

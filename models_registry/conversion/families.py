@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from core.errors import UnusableInput
 from models_registry.conversion.sentinels import a_head, blocks, part_of_a_head
-from models_registry.digest import ModelFileUnusable
 from models_registry.segmentation.state import Scan
 
 APACHE, MIT = "Apache-2.0", "MIT"
@@ -19,6 +20,8 @@ WHITE, GREY = ["389080008", "SCT", "White Matter"], ["389081007", "SCT", "Gray M
 ANATOMY = ["91723000", "SCT", "Anatomical Structure"]
 # An adult brain with its fluid, and an adult's tissues: outside this the answer is implausible, and undecided.
 BRAIN_ML, TISSUE_ML = ("700", "2200"), ("250", "1200")
+STATED = ("code", "least_ml", "most_ml")
+LIKE = '{"liver": {"code": ["10200004", "SCT", "Liver"], "least_ml": "500", "most_ml": "4000"}}'
 NOT_STATED = "The maker states nothing of this; it is open until the custodian completes it."
 
 
@@ -48,8 +51,41 @@ class Made:
     licence: str
 
 
+def check_wishes(kind: str, wishes: Wishes) -> None:
+    """What can be said of the statements before anything is read. Raises UnusableInput."""
+    if kind == "nnunet" and not wishes.licence:
+        raise UnusableInput("A model folder of nnU-Net names no licence; state the one under which it was given.",
+                            next_step="Give its SPDX id, such as --licence Apache-2.0. Nothing was read.")
+    if kind == "deepbet" and (wishes.structures or wishes.axes):
+        raise UnusableInput("deepbet has one structure and known axes; other ones cannot be stated.",
+                            next_step="Leave --structures and --axes out. Nothing was read.")
+    for name, stated in wishes.structures.items():
+        if problem := _not_a_structure(stated):
+            raise UnusableInput(f"The structure {name} is not stated as it must be: {problem}.",
+                                next_step=f"Write it like {LIKE}; each part may be left out. Nothing was read.")
+
+
+def _not_a_structure(stated: Any) -> str | None:
+    """What is wrong with one statement, None where nothing is."""
+    if not isinstance(stated, dict):
+        return "it is no object"
+    if other := sorted(set(stated) - set(STATED)):
+        return f"{', '.join(other)} is none of {', '.join(STATED)}"
+    code = stated.get("code", ANATOMY)
+    if not isinstance(code, list) or len(code) != 3 or not all(isinstance(one, str) and one.strip() for one in code):
+        return "code is no list of three texts: value, coding scheme, meaning"
+    try:
+        bounds = [Decimal(str(stated.get(name, default))) for name, default in (("least_ml", 0), ("most_ml", 1))]
+    except InvalidOperation:
+        return "least_ml and most_ml are no decimal numbers"
+    given = "least_ml" in stated and "most_ml" in stated
+    if not all(one.is_finite() and one >= 0 for one in bounds) or (given and bounds[0] >= bounds[1]):
+        return "least_ml is not below most_ml, or one of them is negative"
+    return None
+
+
 def made(kind: str, found: Mapping[str, Any], wishes: Wishes) -> Made:
-    """Raises ModelFileUnusable where the source needs a statement that was not given."""
+    """Raises UnusableInput where a statement does not fit the source."""
     return {"deepbet": _deepbet, "meshnet-tfjs": _meshnet, "nnunet": _nnunet}[kind](found, wishes)
 
 
@@ -96,6 +132,9 @@ def _deepbet(found: Mapping[str, Any], wishes: Wishes) -> Made:
 
 def _meshnet(found: Mapping[str, Any], wishes: Wishes) -> Made:
     classes = int(found["network"]["layers"][-1]["out"])
+    if classes in (2, 3) and wishes.structures:
+        raise UnusableInput(f"The structures of a MeshNet of {classes} classes are known; others cannot be stated.",
+                            next_step="Leave --structures out. Nothing was written.")
     if classes == 3:
         structures = [_structure("white_matter", [1], WHITE, TISSUE_ML),
                       _structure("grey_matter", [2], GREY, TISSUE_ML), _structure("brain", [1, 2], BRAIN, BRAIN_ML)]
@@ -123,8 +162,6 @@ def _meshnet(found: Mapping[str, Any], wishes: Wishes) -> Made:
 
 
 def _nnunet(found: Mapping[str, Any], wishes: Wishes) -> Made:
-    if not wishes.licence:
-        raise ModelFileUnusable("A model folder of nnU-Net names no licence; state the one under which it was given.")
     channel, preparation = str(found["channel"]), dict(found["preparation"])
     modality, unit = ("CT", "HU") if channel == "CT" else ("MR", "1")
     spacing = [float(side) for side in preparation["spacing_mm"]]
@@ -152,7 +189,8 @@ def _wished(labels: Mapping[str, int], wishes: Wishes) -> list[dict[str, Any]]:
     """One structure a label, with the code and plausible volume that were stated for it."""
     unknown = sorted(set(wishes.structures) - set(labels))
     if unknown:
-        raise ModelFileUnusable(f"The model has no label {', '.join(unknown)}; it has {', '.join(labels)}.")
+        raise UnusableInput(f"The model has no label {', '.join(unknown)}; it has {', '.join(labels)}.",
+                            next_step="Name its labels in the file of --structures. Nothing was written.")
     found = []
     for name, label in labels.items():
         stated = wishes.structures.get(name, {})

@@ -69,8 +69,9 @@ def convert_model(command: ConvertModel, *, limits: Limits = LIMITS) -> Converte
     """Write a bundle folder from a third-party source.
 
     Raises:
+        UnusableInput: a statement is missing, or fits neither its form nor the source.
         SourceUnusable: the source holds what no bundle may, is not of this kind, or met a limit.
-        ModelFileUnusable: what was converted makes no bundle, or a statement is missing.
+        ModelFileUnusable: what was converted makes no bundle.
         NoWallForStrangers: this machine's kernel does not keep the child off the network.
         AlreadyDone: the folder is there.
     """
@@ -78,6 +79,7 @@ def convert_model(command: ConvertModel, *, limits: Limits = LIMITS) -> Converte
         raise UnusableInput(f"A source is one of {', '.join(sorted(KINDS))}.")
     if command.out.exists():
         raise AlreadyDone(f"{command.out} is there already.", next_step="Name a folder that is not there yet.")
+    families.check_wishes(command.kind, command.wishes)
     source = _source(command.source)                                                                            # 1
     weights, found = _read(source, command.kind, limits)                                           # 2, 3
     report = _report(command, source, weights, found)
@@ -107,6 +109,8 @@ class NoWallForStrangers(NoNetworkWall):
 def _source(path: Path) -> dict[str, bytes]:
     if path.is_file() and not path.is_symlink():
         return {path.name: path.read_bytes()}
+    if not path.is_dir():
+        raise SourceUnusable(f"There is no file or folder {path}.", next_step="Name what its maker gave you.")
     return read_tree(path)
 
 

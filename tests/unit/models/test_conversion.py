@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from core.errors import AlreadyDone
+from core.errors import AlreadyDone, UnusableInput
 from countersign.cli.model import app
 from models_registry import jobs
 from models_registry.bundle import opened
@@ -341,6 +341,65 @@ def test_an_existing_folder_is_never_written_over(tmp_path: Path) -> None:
 
     with pytest.raises(AlreadyDone):
         convert_model(command(tfjs(tmp_path / "source"), tmp_path / "out"))
+
+
+def typed(*arguments: str) -> tuple[int, str]:
+    """`countersign model convert` as a person types it: exit code and everything that is said."""
+    done = CliRunner().invoke(app, ["convert", *arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(("stated", "says"), [
+    ("[1]", "holds no object of label names"),
+    ("{", "is not readable JSON"),
+    ('{"liver": 5}', "structure liver is not stated as it must be: it is no object"),
+    ('{"liver": {"code": ["10200004", "SCT"]}}', "code is no list of three texts"),
+    ('{"liver": {"least_ml": "much"}}', "are no decimal numbers"),
+    ('{"liver": {"least_ml": "5", "most_ml": "4"}}', "least_ml is not below most_ml"),
+    ('{"liver": {"least": "5"}}', "least is none of code, least_ml, most_ml"),
+])
+def test_structures_that_are_no_structures_are_named_before_anything_is_read(
+    tmp_path: Path, stated: str, says: str
+) -> None:
+    (tmp_path / "liver.json").write_text(stated)
+
+    code, said = typed("nosuch", "--as", "nnunet", "--out", str(tmp_path / "out"), "--licence", "MIT",
+                       "--structures", str(tmp_path / "liver.json"))
+
+    assert (code, says in said, "Write it like {" in said) == (1, True, True), said
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--as", "nnunet"), "names no licence; state the one under which it was given. Give its SPDX id"),
+    (("--as", "nnunet", "--licence", "MIT"), "There is no file or folder nosuch. Name what its maker gave you."),
+    (("--as", "deepbet", "--axes", "SPL"), "deepbet has one structure and known axes"),
+    (("--as", "meshnet-tfjs", "--structures", "nosuch.json"), "nosuch.json cannot be read: No such file"),
+    (("--as", "meshnet-tfjs", "--intended-use", "nosuch.md"), "nosuch.md cannot be read: No such file"),
+    (("--as", "meshnet-tfjs", "--sentinel", "nosuch"), "There are no files in nosuch."),
+])
+def test_what_is_missing_is_named_without_a_trace(
+    tmp_path: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = typed("nosuch", "--out", "out", *arguments)
+    assert (code, says in said) == (1, True), said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sentinel_of_other_files_is_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "note.txt").write_text("no image" * 40)
+    code, said = typed("nosuch", "--as", "meshnet-tfjs", "--out", str(tmp_path / "out"), "--sentinel",
+                       str(tmp_path / "images"))
+    assert (code, "something else than DICOM images" in said) == (1, True), said
+
+
+def test_structures_that_a_model_would_not_use_are_refused(tmp_path: Path) -> None:
+    """Otherwise the bundle's report would say that they were stated."""
+    with pytest.raises(UnusableInput, match="of 3 classes are known"):
+        convert_model(command(tfjs(tmp_path / "source"), tmp_path / "out", structures={"tissue": {}}))
+    assert not (tmp_path / "out").exists()
 
 
 PLANS: dict[str, Any] = {

@@ -132,7 +132,8 @@ def runs(
         rows = queries.runs_of(session, trial=trial or None, subject=subject or None)
     data = [{"run": one.run, "state": state, "lock": one.lock, "trial": one.trial, "subject": one.subject,
              "time_point": one.time_point, "lesion": one.lesion, "standing": one.standing, "sealed": one.sealed,
-             "cause": cause, "entry": one.entry} for one in rows for state, cause in [run_told(one)]]
+             "cause": cause, "why": why, "entry": one.entry}
+            for one in rows for state, cause, why in [run_told(one)]]
     answer(data, as_json=as_json, words="\n".join(run_line(one) for one in rows) or "Nothing was run.")
 
 

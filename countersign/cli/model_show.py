@@ -146,21 +146,21 @@ def _node_data(node: Node) -> dict[str, Any]:
 def run_line(row: RunRow) -> str:
     """A run in one line, as whoever asked for it is told: never a value, which is shown at the doors of AI alone, to
     whom the policy lets see it, and on record (TRIAL 2)."""
-    state, cause = run_told(row)
+    state, cause, why = run_told(row)
+    said = f"{cause}: {why}" if why else cause or ""
     suspect = f"  suspect since entry {row.suspect}" if row.suspect is not None else ""
     return (f"{row.run}  {row.trial} {row.subject} {row.time_point} {row.lesion}  {row.standing}"
-            f"{' sealed' if row.sealed else ''}  {state}  {cause or ''}{suspect}")
+            f"{' sealed' if row.sealed else ''}  {state}  {said}{suspect}")
 
 
-def run_told(row: RunRow) -> tuple[str, str | None]:
-    """State and cause as they may be told here: for quality control and cohort that a run gave no value is the flag
-    itself, so that it ended is all that is said."""
+def run_told(row: RunRow) -> tuple[str, str | None, str | None]:
+    """State, cause, and why it failed, as they may be told here: for quality control and cohort that a run gave no
+    value is the flag itself, so that it ended is all that is said."""
     hidden = row.use in FLAGGING and row.state in ("finished", "undecided", "failed")
     if hidden:
-        return "ended", None
+        return "ended", None, None
     # Why a run failed is a fact about images and machines; what an undecided one found is near a value.
-    why = f": {row.found}" if row.state == "failed" and row.found and not row.sealed else ""
-    return row.state, f"{row.cause}{why}" if row.cause else None
+    return row.state, row.cause, row.found if row.state == "failed" and not row.sealed else None
 
 
 def flag_line(row: RunRow) -> str:

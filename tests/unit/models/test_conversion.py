@@ -68,6 +68,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str
     source = tfjs(folder / "source")
     done = CliRunner().invoke(app, ["convert", str(source), "--as", "meshnet-tfjs", "--out", str(folder / "mesh")])
     assert done.exit_code == 0, done.output
+    assert "is read in a process without network, then its sentinel is answered; at most 15 minutes." in done.output
     return source, folder / "mesh", done.output
 
 

@@ -27,6 +27,7 @@ from core.reads.opening import open_reads
 from core.reads.seal_queries import key_of_opened, seal_of
 from core.reads.sealing import disclose
 from core.reads.state import AI_SLOT
+from countersign.cli.model_show import run_line
 from models_registry import blinded, queries
 from models_registry.answer import Answer
 from models_registry.asking import RequestRun, request_run, request_runs
@@ -546,6 +547,11 @@ def test_without_a_network_wall_a_run_fails_and_says_so(
 
     (row,) = rows(told)
     assert (row.state, row.cause, dict(row.values)) == ("failed", "network-wall", {})
+    # Whoever asked is told why, and not for a sealed run.
+    assert row.found
+    assert run_line(row).endswith(f"failed  network-wall: {row.found}")
+    assert row.found not in run_line(replace(row, sealed=True))
+    assert row.found not in run_line(replace(row, state="undecided"))
 
 
 def test_an_unknown_lock_is_named(told: HouseUnderTest, images: MadeImages) -> None:

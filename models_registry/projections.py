@@ -46,6 +46,8 @@ versions = Table(
     Column("training", Text),
     Column("store_hint", Text),
     Column("store_marks", Text),
+    Column("source_sha256", String(64)),
+    Column("conversion_sha256", String(64)),
     Column("entry_id", String(40), nullable=False),
     Column("entry", BigInteger, nullable=False),
 )
@@ -154,6 +156,7 @@ def remember_version(session: Connection, entry: Recorded, event: ModelRegistere
          training=json.dumps(fields_of(event.training), sort_keys=True) if event.training else None,
          store_hint=event.store_hint,
          store_marks=json.dumps([fields_of(one) for one in event.store_marks]) if event.store_marks else None,
+         source_sha256=event.source_sha256, conversion_sha256=event.conversion_sha256,
          entry_id=entry.id, entry=entry.seq)
 
 

@@ -22,7 +22,8 @@ from models_registry.rules import KERNEL_WALL, RUNNING, OpenGate
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A registered version. `tree` is path -> (bytes, sha256)."""
+    """A registered version. `tree` is path -> (bytes, sha256). Of a converted one `source_sha256` is that of what its
+    maker gave, `conversion_sha256` that of the report in the bundle."""
 
     model: str
     version: str
@@ -38,6 +39,8 @@ class VersionRow:
     training: Training | None
     store_hint: str | None
     store_marks: tuple[Named, ...] | None
+    source_sha256: str | None
+    conversion_sha256: str | None
     entry_id: str
     entry: int
 
@@ -171,7 +174,7 @@ def _version(row: Row[Any]) -> VersionRow:
                       from_reference(row.artefact), tree, row.intended_use, row.licence, row.data_statement_sha256,
                       _training(row.training), row.store_hint,
                       tuple(Named(**one) for one in json.loads(row.store_marks)) if row.store_marks else None,
-                      row.entry_id, row.entry)
+                      row.source_sha256, row.conversion_sha256, row.entry_id, row.entry)
 
 
 def _training(stated: str | None) -> Training | None:

@@ -125,9 +125,11 @@ def _made(version: VersionRow) -> Iterator[Node]:
     else:
         yield Node("training run", run.made_on, (f"{run.code} at commit {run.commit}", f"seeds {run.seeds}"),
                    run.statement_sha256, version.entry)
+    converted = ((f"converted from source {version.source_sha256}", f"report {version.conversion_sha256}")
+                 if version.source_sha256 else ())
     yield Node("weights", f"{version.model} {version.version}",
-               (f"trained by {version.trained_by}, taken in by {version.registered_by}", f"{len(version.tree)} files"),
-               version.tree_sha256, version.entry)
+               (f"trained by {version.trained_by}, taken in by {version.registered_by}", *converted,
+                f"{len(version.tree)} files"), version.tree_sha256, version.entry)
 
 
 def _locked(row: LockRow) -> Iterator[Node]:

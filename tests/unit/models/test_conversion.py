@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from core.errors import AlreadyDone, UnusableInput
+from core.policy.state import Actor
 from countersign.cli.model import app
-from models_registry import jobs
+from models_registry import jobs, queries
 from models_registry.bundle import opened
 from models_registry.conversion import child, nnunet_plans
 from models_registry.conversion.child import SourceRefused, unzipped
@@ -23,7 +24,11 @@ from models_registry.conversion.families import Wishes
 from models_registry.conversion.usecases import ConvertModel, SourceUnusable, convert_model
 from models_registry.digest import read_tree, sha256, tree_digest
 from models_registry.isolation import Limits
+from models_registry.usecases import LockModel, RegisterModel, lock_model, register_model
+from reports.model_lineage import lineage
+from tests.builders import models
 from tests.conftest import need
+from tests.house import a_house
 from tests.req import req
 
 
@@ -88,6 +93,23 @@ def test_a_bundle_says_from_what_it_was_made(converted: tuple[Path, Path, str]) 
     assert bundle.tree_sha256 in said
     assert "left behind: nothing" in said
     assert {path.rsplit(".")[-1] for path in bundle.files} == {"json", "safetensors", "npz", "md", "LICENSE"}
+
+
+@req("MLK-05", "MLK-07")
+def test_the_lineage_of_a_lock_begins_at_what_the_maker_gave(converted: tuple[Path, Path, str], tmp_path: Path) -> None:
+    source, folder, _ = converted
+    with a_house(tmp_path / "house") as house:
+        models.cast(house)
+        house.commit(register_model(house.desk, Actor("custodian"), RegisterModel(folder, "maker")))
+        proposal = lock_model(house.desk, Actor("custodian"), LockModel("mesh"))
+        house.commit(proposal)
+        lock: Any = proposal.drafts[0].event
+        with house.desk.reading() as session:
+            nodes = lineage(session, queries.lock_of(session, lock.lock))
+
+    (weights,) = [one for one in nodes if one.kind == "weights"]
+    assert f"converted from source {tree_digest(read_tree(source))}" in weights.says
+    assert f"report {sha256(read_tree(folder)[jobs.CONVERSION])}" in weights.says
 
 
 def by_numpy(source: Path, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -65,16 +65,14 @@ def relations(action: str) -> tuple[str, ...]:
     """
     found: set[str] = set()
     waiting: list[frozenset[str]] = [frozenset()]
-    done: set[frozenset[str]] = set()
     rows = [rule for rule in TABLE if (rule.actions == ("*",)) == (action == "*") and rule.names(action)]
     while waiting:
         members = waiting.pop()
-        done.add(members)
         seen: set[str] = set()
         for rule, phase in itertools.product(rows, (PHASES[0], PHASES[-1])):
             rule.when(Actor("somebody"), Facts(relations=_Asked(members, seen), uses_open=phase))
         # A condition that stops at its first answer asks for the next name once that answer is another one.
-        waiting += [one for name in seen - found for one in [frozenset({name})] if one not in done]
+        waiting += [frozenset({name}) for name in seen - found]
         found |= seen
     return tuple(sorted(found))
 

@@ -15,6 +15,7 @@ _TABLE = tuple(f"core/policy/table/{room}.py" for room in (
 _NUMBERS = "tests/unit/gates/test_gate_numbers.py"
 _GATE_RULES = ("tests/unit/gates/test_gate_rules.py", "tests/unit/gates/test_what_criteria_say.py")
 _ANSWERS, _SERIES = "tests/unit/gates/test_gate_answers.py", "tests/unit/gates/test_looks_and_series.py"
+_ORDER = "tests/unit/gates/test_answers_in_order.py"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ PIECES: Mapping[str, Piece] = {
     "proofs": Piece(("audit/proofs.py",), (*_VECTORS, "tests/unit/audit/test_note_lines.py")),
     "policy": Piece(("core/policy/decide.py", "core/policy/state.py", "core/policy/table/__init__.py"), _POLICY,
                     ("related", "unrelated", "use_closed", "allow", "forbid")),
-    "policy-conditions": Piece(_TABLE, (*_POLICY, "tests/unit/policy/test_conditions.py"), ("_without_gate",)),
+    "policy-conditions": Piece(
+        _TABLE, (*_POLICY, "tests/unit/policy/test_printed_table.py", "tests/unit/policy/test_conditions.py"),
+        ("_without_gate",)),
     "policy-matrix": Piece(("core/policy/matrix.py",), ("tests/unit/policy/test_matrix_of_few_rows.py",),
                            patience_s=0.3),
     "gates-rules": Piece(("core/gates/rules.py",), (*_GATE_RULES, _NUMBERS, "tests/unit/gates/test_scopes_told.py")),
@@ -59,17 +62,24 @@ PIECES: Mapping[str, Piece] = {
     "gates-usecases": Piece(
         ("core/gates/usecases.py",),
         ("tests/unit/gates/test_gate_commands.py", "tests/unit/gates/test_suspension_commands.py",
-         "tests/unit/gates/test_commands_of_later_uses.py", "tests/unit/gates/test_gate_rules.py")),
-    "gates-looks": Piece(("core/gates/looks.py",), ("tests/unit/gates/test_looks_told.py",)),
+         "tests/unit/gates/test_commands_of_later_uses.py", "tests/unit/gates/test_requests_by_charter.py",
+         "tests/unit/gates/test_gate_rules.py")),
+    "gates-looks": Piece(
+        ("core/gates/looks.py",),
+        ("tests/unit/gates/test_looks_told.py", "tests/unit/gates/test_looks_at_the_record.py")),
     "gates-effects": Piece(
         ("core/gates/effects.py",),
-        ("tests/unit/gates/test_gate_effects.py", "tests/unit/gates/test_halts_at_events.py",
-         "tests/unit/gates/test_halt_looks.py")),
-    "gates-gathering": Piece(("core/gates/gathering.py",), ("tests/unit/gates/test_facts_gathered.py",)),
-    "gates-evidence": Piece(("core/gates/evidence.py",), ("tests/unit/gates/test_evidence_commands.py",)),
-    "gates-queries": Piece(("core/gates/queries.py",), (_ANSWERS,)),
-    "gates-bridging": Piece(("core/gates/bridging.py", "core/gates/sentinels.py"), (_ANSWERS, _SERIES)),
-    "gates-views": Piece(("core/gates/views.py",), (_SERIES,)),
+        ("tests/unit/gates/test_gate_effects.py", "tests/unit/gates/test_effects_in_place.py",
+         "tests/unit/gates/test_halts_at_events.py", "tests/unit/gates/test_halt_looks.py")),
+    "gates-gathering": Piece(
+        ("core/gates/gathering.py",),
+        ("tests/unit/gates/test_facts_gathered.py", "tests/unit/gates/test_facts_of_a_follower.py")),
+    "gates-evidence": Piece(
+        ("core/gates/evidence.py",),
+        ("tests/unit/gates/test_evidence_commands.py", "tests/unit/gates/test_evidence_by_role.py")),
+    "gates-queries": Piece(("core/gates/queries.py",), (_ANSWERS, _ORDER)),
+    "gates-bridging": Piece(("core/gates/bridging.py", "core/gates/sentinels.py"), (_ANSWERS, _SERIES, _ORDER)),
+    "gates-views": Piece(("core/gates/views.py",), (_SERIES, _ORDER)),
     "gates-projections": Piece(
         ("core/gates/projections.py",),
         ("tests/unit/gates/test_gate_tables.py", "tests/unit/gates/test_rows_name_entries.py")),

@@ -19,6 +19,13 @@ def _in_turn(actor: Actor, facts: Facts) -> bool:
         "primary:E" in facts.uses_open and "late" in facts.relations)
 
 
+def _of_a_person_in_no_phase(actor: Actor, facts: Facts) -> bool:
+    """names asked of a person alone, before any use is open, and behind the absence of another"""
+    if not actor.user or actor.service or facts.uses_open:
+        return False
+    return not facts.relations & {"hidden"} and "behind" in facts.relations
+
+
 ROWS = (
     forbid("F-1", "*", "Your account is closed.", when=related("inactive")),
     forbid("F-2", "read.seal", "Not yours.", when=_in_turn),
@@ -28,6 +35,7 @@ ROWS = (
     allow("P-3", "house.open", "*", "All may.", house=frozenset({HouseState.FOUNDING})),
     allow("P-4", "run.start", "service", "The worker."),
     forbid("F-4", "run.start", "Six reasons.", when=related("a", "b", "c", "d", "e", "f")),
+    forbid("F-6", "run.look", "Not now.", when=_of_a_person_in_no_phase),
     forbid("F-5", "run.stop", "Seven reasons.", when=related("a", "b", "c", "d", "e", "f", "g")),
 )
 
@@ -45,7 +53,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @req("ACC-02")
 def test_actions_and_roles_are_those_that_rows_name_in_full() -> None:
-    assert actions(ROWS) == ("house.open", "read.open", "read.seal", "run.start", "run.stop")
+    assert actions(ROWS) == ("house.open", "read.open", "read.seal", "run.look", "run.start", "run.stop")
     assert roles(ROWS) == ("adjudicator", "inspector", "reader")
 
 
@@ -53,6 +61,7 @@ def test_actions_and_roles_are_those_that_rows_name_in_full() -> None:
 @pytest.mark.usefixtures("few")
 def test_a_relation_is_found_though_it_is_asked_for_only_behind_another_or_with_a_use_open() -> None:
     assert relations("read.seal") == ("first", "late", "second")
+    assert relations("run.look") == ("behind", "hidden")
     assert relations("read.open") == ()
     assert relations("*") == ("inactive",)
     assert relations("run.start") == ("a", "b", "c", "d", "e", "f")
@@ -117,7 +126,9 @@ def test_the_printed_matrix_has_a_line_for_each_class_that_may_ever_act(monkeypa
     monkeypatch.setattr(matrix, "actions", lambda: ("house.open", "read.open", "read.seal", "run.stop"))
     monkeypatch.setattr(matrix, "asked", lambda action, role: given(action, role, ROWS))
 
-    assert printed_matrix().splitlines() == [
+    printed = printed_matrix()
+    assert (printed[-1], "\r" in printed) == ("\n", False)
+    assert printed.splitlines() == [
         "action,roles,while,stages,phases,permitted_by,refused_by,asked,allowed",
         "house.open,(without a role) adjudicator inspector reader,founding,"
         "closed live locked no_trial set_up soft_locked,0 1 2 3 4,P-3,F-1,180,30",

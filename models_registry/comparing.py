@@ -14,13 +14,18 @@ from sqlalchemy import Connection
 from audit.vocabulary.registry import ObjectRef
 from core.dicom.reading import read_object
 from core.dicom.segmentation import read_segmentation
-from core.errors import UnusableInput
+from core.errors import Refused, UnusableInput
 from core.objects import ObjectStore
+from core.policy.decide import permit
+from core.policy.state import Actor
 from core.quantities import rounded
+from core.trials.queries import facts_for
 from core.work import Desk
 from models_registry import queries
 from models_registry.ports import Images
 from models_registry.queries import LockRow, RunRow
+
+ASKED = "bridging.judge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,23 @@ class Compared:
         return f"{where}: Dice {self.dice}; {self.first_ml} ml and {self.second_ml} ml, {more}."
 
 
-def compare_locks(desk: Desk, images: Images, first: str, second: str, trial: str) -> tuple[Compared, ...]:
-    """Every series that both locks were run on, last runs only; nothing is run and nothing is recorded.
+def compare_locks(
+    desk: Desk, actor: Actor, images: Images, first: str, second: str, trial: str
+) -> tuple[Compared, ...]:
+    """Every series that both locks were run on, last runs only; nothing is run. It tells what runs measured that count
+    nowhere and that nobody who works in the trial sees, so it is asked by who may have two locks compared.
 
     Raises:
+        Refused: the actor may not; on record.
         NotFound: there is no such lock.
         UnusableInput: the locks are the same, do other tasks, or name no structure in common.
     """
+    try:
+        with desk.reading() as session:
+            permit(actor, ASKED, facts_for(session, actor, ASKED, trial))
+    except Refused as refusal:
+        desk.record_refusal(actor.user, ASKED, refusal)
+        raise
     with desk.reading() as session:
         one, other = queries.lock_of(session, first), queries.lock_of(session, second)
         _comparable(one, other)

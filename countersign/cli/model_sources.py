@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from countersign.cli.common import HomeOption, JsonOption, answer, house, running, told
+from countersign.cli.signing import AsOption
 
 if TYPE_CHECKING:
     from models_registry.segmentation.state import Scan
@@ -96,14 +97,17 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="LOCK", help="The lock that the other is held against.")],
     second: Annotated[str, typer.Argument(metavar="LOCK", help="The other lock.")],
     trial: Annotated[str, typer.Option(help="Trial in which both were run.")],
+    person: AsOption,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Two segmentations on the series that both were run on: Dice and volumes per structure, in words."""
+    """Two segmentations on the series that both were run on: Dice and volumes per structure, in words. Told to
+    statistician and validation lead."""
+    from core.policy.state import Actor
     from models_registry.comparing import compare_locks
     from models_registry.images import ArrivalImages
 
-    found = compare_locks(house(home).desk, ArrivalImages(), first, second, trial)
+    found = compare_locks(house(home).desk, Actor(person), ArrivalImages(), first, second, trial)
     data = [{"subject": one.subject, "time_point": one.time_point, "series": one.series, "structure": one.structure,
              "first": one.first_ended, "second": one.second_ended, "dice": one.dice, "first_ml": one.first_ml,
              "second_ml": one.second_ml, "difference_ml": one.difference_ml} for one in found]

@@ -15,7 +15,7 @@ from pydicom import dcmread
 from core.dicom.reading import read_object
 from core.dicom.segmentation import read_segmentation
 from core.dicom.structured_report import read_measurements
-from core.errors import UnusableInput
+from core.errors import Refused, UnusableInput
 from core.policy.state import Actor
 from countersign.adapters.locked_model import RegistryModel
 from models_registry import queries
@@ -183,7 +183,16 @@ def test_two_locks_are_compared_case_by_case_in_words(
         for subject in ("S-001", "S-003"):
             run((house, lock), images, subject)
 
-    found = {(one.subject, one.structure): one for one in compare_locks(house.desk, images, first, second, TRIAL)}
+    with pytest.raises(Refused):  # who reads in the trial, and who asked for the runs
+        compare_locks(house.desk, Actor("reader"), images, first, second, TRIAL)
+    with pytest.raises(Refused):
+        compare_locks(house.desk, Actor("imaging"), images, first, second, TRIAL)
+    assert house.words()[-2:] == ["action.refused"] * 2
+    house.person("validator", "validation_lead")
+    judge = Actor("validator")
+
+    found = {(one.subject, one.structure): one
+             for one in compare_locks(house.desk, judge, images, first, second, TRIAL)}
 
     core, whole = found["S-001", "core"], found["S-001", "whole"]
     assert (core.dice, core.difference_ml) == (Decimal("1.0000"), Decimal("0.0"))
@@ -199,4 +208,4 @@ def test_two_locks_are_compared_case_by_case_in_words(
     assert failed.dice is None
     assert "first failed: between-slices" in failed.in_words()
     with pytest.raises(UnusableInput, match="another lock"):
-        compare_locks(house.desk, images, first, first, TRIAL)
+        compare_locks(house.desk, judge, images, first, first, TRIAL)

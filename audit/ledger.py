@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 
 from audit import store
 from audit.entry import Entry, SignedBody, canonical, check_members, entry_bytes, stream_of
-from audit.proofs import Checkpoint
 
 
 class IdTaken(ValueError):
@@ -104,7 +103,7 @@ def close(session: Connection, sign_checkpoint: SignCheckpoint, made: Sequence[E
         return None
     store.add_full_tiles(session, covered, size)
     note = sign_checkpoint(covered, leaves)
-    store.add_checkpoint(session, Checkpoint.parse(note))
+    store.add_checkpoint(session, store.noted(note))
     return note
 
 

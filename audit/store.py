@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
@@ -200,6 +201,12 @@ _ADD_TILE = Fixed(insert(tiles))
 _ADD_ENTRIES = Rows("entry", tuple(entries.columns.keys()))
 
 
+@lru_cache(maxsize=8)
+def noted(note: str) -> proofs.Checkpoint:
+    """What a note says. The newest is read as it is added, then by the signer and by who appends next: read once."""
+    return proofs.Checkpoint.parse(note)
+
+
 def standing(session: Connection, stream: str) -> Standing:
     """One question for what every append asks first."""
     return standing_of(_STANDING.ask(session, {"of_stream": stream})[0])
@@ -210,7 +217,7 @@ def standing_of(row: Sequence[Any]) -> Standing:
     seq, ts, newest, note, in_stream = row
     return Standing(
         size=0 if seq is None else seq + 1, last_ts=ts or 0, newest=newest,
-        checkpoint=None if note is None else proofs.Checkpoint.parse(note),
+        checkpoint=None if note is None else noted(note),
         next_in_stream=0 if in_stream is None else in_stream + 1,
     )
 
@@ -360,7 +367,7 @@ def lookout_for_heads(engine: Engine) -> Lookout:
 def head_at(seen_from: Lookout, size: int) -> tuple[bytes | None, proofs.Checkpoint | None]:
     """The root of the committed checkpoint over so many entries, None where there is none; and the newest note."""
     for root, note in seen_from.rows(size):
-        return root, proofs.Checkpoint.parse(note)
+        return root, noted(note)
     return None, None
 
 
@@ -378,7 +385,7 @@ def news(
         if said is None:
             rows.append((seq, leaf))
         else:
-            note = proofs.Checkpoint.parse(said)
+            note = noted(said)
     rows.sort()
     if [seq for seq, _ in rows] != list(range(low, low + len(rows))):
         raise LookupError(f"entries are missing from number {low} on.")

@@ -44,11 +44,12 @@ def files_to_be_mutated() -> list[str]:
     return found
 
 
-def test_no_file_of_entries_proofs_policy_or_gates_is_left_out() -> None:
+def test_no_file_of_entries_proofs_policy_or_gates_is_left_out_and_every_piece_was_run() -> None:
     files = files_to_be_mutated()
 
     assert len(files) > 30
     assert [one for one in files if not any(piece.mutates(one) for piece in PIECES.values())] == []
+    assert [name for name in PIECES if name not in {run["piece"] for run in report.results()}] == []
 
 
 def test_every_piece_names_files_and_tests_that_are_there() -> None:

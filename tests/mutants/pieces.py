@@ -8,13 +8,15 @@ from pathlib import PurePath
 
 _VECTORS = ("tests/unit/audit/test_format.py", "tests/unit/audit/test_entry_rules.py",
             "tests/unit/audit/test_trees_and_notes.py", "tests/audit/test_vectors.py")
-_POLICY = ("tests/unit/policy/test_decide.py", "tests/unit/policy/test_rows.py")
+_POLICY = ("tests/unit/policy/test_decide.py", "tests/unit/policy/test_rows.py",
+           "tests/unit/policy/test_printed_table.py")
 _TABLE = tuple(f"core/policy/table/{room}.py" for room in (
     "arrival", "corrections", "gates", "house", "models", "people", "privacy", "reads", "reports", "trials",
     "validation"))
 _NUMBERS = "tests/unit/gates/test_gate_numbers.py"
 _GATE_RULES = ("tests/unit/gates/test_gate_rules.py", "tests/unit/gates/test_what_criteria_say.py")
 _ANSWERS, _SERIES = "tests/unit/gates/test_gate_answers.py", "tests/unit/gates/test_looks_and_series.py"
+_MODEL = "tests/unit/gates/test_model_criteria_told.py"
 _ORDER = "tests/unit/gates/test_answers_in_order.py"
 
 
@@ -41,24 +43,29 @@ class Piece:
 
 
 PIECES: Mapping[str, Piece] = {
-    "entry": Piece(("audit/entry.py",), _VECTORS),
+    "entry": Piece(
+        ("audit/entry.py",),
+        (*_VECTORS, "tests/unit/audit/test_canonical_names.py", "tests/unit/audit/test_entries_made.py")),
     "proofs": Piece(("audit/proofs.py",), (*_VECTORS, "tests/unit/audit/test_note_lines.py")),
     "policy": Piece(("core/policy/decide.py", "core/policy/state.py", "core/policy/table/__init__.py"), _POLICY,
                     ("related", "unrelated", "use_closed", "allow", "forbid")),
     "policy-conditions": Piece(
-        _TABLE, (*_POLICY, "tests/unit/policy/test_printed_table.py", "tests/unit/policy/test_conditions.py"),
-        ("_without_gate",)),
+        _TABLE, (*_POLICY, "tests/unit/policy/test_conditions.py"), ("_without_gate",)),
     "policy-matrix": Piece(("core/policy/matrix.py",), ("tests/unit/policy/test_matrix_of_few_rows.py",),
                            patience_s=0.3),
     "gates-rules": Piece(("core/gates/rules.py",), (*_GATE_RULES, _NUMBERS, "tests/unit/gates/test_scopes_told.py")),
     "gates-statistics": Piece(("core/gates/statistics.py",), (_NUMBERS, "tests/unit/gates/test_bounds_told.py"),
                               patience_s=0.1),
-    "gates-criteria": Piece(("core/gates/criteria/__init__.py", "core/gates/criteria/findings.py"), _GATE_RULES,
-                            ("filed_as",)),
+    "gates-criteria": Piece(
+        ("core/gates/criteria/__init__.py", "core/gates/criteria/findings.py"),
+        (*_GATE_RULES, "tests/unit/gates/test_numbers_told.py", _MODEL), ("filed_as",)),
     "gates-criteria-model": Piece(
-        ("core/gates/criteria/model.py",), (*_GATE_RULES, "tests/unit/gates/test_model_criteria_told.py")),
-    "gates-criteria-evidence": Piece(("core/gates/criteria/evidence.py",), _GATE_RULES),
-    "gates-criteria-trial": Piece(("core/gates/criteria/trial.py",), _GATE_RULES, ("_enough_able",)),
+        ("core/gates/criteria/model.py",), (*_GATE_RULES, _MODEL)),
+    "gates-criteria-evidence": Piece(
+        ("core/gates/criteria/evidence.py",), (*_GATE_RULES, "tests/unit/gates/test_evidence_told.py", _MODEL)),
+    "gates-criteria-trial": Piece(
+        ("core/gates/criteria/trial.py",), (*_GATE_RULES, "tests/unit/gates/test_trial_criteria_told.py", _MODEL),
+        ("_enough_able",)),
     "gates-usecases": Piece(
         ("core/gates/usecases.py",),
         ("tests/unit/gates/test_gate_commands.py", "tests/unit/gates/test_suspension_commands.py",

@@ -49,11 +49,14 @@ def refusal(house: HouseUnderTest, command: RequestGate) -> tuple[str, str | Non
 
 
 @req("GAT-01", "SIG-05")
-def test_a_request_for_an_endpoint_shows_and_records_it(house: HouseUnderTest) -> None:
+def test_a_request_for_an_endpoint_and_its_signatures_show_it(house: HouseUnderTest) -> None:
     proposal = usecases.request_gate(house.desk, build.LEAD, VOLUME)
 
     assert dict(proposal.views[0].lines)["Endpoint"] == "volume"
     assert proposal.bodies[0]["fields"]["endpoint"] == "volume"
+    house.commit(proposal)
+    signature = usecases.sign_gate(house.desk, build.LEAD, f"{TRIAL}-G3-1")
+    assert dict(signature.views[0].lines)["Endpoint"] == "volume"
 
 
 @req("GAT-01", "ACC-09")

@@ -21,7 +21,7 @@ from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
 from core.ledger_postgresql import PLANNED_ONCE, for_psycopg, planned_once
-from core.ledger_ways import MOST_WAYS, Ways, each_value, ways_to
+from core.ledger_ways import MOST_WAYS, Ways, each_value, merged, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -201,7 +201,7 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     clauses = Clauses(reader.dialect)
     ways = ways_to(reader, query, clauses, trials)
     rest = clauses.rest(query, None if ways.scoped else trials, without=ways.keys)
-    near = _merged(reader, ways, clauses.bounds(query), SAMPLE + 1, _SEARCHED)
+    near = merged(reader, ways, clauses.bounds(query), SAMPLE + 1, _SEARCHED)
     by_name = "{}" if reader.dialect == "sqlite" else '{} COLLATE "C"'
     fitting = " AND ".join(rest or ["1 = 1"])
     day = "ts / 86400000000"
@@ -226,20 +226,6 @@ def summary(reader: Reader, query: Query, trials: Trials = None, *, most: int = 
     if part and (not rest or number * 4 > SAMPLE * 3):
         whole = count(reader, query, trials)  # an index answers, or nearly everything fits
     return Summary(whole, number, part, facets, days)
-
-
-def _merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: int, columns: str = "seq") -> str:
-    """The newest entries along some ways, newest first; their numbers alone an index gives without the entries.
-
-    SQLite takes from all ways in turn, each in the order of its index, and ends at the limit. PostgreSQL would read
-    each way to its end where they may share entries, so there each has the limit by itself.
-    """
-    each = [f"SELECT {columns} FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
-            for way in ways.each or ("1 = 1",)]
-    if reader.dialect != "sqlite":
-        each = [f"SELECT {columns} FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
-                for number, way in enumerate(each)]
-    return f"{f' {ways.merge} '.join(each)} ORDER BY seq DESC LIMIT {limit}"
 
 
 def _most(values: list[tuple[str, int]], most: int) -> list[tuple[str, int]]:
@@ -301,7 +287,7 @@ def _newest_sql(reader: Reader, ways: Ways, conditions: Sequence[str], columns: 
     """The newest rows along some ways as a statement."""
     which = " AND ".join(conditions or ["1 = 1"])
     if ways.each:
-        which = f"seq IN ({_merged(reader, ways, conditions, limit)})"
+        which = f"seq IN ({merged(reader, ways, conditions, limit)})"
     return f"SELECT {columns} FROM entry WHERE {which} ORDER BY seq DESC LIMIT {limit}"  # noqa: S608
 
 

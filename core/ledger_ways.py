@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Values that are asked one by one at most, and values that are listed to find them.
 MOST_WAYS, FEW, MANY = 120, 500, 2_000
-# Far enough to see which of two keys is the rarer one.
-ENOUGH = 50_000
+# Newest entries of a key that are looked at to see which of two keys is the rarer one.
+ENOUGH = 5_000
 NOTHING = "1 = 0"
 T = TypeVar("T")
 
@@ -73,11 +73,27 @@ def ways_to(reader: Reader, query: Query, clauses: Clauses, trials: Trials) -> W
 
 
 def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
-    """Entries along these ways, counted far enough to compare: for a page and the figures beside it only once."""
-    branches = " UNION ALL ".join(f"SELECT seq FROM entry WHERE {way}" for way in ways.each)  # noqa: S608
-    sql = f"SELECT count(*) FROM (SELECT seq FROM ({branches}) AS found LIMIT {ENOUGH}) AS counted"  # noqa: S608
+    """Entries along these ways: counted where they are few, else judged by how far back the newest of them reach. For a
+    page and the figures beside it that is asked only once."""
+    sql = (f"SELECT count(*), min(seq), (SELECT max(seq) FROM entry) FROM ({merged(reader, ways, [], ENOUGH)}) "  # noqa: S608
+           "AS newest")
     given = {name: value for name, value in clauses.given.items() if re.search(rf":{name}\b", sql)}
-    return _once(reader, f"{sql} {given}", lambda: int(next(reader.rows(sql, **given))[0]))
+    number, lowest, last = _once(reader, f"{sql} {given}", lambda: tuple(next(reader.rows(sql, **given))))
+    return int(number if number < ENOUGH else number * (last + 1) // (last + 1 - lowest))
+
+
+def merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: int, columns: str = "seq") -> str:
+    """The newest entries along some ways, newest first; their numbers alone an index gives without the entries.
+
+    SQLite takes from all ways in turn, each in the order of its index, and ends at the limit. PostgreSQL would read
+    each way to its end where they may share entries, so there each has the limit by itself.
+    """
+    each = [f"SELECT {columns} FROM entry WHERE {' AND '.join([way, *conditions])}"  # noqa: S608
+            for way in ways.each or ("1 = 1",)]
+    if reader.dialect != "sqlite":
+        each = [f"SELECT {columns} FROM ({way} ORDER BY seq DESC LIMIT {limit}) AS way{number}"  # noqa: S608
+                for number, way in enumerate(each)]
+    return f"{f' {ways.merge} '.join(each)} ORDER BY seq DESC LIMIT {limit}"
 
 
 def _trials_wanted(named: Sequence[str | None], trials: Trials) -> list[str | None] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -345,6 +346,33 @@ class ReadNodes:
         self._reader, self._size = reader, size
         self._rows: dict[tuple[int, int], list[bytes]] = {}
 
+    def expect(self, index: int) -> None:
+        """Read ahead, in two questions, what the path of an entry takes above its leaves: at each level its own tile,
+        and the rows of the tile that is not full yet. What is not there is asked for, and missed, by `node`."""
+        full, rows, level = list[str](), list[str](), 0
+        given: dict[str, int] = {}
+        while hashes := self._size >> 8 * level:
+            own, last = index >> 8 * (level + 1), hashes // proofs.TILE
+            if own < last:
+                full.append(f"level = :full{level} AND idx = :own{level}")
+                given |= {f"full{level}": level, f"own{level}": own}
+            if level and hashes % proofs.TILE:
+                rows.append(f"level = :below{level} AND idx >= :first{level} AND idx < :end{level}")
+                given |= {f"below{level}": level - 1, f"first{level}": last * proofs.TILE, f"end{level}": hashes}
+            level += 1
+        if full:
+            sql = f"SELECT level, idx, data FROM tile WHERE {' OR '.join(full)}"  # noqa: S608
+            for at, tile, data in self._reader.rows(sql, **_named_in(sql, given)):
+                self._rows[at, tile] = _hashes_of(bytes(data))
+        if rows:
+            found: dict[int, list[bytes]] = {}
+            sql = f"SELECT level, root FROM tile WHERE {' OR '.join(rows)} ORDER BY level, idx"  # noqa: S608
+            for below, root in self._reader.rows(sql, **_named_in(sql, given)):
+                found.setdefault(below + 1, []).append(bytes(root))
+            for at, roots in found.items():
+                if len(roots) == (self._size >> 8 * at) % proofs.TILE:
+                    self._rows[at, self._size >> 8 * (at + 1)] = roots
+
     def node(self, level: int, index: int) -> bytes:
         tile_level, within = divmod(level, 8)
         first, many = index << within, 1 << within
@@ -368,8 +396,7 @@ class ReadNodes:
         stored = next(self._reader.rows("SELECT data FROM tile WHERE level = :level AND idx = :idx",
                                         level=level, idx=tile), None) if full else None
         if stored is not None:
-            whole = bytes(stored[0])
-            return [whole[at:at + 32] for at in range(0, len(whole), 32)]
+            return _hashes_of(bytes(stored[0]))
         first = tile * proofs.TILE
         if level == 0:
             sql, key = "SELECT leaf FROM entry WHERE seq >= :first AND seq < :end ORDER BY seq", {}
@@ -381,7 +408,18 @@ class ReadNodes:
 
 def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:
     """Inclusion path of an entry under a checkpoint."""
-    return proofs.inclusion_path(ReadNodes(reader, note.size), seq, note.size)
+    nodes = ReadNodes(reader, note.size)
+    nodes.expect(seq)
+    return proofs.inclusion_path(nodes, seq, note.size)
+
+
+def _hashes_of(tile: bytes) -> list[bytes]:
+    return [tile[at:at + 32] for at in range(0, len(tile), 32)]
+
+
+def _named_in(sql: str, given: Mapping[str, int]) -> dict[str, int]:
+    """The values that a text names."""
+    return {name: value for name, value in given.items() if re.search(rf":{name}\b", sql)}
 
 
 # By the hash of the entry that adopted them: it holds a hundred kilobytes, and another vocabulary is another entry.

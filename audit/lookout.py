@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from select import select as ready
+from select import POLLIN, poll
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +107,13 @@ class Lookout:
         self._under_way = None
         driver = self._driver()
         server = driver.pgconn
-        while server.is_busy():
-            # libpq alone would wait without letting other threads go on.
-            ready([server.socket], [], [])
-            server.consume_input()
+        if server.is_busy():
+            # libpq alone would wait without letting other threads go on. Not `select`: it knows 1,024 descriptors.
+            answered = poll()
+            answered.register(server.socket, POLLIN)
+            while server.is_busy():
+                answered.poll()
+                server.consume_input()
         result = server.get_result()
         while server.get_result() is not None:
             pass

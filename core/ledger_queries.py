@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -22,7 +21,7 @@ from audit.query import LARGEST_SEQ, Query
 from core.errors import NotFound, OutsideUnavailable
 from core.ledger_conditions import Clauses, Trials
 from core.ledger_postgresql import PLANNED_ONCE, for_psycopg, planned_once
-from core.ledger_ways import MOST_WAYS, Ways, each_value, merged, ways_to
+from core.ledger_ways import MOST_WAYS, Ways, each_value, merged, named_in, ways_to
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -362,12 +361,12 @@ class ReadNodes:
             level += 1
         if full:
             sql = f"SELECT level, idx, data FROM tile WHERE {' OR '.join(full)}"  # noqa: S608
-            for at, tile, data in self._reader.rows(sql, **_named_in(sql, given)):
+            for at, tile, data in self._reader.rows(sql, **named_in(sql, given)):
                 self._rows[at, tile] = _hashes_of(bytes(data))
         if rows:
             found: dict[int, list[bytes]] = {}
             sql = f"SELECT level, root FROM tile WHERE {' OR '.join(rows)} ORDER BY level, idx"  # noqa: S608
-            for below, root in self._reader.rows(sql, **_named_in(sql, given)):
+            for below, root in self._reader.rows(sql, **named_in(sql, given)):
                 found.setdefault(below + 1, []).append(bytes(root))
             for at, roots in found.items():
                 if len(roots) == (self._size >> 8 * at) % proofs.TILE:
@@ -415,11 +414,6 @@ def proof_of(reader: Reader, seq: int, note: Note) -> list[bytes]:
 
 def _hashes_of(tile: bytes) -> list[bytes]:
     return [tile[at:at + 32] for at in range(0, len(tile), 32)]
-
-
-def _named_in(sql: str, given: Mapping[str, int]) -> dict[str, int]:
-    """The values that a text names."""
-    return {name: value for name, value in given.items() if re.search(rf":{name}\b", sql)}
 
 
 # By the hash of the entry that adopted them: it holds a hundred kilobytes, and another vocabulary is another entry.

@@ -7,7 +7,7 @@ own deeds and those attested for them, a whole trial) is asked value by value, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,9 +77,14 @@ def _how_many(reader: Reader, clauses: Clauses, ways: Ways) -> int:
     page and the figures beside it that is asked only once."""
     sql = (f"SELECT count(*), min(seq), (SELECT max(seq) FROM entry) FROM ({merged(reader, ways, [], ENOUGH)}) "  # noqa: S608
            "AS newest")
-    given = {name: value for name, value in clauses.given.items() if re.search(rf":{name}\b", sql)}
+    given = named_in(sql, clauses.given)
     number, lowest, last = _once(reader, f"{sql} {given}", lambda: tuple(next(reader.rows(sql, **given))))
     return int(number if number < ENOUGH else number * (last + 1) // (last + 1 - lowest))
+
+
+def named_in(sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a text names, `:name`."""
+    return {name: value for name, value in given.items() if re.search(rf":{name}\b", sql)}
 
 
 def merged(reader: Reader, ways: Ways, conditions: Sequence[str], limit: int, columns: str = "seq") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -169,3 +171,21 @@ def test_a_look_of_a_transaction_that_ended_without_a_note_serves_no_other(store
                 work.glance = stale[0]
         assert house.words()[-4:] == ["clock.stepped"] * 4
         assert (stale[0] is None) == (store_name == "sqlite")
+
+
+@req("REC-03")
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_process_with_many_open_files_looks_all_the_same(engine: Engine) -> None:
+    """`select` knows the first 1,024 of them; a busy server holds more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2_048, before[1]), before[1]))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        lookout = Lookout(engine, SEE)
+        commit(engine, 1)
+        assert all(seen(lookout, lookout.ask_ahead(0)) == [1] for _ in range(20))
+        lookout.close()
+    finally:
+        for one in held:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
